@@ -76,7 +76,8 @@ without \`--config none\`.
 
 const ENVIRONMENT = `## Environment
 
-A flag overrides its variable. An empty variable counts as not set.
+A flag overrides its variable. An empty variable counts as not set; only an empty \`LLMFS_RECORDINGS_KEY\` is an error, so that a
+missing secret does not turn the check of signatures off.
 
 | variable | meaning |
 |---|---|`;

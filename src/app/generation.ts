@@ -241,6 +241,7 @@ async function openModel(
     warn: (text) => say.warn(text),
     log: (text) => say.info(text),
     ...(config.timeoutMs !== undefined && { waitMs: config.timeoutMs }),
+    ...(config.owner !== undefined && { owner: config.owner }),
   });
   return { name, model, ...(asked?.server === undefined ? {} : { server: asked.server }) };
 }
@@ -326,9 +327,9 @@ async function openRecordings(
     import("../recording/stores/store.ts"),
     import("../recording/holder.ts"),
   ]);
-  const { mode, ownRecordings: local, s3 } = config;
+  const { mode, ownRecordings: local, s3, recordingKeys: keys } = config;
   const warn = (message: string) => log.write("warn", "recording", message);
-  return openStore(config.recordings, { mode, local, s3, warn, who: () => describeThisProcess(mountpoint()) });
+  return openStore(config.recordings, { mode, local, s3, keys, warn, who: () => describeThisProcess(mountpoint()) });
 }
 
 /** No wait within an answer may exceed the limit for the whole answer. */

@@ -83,9 +83,10 @@ export async function lookAt(
     about.sharedBy,
   );
   const warn = (message: string) => log.write("warn", "recording", message);
-  const { mode, recordings, ownRecordings: local, s3 } = config;
+  const { mode, recordings, ownRecordings: local, s3, recordingKeys: keys } = config;
   const location = args.recordings === undefined ? recordingsOf(config, about) : recordings;
-  const store = about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, warn, lookOnly: true });
+  const store =
+    about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, keys, warn, lookOnly: true });
   // The mount's generators use the environment of the mount, not that of this shell.
   const environment = mountpoint === undefined ? {} : readServingEnvironment(mountpoint);
   const sources =

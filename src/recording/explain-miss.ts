@@ -14,8 +14,9 @@ export async function explainMiss(
   const asked = `${what} (${key.slice(0, 16)}…)`;
   const unusable = store.unusable?.(key);
   if (unusable !== undefined) {
-    const cure = "restore the file, or record the answer again (--mode auto)";
-    return new LlmError("unrecorded", `the recording for ${asked} cannot be used: ${unusable}; ${cure}`);
+    const cure = unusable.cure ?? "restore it, or record the answer again (--mode auto)";
+    const { name, reason } = unusable;
+    return new LlmError("unrecorded", `the recording for ${asked} cannot be used: ${name}: ${reason}; ${cure}`);
   }
   const recordings = await (store.near === undefined ? store.list() : store.near(label ?? ""));
   const nearest = findNearest(request, label, recordings);

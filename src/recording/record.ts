@@ -10,7 +10,9 @@
  *     parameters: {"temperature":0.2}
  *     schema: {"name":"…","schema":{…}}
  *     frozen: ["the test expects tide_height"]
+ *     owner: team-a
  *     answer: sha256 of the answer
+ *     signed: id of the key, HMAC of everything else
  *
  *     system
  *     | You write one file …
@@ -21,15 +23,18 @@
  *     answer
  *     the text as it is, to the end of the file
  *
- * "for" is JSON if it contains a control character; "tokens", "parameters" and "schema" are left out if there are none.
+ * "for" is JSON if it contains a control character; "tokens", "parameters", "schema", "owner" and "signed" are left out
+ * if there are none. Lines of the header that this version does not know are skipped.
  * "frozen" is in recordings of a file's content that passed a check: the reasons why it was written again before.
  * The request is stored in full because a recording is checked against its key, and misses are explained by it. There
  * are no times, no headers and no API keys: recording the same answer twice gives the same bytes.
  */
+import { messageOf } from "../errno.ts";
 import type { ChatMessage, ChatRequest, ChatSchema, ChatUsage } from "../llm/llm.ts";
 import { canonicalJson, requestKey } from "./key.ts";
 import { PerHead, PrefixCache } from "./prefix-cache.ts";
 import type { Fault, Recording } from "./recording.ts";
+import { SIGNED, type Signer, Untrusted } from "./signature.ts";
 
 /** In bytes. The longest answer accepted from a server, together with its request, is smaller. */
 export const LONGEST_RECORDING = 256 * 1024 * 1024;
@@ -38,7 +43,9 @@ const NAME = "llmfs recording";
 const HEAD = `${NAME} 1`;
 const ANSWER = "\n\nanswer\n";
 
-export function writeRecording({ key, label, request, answer }: Recording): string {
+/** With a signer, the text is signed by it. Without one, a signature that the recording was read with stays. */
+export function writeRecording(recording: Recording, signer?: Signer): string {
+  const { key, label, request, answer, owner } = recording;
   const text = answer.text.toWellFormed();
   const lines = [
     HEAD,
@@ -53,8 +60,11 @@ export function writeRecording({ key, label, request, answer }: Recording): stri
   if (parameters !== undefined) lines.push(`parameters: ${parameters}`);
   if (schema !== undefined) lines.push(`schema: ${schema}`);
   if (answer.frozen !== undefined) lines.push(`frozen: ${JSON.stringify(answer.frozen)}`);
+  if (owner !== undefined) lines.push(`owner: ${toOneLine(owner)}`);
   lines.push(`answer: ${digest(text)}`);
-  return `${lines.join("\n")}${conversation(request)}${ANSWER}${text}`;
+  if (signer === undefined && recording.signature !== undefined) lines.push(`${SIGNED}: ${recording.signature}`);
+  const whole = `${lines.join("\n")}${conversation(request)}${ANSWER}${text}`;
+  return signer === undefined ? whole : signer.sign(whole);
 }
 
 function parametersText({ model: _, messages: __, schema, ...parameters }: ChatRequest) {
@@ -141,7 +151,7 @@ export function readRecording(text: string): Recording {
   const request: ChatRequest = {
     ...parametersOf(fields.get("parameters")),
     model: parseLabel(requireField(fields, "model")),
-    messages: parts.map(messageOf),
+    messages: parts.map(parseMessage),
     ...(schema && { schema }),
   };
   const recording = checkDigest(fields, request, text.slice(end + ANSWER.length));
@@ -167,13 +177,17 @@ class ForeignRecording extends Error {
 
 /** Why a recording could not be read. */
 export function faultOf(name: string, error: unknown): Fault {
-  const reason = error instanceof Error ? error.message : String(error);
+  const reason = messageOf(error);
+  if (error instanceof Untrusted) {
+    return { name, reason, cure: error.cure, untrusted: true, ...(error.foreign && { foreign: true }) };
+  }
   return { name, reason, ...(error instanceof ForeignRecording && { foreign: true }) };
 }
 
 function checkDigest(fields: ReadonlyMap<string, string>, request: ChatRequest, answer: string): Recording {
   const usage = usageOf(fields.get("tokens"));
   const frozen = frozenOf(fields.get("frozen"));
+  const [owner, signature] = [fields.get("owner"), fields.get(SIGNED)];
   const recording: Recording = {
     key: requireField(fields, "key"),
     label: parseLabel(requireField(fields, "for")),
@@ -184,6 +198,8 @@ function checkDigest(fields: ReadonlyMap<string, string>, request: ChatRequest, 
       ...(usage && { usage }),
       ...(frozen && { frozen }),
     },
+    ...(owner !== undefined && { owner: parseLabel(owner) }),
+    ...(signature !== undefined && { signature }),
   };
   if (digest(answer) !== requireField(fields, "answer")) throw new Error("its answer was changed or truncated");
   return recording;
@@ -257,7 +273,7 @@ function objectOf(json: string): Record<string, unknown> {
   return Object.fromEntries(Object.entries(value));
 }
 
-function messageOf(part: string): ChatMessage {
+function parseMessage(part: string): ChatMessage {
   const [role, ...lines] = part.split("\n");
   if (role !== "system" && role !== "user" && role !== "assistant") throw new Error("a message in it has no role");
   if (lines.some((line) => line !== "|" && !line.startsWith("| ")))

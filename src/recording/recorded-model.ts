@@ -34,6 +34,8 @@ export interface RecordedOptions {
   readonly waitMs?: number;
   /** How long to wait before a warning names the machine that holds the claim. Default 10 s. */
   readonly patienceMs?: number;
+  /** The owner of new recordings: see Recording. */
+  readonly owner?: string;
 }
 
 /**
@@ -42,9 +44,10 @@ export interface RecordedOptions {
  */
 export function createRecordedModel(
   model: LanguageModel | undefined,
-  store: RecordingStore,
+  storeOfAll: RecordingStore,
   options: RecordedOptions,
 ): LanguageModel {
+  const store = options.owner === undefined ? storeOfAll : withOwner(storeOfAll, options.owner);
   const { mode, warn = () => {}, log = () => {}, onUse = () => {}, pollMs = 200 } = options;
   const { waitMs = 900_000, patienceMs = 10_000 } = options;
   const warned = new Set<string>();
@@ -73,7 +76,12 @@ export function createRecordedModel(
       return { ...answer, text: theirs.text, model: theirs.model, key, ...(frozen && { frozen }) };
     }
     try {
-      await store.put({ key, label, request, answer: { text, model: answer.model, ...(usage && { usage }) } });
+      await store.put({
+        key,
+        label,
+        request,
+        answer: { text, model: answer.model, ...(usage && { usage }) },
+      });
     } catch (error) {
       if (mode === "record") throw error;
       warnOnce("write", explainNotRecorded(error, store));
@@ -236,6 +244,11 @@ export function createRecordedModel(
       }
     },
   };
+}
+
+/** New recordings get this owner. */
+function withOwner(store: RecordingStore, owner: string): RecordingStore {
+  return { ...store, put: (recording) => store.put({ owner, ...recording }) };
 }
 
 function explainNotRecorded(error: unknown, store: RecordingStore): string {

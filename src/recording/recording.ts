@@ -16,6 +16,10 @@ export interface Recording {
   readonly label: string;
   readonly request: ChatRequest;
   readonly answer: RecordedAnswer;
+  /** Whose it is, so that a team that shares a store can find its own. Absent if nobody said so. */
+  readonly owner?: string;
+  /** The signature that it was read with: see signature.ts. Verified only by a store that has the key. */
+  readonly signature?: string;
 }
 
 export interface RecordedAnswer {
@@ -51,12 +55,12 @@ export interface RecordingStore {
    */
   near?(label: string): Promise<readonly Recording[]>;
   /** Which recording of this key was found but not used, and why. */
-  unusable?(key: string): string | undefined;
+  unusable?(key: string): Fault | undefined;
   /** Removes one. Absent if the store is read-only. */
   remove?(key: string): Promise<void>;
-  /** Everything in the store that cannot be used. Absent if nothing can go wrong. */
-  check?(): Promise<readonly Fault[]>;
-  /** Removes something that `check` reported. */
+  /** Everything in the store, usable or not. Absent if `list` is everything. */
+  entries?(): AsyncIterable<StoreEntry>;
+  /** Removes something that `entries` returned. */
   discard?(name: string): Promise<void>;
   /**
    * Claims the generation of one answer, so that one of many machines asks the model and the others wait. A claim ends
@@ -72,11 +76,23 @@ export interface RecordingStore {
 
 /** Something in a store that is not, or no longer, a valid recording. */
 export interface Fault {
+  /** Where it is. It comes from outside, so it must be escaped before it is printed. */
   readonly name: string;
   readonly reason: string;
-  /** Written by another version of llmfs, which may need it: never remove it. */
+  /** What to do about it. Absent: restore it or record the answer again. */
+  readonly cure?: string;
+  /** Another version of llmfs wrote it, or somebody signed it with another key: it may be needed, so never remove it. */
   readonly foreign?: true;
+  /** Its signature is missing or wrong. */
+  readonly untrusted?: true;
 }
+
+/** Something in a store: a valid recording, or a fault. */
+export type StoreEntry = {
+  readonly name: string;
+  /** Milliseconds since it was written, by the clock of the store. Undefined if that is unknown. */
+  readonly age?: number | undefined;
+} & ({ readonly recording: Recording; readonly fault?: never } | { readonly fault: Fault; readonly recording?: never });
 
 /** The right to generate one answer. Kept alive until it is disposed. */
 export type Claim = AsyncDisposable;

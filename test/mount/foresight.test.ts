@@ -180,7 +180,10 @@ describeMounted("recordings", () => {
     expect([broken.status, broken.stdout]).toEqual([91, expect.stringContaining(`${file}: its answer was changed`)]);
     writeFileSync(m.sandbox.at(`rec/${file}`), kept);
     await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
-    const dry = await run("prune", "--for", "mnt", "--dry-run");
+    expect((await run("prune", "--for", "mnt")).stderr).toMatch(
+      /^0 removed, 0 kept, 2 left because they are too young/,
+    );
+    const dry = await run("prune", "--for", "mnt", "--older-than", "0", "--dry-run");
     expect([dry.status, dry.stderr]).toEqual([0, expect.stringMatching(/^2 would be removed, 0 kept/)]);
     expect(readdirSync(m.sandbox.at("rec"))).toHaveLength(2);
     const unchanged = await run(
@@ -193,7 +196,7 @@ describeMounted("recordings", () => {
       "scripted",
     );
     expect([unchanged.status, unchanged.stderr]).toEqual([0, expect.stringMatching(/^0 removed, 2 kept/)]);
-    expect((await run("prune", "--for", "mnt")).stderr).toMatch(/^2 removed, 0 kept/);
+    expect((await run("prune", "--for", "mnt", "--older-than", "0")).stderr).toMatch(/^2 removed, 0 kept/);
     expect(readdirSync(m.sandbox.at("rec"))).toEqual([]);
   });
 
@@ -201,7 +204,8 @@ describeMounted("recordings", () => {
     await using m = await tides();
     await m.out("cat src/*.py");
     await m.out("setfattr -n user.llmfs.prompt -v 'Rhyme.' src");
-    expect((await llmfs(m, "recordings", "prune", "--for", "mnt", "-n")).stderr).toMatch(/^2 would be removed, 0 kept/);
+    const dry = await llmfs(m, "recordings", "prune", "--for", "mnt", "-n", "--older-than", "0");
+    expect(dry.stderr).toMatch(/^2 would be removed, 0 kept/);
     const own = m.sandbox.at("cache/llmfs/recordings");
     cpSync(m.sandbox.at("rec"), own, { recursive: true });
     const env = { XDG_CACHE_HOME: m.sandbox.at("cache") };

@@ -12,7 +12,7 @@ import { createFolderStore, fileName } from "../../src/recording/stores/folder.t
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
 import { createRedisStore } from "../../src/recording/stores/redis.ts";
 import { createS3Store } from "../../src/recording/stores/s3.ts";
-import { openStore, prune } from "../../src/recording/stores/store.ts";
+import { openStore } from "../../src/recording/stores/store.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 import {
   conditionalProxy,
@@ -24,7 +24,7 @@ import {
   type Server,
   s3Server,
 } from "../support/servers.ts";
-import { recordingOf, storeContract } from "../support/store-contract.ts";
+import { faultsIn, pruneTo, recordingOf, storeContract } from "../support/store-contract.ts";
 
 const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
 
@@ -211,13 +211,12 @@ for (const [kind, { missing, open }] of Object.entries(KINDS)) {
       expect(await store.get(bad, "/b")).toBeUndefined();
       expect(warnings).toHaveLength(1);
       expect(warnings[0]).toContain(bad.slice(0, 16));
-      const would = await prune(store, { keep: new Set([one.key]), dryRun: true });
-      expect(would.recordings).toEqual([two]);
-      expect(would.faults[0]?.reason).toContain("does not begin");
-      expect(await store.list()).toHaveLength(2);
-      await prune(store, { keep: new Set([one.key]) });
+      expect((await faultsIn(store)).map(({ reason }) => reason)).toEqual([expect.stringContaining("does not begin")]);
+      const removed = await pruneTo(store, [one]);
+      expect(removed.flatMap(({ recording }) => recording ?? [])).toEqual([two]);
+      expect(removed).toHaveLength(2);
       expect(await store.list()).toEqual([one]);
-      expect(await store.check?.()).toEqual([]);
+      expect(await faultsIn(store)).toEqual([]);
     });
   });
 }
@@ -337,10 +336,10 @@ describe("a shared store that fails", () => {
     client.close();
     expect(await Promise.all([store.get(other), store.get(one.key)])).toEqual([undefined, one]);
     expect(warnings).toEqual([expect.stringContaining("is not used: it is not text")]);
-    expect(store.unusable?.(other)).toContain("it is not text");
+    expect(store.unusable?.(other)?.reason).toContain("it is not text");
     expect(await store.list()).toEqual([one]);
-    await prune(store, { keep: new Set([one.key]) });
-    expect(await store.check?.()).toEqual([]);
+    await pruneTo(store, [one]);
+    expect(await faultsIn(store)).toEqual([]);
     await store.close?.();
   });
 

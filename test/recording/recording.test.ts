@@ -184,10 +184,11 @@ describe("replay mode", () => {
   });
 
   test("a miss reports a damaged recording with the same key", async () => {
-    const damaged = { ...createMemoryStore("recordings in x"), unusable: () => "x/a.txt: its answer was changed" };
+    const fault = { name: "x/a.txt", reason: "its answer was changed" };
+    const damaged = { ...createMemoryStore("recordings in x"), unusable: () => fault };
     const { recorded } = setup("replay", undefined, damaged);
     expect((await failure(recorded.complete(HI, { label: "/a.txt" }))).message).toMatch(
-      /^the recording for \/a\.txt \([0-9a-f]{16}…\) cannot be used: x\/a\.txt: its answer was changed; restore the file/,
+      /^the recording for \/a\.txt \([0-9a-f]{16}…\) cannot be used: x\/a\.txt: its answer was changed; restore it/,
     );
   });
 

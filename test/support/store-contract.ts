@@ -2,12 +2,27 @@
 import { expect, test } from "bun:test";
 import type { ChatRequest } from "../../src/llm/llm.ts";
 import { requestKey } from "../../src/recording/key.ts";
-import type { Recording, RecordingStore } from "../../src/recording/recording.ts";
+import { entriesOf, removeEntries, selectForPrune } from "../../src/recording/prune.ts";
+import type { Fault, Recording, RecordingStore, StoreEntry } from "../../src/recording/recording.ts";
 
 export function recordingOf(text: string, label = "/a.txt", model = "m"): Recording {
   const request: ChatRequest = { model, messages: [{ role: "user", content: `Write ${label}\n\n| é ✓` }] };
   const usage = { inputTokens: 3, outputTokens: 4 };
   return { key: requestKey(request), label, request, answer: { text, model: "m-1", usage } };
+}
+
+/** Everything in the store that cannot be used. */
+export async function faultsIn(store: RecordingStore): Promise<readonly Fault[]> {
+  return (await Array.fromAsync(entriesOf(store))).flatMap(({ fault }) => fault ?? []);
+}
+
+/** Removes what is not in `keep`, however young it is. Returns what was removed. */
+export async function pruneTo(store: RecordingStore, keep: readonly Recording[]): Promise<readonly StoreEntry[]> {
+  const keys = new Set(keep.map(({ key }) => key));
+  const entries = await Array.fromAsync(entriesOf(store));
+  const { remove } = selectForPrune(entries, { keep: ({ key }) => keys.has(key), leastAgeMs: 0 });
+  await removeEntries(store, remove);
+  return remove;
 }
 
 /** `open` gives another handle on the same, initially empty place at every call. */
@@ -45,6 +60,6 @@ export function storeContract(open: () => RecordingStore): void {
     for (const { key } of await store.list()) await store.remove?.(key);
     for (const label of ["/b", "structure", "/a/c", "/a"]) await store.put(recordingOf("x", label));
     expect((await store.list()).map(({ label }) => label)).toEqual(["/a", "/a/c", "/b", "structure"]);
-    expect((await store.check?.()) ?? []).toEqual([]);
+    expect(await faultsIn(store)).toEqual([]);
   });
 }

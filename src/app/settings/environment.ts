@@ -7,6 +7,10 @@ export const VARIABLES = {
   LLMFS_MODEL: "as --model",
   LLMFS_LAYOUT_TOKENS: "as --layout-tokens",
   LLMFS_RECORDINGS: "as --recordings",
+  LLMFS_RECORDINGS_KEY:
+    "a secret of at least 16 characters that signs recordings; all others are then refused. Separate older keys that are still valid with commas",
+  LLMFS_OWNER:
+    "your team or project: new recordings carry this name, and `recordings prune` removes only those with it",
   AWS_ACCESS_KEY_ID:
     "for recordings on s3://, with AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL",
   HOME: "your home directory, for paths that begin with ~; must be absolute",

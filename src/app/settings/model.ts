@@ -34,6 +34,10 @@ export interface ModelConfig {
   /** The user's own folder of recordings. */
   readonly ownRecordings: string;
   readonly s3: S3Settings;
+  /** Keys that sign recordings, the current one first. */
+  readonly recordingKeys: readonly string[];
+  /** The owner of new recordings. */
+  readonly owner: string | undefined;
 }
 
 /** No model answers faster than this. */
@@ -71,17 +75,43 @@ export function readModelConfig(args: SettingsArguments, variable: Lookup): Mode
       ownRecordings,
     ownRecordings,
     s3: readS3Settings(variable),
+    recordingKeys: parseOptional(variable("LLMFS_RECORDINGS_KEY"), parseRecordingKeys) ?? [],
+    owner: parseOptional(variable("LLMFS_OWNER"), (text) => parseOwner("LLMFS_OWNER", text)),
   };
 }
 
+/** A shorter key could be guessed by trying, because recordings are no secret to whoever shares the store. */
+const LEAST_KEY = 16;
+
+function parseRecordingKeys(text: string): readonly string[] {
+  const source = "LLMFS_RECORDINGS_KEY";
+  const keys = text.split(/[\s,]+/).filter((key) => key !== "");
+  // Do not repeat the value.
+  const make = "make one with: openssl rand -hex 32";
+  if (keys.length === 0) throw createValueError(source, `${source} is empty; unset it, or ${make}`);
+  const short = keys.findIndex((key) => key.length < LEAST_KEY);
+  if (short < 0) return keys;
+  const which = keys.length === 1 ? "the key" : `key ${short + 1}`;
+  throw createValueError(source, `${source}: ${which} has fewer than ${LEAST_KEY} characters; ${make}`);
+}
+
+/** The name appears in listings and on command lines. */
+export function parseOwner(source: string, text: string): string {
+  const name = text.trim();
+  if (/^[\p{L}\p{N}][\p{L}\p{N}._/@-]{0,99}$/u.test(name)) return name;
+  const expected = "letters, digits and ._/@- only, at most 100";
+  throw createValueError(source, `${source} ${JSON.stringify(name.slice(0, 40))}: expected a name of ${expected}`);
+}
+
 /** The secrets in the configuration, both plain and as encoded in URLs. */
-export function secretsOf({ providers, recordings, s3 }: ModelConfig): readonly string[] {
+export function secretsOf({ providers, recordings, s3, recordingKeys }: ModelConfig): readonly string[] {
   const urls = [recordings, ...providers.map(({ baseUrl }) => baseUrl ?? "")].filter((url) => URL.canParse(url));
   const all = [
     ...providers.flatMap(({ apiKey = "", headers = {} }) => [apiKey, ...secretsIn(headers)]),
     ...urls.flatMap((url) => [new URL(url).password, decodeURIComponent(new URL(url).password)]),
     s3.secretAccessKey ?? "",
     s3.sessionToken ?? "",
+    ...recordingKeys,
   ];
   return [...new Set(all)].filter((secret) => secret !== "");
 }
@@ -158,7 +188,7 @@ function parseMode(text: string | undefined): RecordingMode {
 }
 
 /** Makes a folder absolute. Keeps the URL of a shared store. */
-function parseLocation(name: string, text: string): string {
+export function parseLocation(name: string, text: string): string {
   try {
     return schemeOf(text) === undefined ? parseAbsolutePath(name, text) : text;
   } catch (error) {

@@ -2,7 +2,7 @@
  * Turns flags and environment variables into one frozen Config with checked values and absolute paths. No other file reads
  * process.env.
  *
- * A flag overrides its variable. An empty variable counts as unset.
+ * A flag overrides its variable. An empty variable counts as unset, except for LLMFS_RECORDINGS_KEY.
  */
 import { join } from "node:path";
 import { SLEEPER } from "../../fuse/mounting/process.ts";
@@ -10,7 +10,7 @@ import { UsageError } from "../errors.ts";
 import { availableMemory } from "../machine/available-memory.ts";
 import { homeDirectory } from "../machine/home-dir.ts";
 import type { SettingsArguments } from "./arguments.ts";
-import type { Environment, Lookup } from "./environment.ts";
+import type { Environment, Lookup, Variable } from "./environment.ts";
 import { type ModelConfig, readModelConfig } from "./model.ts";
 import { type Prompt, readPrompt } from "./prompt.ts";
 import { restoreOwnExceptions } from "./proxies.ts";
@@ -55,7 +55,9 @@ function inodesFor(memory: number): number {
 
 /** Throws UsageError, or UserError for a prompt that cannot be read. */
 export function readConfig(args: SettingsArguments, environment: Environment = process.env): Readonly<Config> {
-  const variable: Lookup = (name) => environment[name] || undefined;
+  // A secret that a CI service does not give to a job is often empty: recordings must not be trusted silently then.
+  const isSet = (name: Variable) => environment[name] !== "" || name === "LLMFS_RECORDINGS_KEY";
+  const variable: Lookup = (name) => (isSet(name) ? environment[name] : undefined);
   const model = readModelConfig(args, variable);
   const config: Config = {
     prompt: choosePrompt(args, variable("LLMFS_PROMPT")),

@@ -5,6 +5,7 @@ import { absolutePath } from "../machine/current-directory.ts";
 
 const UNITS = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
 const SECONDS = { ms: 0.001, s: 1, "": 1, m: 60, h: 3600 } as const;
+const AGES = { ...SECONDS, d: 86_400, w: 604_800 } as const;
 
 /** The smallest amount of memory for a file with content. */
 const PAGE = 4096;
@@ -52,6 +53,14 @@ export function parseDuration(flag: string, text: string, least = 1): number {
     );
   }
   throw createValueError(flag, `${flag} ${text}: expected a time such as 30s, 10m or 1h`);
+}
+
+/** Parses an age: `30s`, `12h`, `1d`, `2w` or `0`; a number without a unit is in seconds. Returns milliseconds. */
+export function parseAge(flag: string, text: string): number {
+  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w|)$/.exec(text) ?? [];
+  const factor = lookUp(AGES, unit);
+  if (number !== undefined && factor !== undefined) return Number(number) * factor * 1000;
+  throw createValueError(flag, `${flag} ${text}: expected an age such as 12h, 1d, 2w or 0`);
 }
 
 /** Parses a whole number, at least `least`. */

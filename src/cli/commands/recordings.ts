@@ -1,37 +1,60 @@
 import { existsSync } from "node:fs";
-import { explainCodeNotRun } from "../../app/configuration.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
-import { lookAt, placeOf, recordingsOf } from "../../app/inspect.ts";
+import { placeOf, recordingsOf } from "../../app/inspect.ts";
 import { readAbout } from "../../app/mount-info.ts";
 import { findMountedFile } from "../../app/running/mounted.ts";
+import { parseLocation } from "../../app/settings/model.ts";
 import { type Config, readConfig } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
-import { repairWith } from "../../generators/builtin/llm.ts";
-import type { ChatRequest } from "../../llm/llm.ts";
-import { requestKey } from "../../recording/key.ts";
-import type { Recording, RecordingStore } from "../../recording/recording.ts";
-import { openStore, prune, schemeOf } from "../../recording/stores/store.ts";
-import { printableLine } from "../../text/printable.ts";
+import { entriesOf } from "../../recording/prune.ts";
+import type { Fault, RecordingStore } from "../../recording/recording.ts";
+import { hasOwnPrefix, openStore, schemeOf } from "../../recording/stores/store.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { say, show, showJson } from "../output/terminal.ts";
 import { createQuietLog } from "../process/serve.ts";
+import { copyStore, signStore } from "../recordings/copy.ts";
+import { formatFault, formatRecording, summarize } from "../recordings/lines.ts";
+import { pruneStore, sourcesOf } from "../recordings/prune.ts";
+
+const ACTIONS = ["ls", "verify", "prune", "copy", "sign"] as const;
+type Action = (typeof ACTIONS)[number];
 
 export const recordings = defineCommand({
   args: defineFlags({
     action: {
       type: "positional",
       required: true,
-      valueHint: "ls|verify|prune",
-      description: "ls, verify or prune",
+      valueHint: "ls|verify|prune|copy|sign",
+      description: "ls, verify, prune, copy or sign",
     },
     for: {
       type: "string",
       valueHint: "DIR|FILE",
       description: "prune: keep only what this mount or snapshot needs; separate several with commas",
     },
-    dryRun: { type: "boolean", alias: "n", description: "prune: show what would be removed, and remove nothing" },
+    owner: {
+      type: "string",
+      valueHint: "NAME",
+      description:
+        "prune: remove only recordings of this owner (LLMFS_OWNER); separate several with commas; - for those without an owner, * for all",
+    },
+    olderThan: {
+      type: "string",
+      valueHint: "AGE",
+      description: "prune: remove nothing that is younger, such as 12h, 2w or 0; default: 1d",
+    },
+    overwrite: { type: "boolean", description: "copy: replace other answers in TO; by default they stay" },
+    unsigned: {
+      type: "boolean",
+      description: "sign: also sign recordings without a signature, because you trust them",
+    },
+    dryRun: {
+      type: "boolean",
+      alias: "n",
+      description: "prune, copy, sign: show what would be done, and change nothing",
+    },
     ...lookFlags,
     recordings: {
       ...lookFlags.recordings,
@@ -40,48 +63,44 @@ export const recordings = defineCommand({
     },
     json: { type: "boolean", description: "print the result as JSON" },
   }),
+  rest: { hint: "FROM TO", description: "copy: two folders or URLs", atLeast: 0 },
   notes: [
     "ls lists recordings. verify checks that each one is complete and belongs to its request, and exits with status " +
       `${EXIT.recordings.code} if one does not. prune removes what verify rejects and, with --for, what is not needed; it ` +
-      "keeps layouts, and recordings of other versions of llmfs.",
+      "keeps layouts, and recordings of other versions of llmfs or with the signature of another key.",
     "A snapshot does not say how its files were requested: give prune the same --model, --content-prompt and --config. " +
       "Without --model, it keeps recordings of every model.",
+    "In a store that others use too, prune needs to know whose recordings to remove: name an --owner, or use a prefix of " +
+      "your own. With --dry-run it shows what belongs to whom.",
+    "copy adds the recordings of FROM to TO, and verifies each of them. It never replaces another answer without " +
+      `--overwrite, and exits with status ${EXIT.recordings.code} if there is one. After an interruption, run it again.`,
+    "With LLMFS_RECORDINGS_KEY, only recordings signed with that key are valid. sign signs those of the older keys in that " +
+      "variable again with the first one.",
   ],
-  async run(args) {
-    const { action } = args;
-    if (action !== "ls" && action !== "verify" && action !== "prune") {
-      throw new UsageError(`recordings ${action}: expected ls, verify or prune`);
-    }
-    if (args.for !== undefined && action !== "prune") throw new UsageError("--for works only with prune");
-    await using log = createQuietLog();
-    const sources = args.for === undefined ? [] : sourcesOf(args.for);
-    const config = readConfig({ ...args, mode: "replay" });
-    const { mode, ownRecordings: local, s3 } = config;
-    const location = args.recordings === undefined ? await placeFor(sources, config) : config.recordings;
-    if (sources.length > 0 && location === local && args.recordings === undefined && !args.dryRun) {
-      throw new UsageError(
-        `--for: ${local} has the recordings of all your trees; to remove those of other trees too, pass --recordings ${local}`,
-      );
-    }
-    const warn = (message: string) => {
-      if (action !== "verify") log.write("warn", "recording", message);
-    };
-    if (location !== local && schemeOf(location) === undefined && !existsSync(location)) {
-      throw new UserError(
-        "recordings",
-        `${location} does not exist; pass the --recordings folder that was used for recording`,
-      );
+  async run(args, rest) {
+    const action = ACTIONS.find((one) => one === args.action);
+    if (action === undefined) throw new UsageError(`recordings ${args.action}: expected ${ACTIONS.join(", ")}`);
+    requireFlagsOf(action, args);
+    if (action !== "copy" && rest.length > 0) {
+      throw new UsageError(`recordings ${action} takes no further argument; to name a store, use --recordings`);
     }
     try {
-      const store = await openStore(location, { mode, local, s3, warn });
-      try {
-        if (action === "ls") return await list(store, args.json);
-        if (action === "verify") return await verify(store, args.json);
-        const keep = sources.length === 0 ? await keepEverything(store) : await findNeededBy(sources, args, store);
-        return await takeAway(store, keep, args.dryRun, args.json);
-      } finally {
-        await store.close?.();
+      if (action === "copy") return await copy(args, rest);
+      const sources = args.for === undefined ? [] : sourcesOf(args.for);
+      const config = readConfig({ ...args, mode: "replay" });
+      const location = args.recordings === undefined ? await placeFor(sources, config) : config.recordings;
+      requireOtherTrees(args, location, config.ownRecordings, sources);
+      const { warn, log } = openLog(action === "verify" || action === "prune");
+      await using _log = log;
+      await using store = await open(location, config, warn);
+      if (action === "ls") return await list(store.store, args.json);
+      if (action === "verify") return await verify(store.store, args.json);
+      if (action === "prune") {
+        const ownPrefix = hasOwnPrefix(location);
+        return await pruneStore(store.store, args, { sources, ownPrefix, owner: config.owner });
       }
+      await using plain = await open(location, { ...config, recordingKeys: [] }, warn);
+      return await signStore(plain.store, store.store, config.recordingKeys, args);
     } catch (error) {
       if (error instanceof UserError || (error instanceof Error && error.name === "SnapshotError")) throw error;
       throw new UserError("recordings", messageOf(error), { cause: error });
@@ -89,46 +108,101 @@ export const recordings = defineCommand({
   },
 });
 
+interface ActionFlags {
+  readonly for: string | undefined;
+  readonly owner: string | undefined;
+  readonly olderThan: string | undefined;
+  readonly overwrite: boolean;
+  readonly unsigned: boolean;
+}
+
+function requireFlagsOf(action: Action, args: ActionFlags): void {
+  const flags: readonly (readonly [string, unknown, Action])[] = [
+    ["--for", args.for, "prune"],
+    ["--owner", args.owner, "prune"],
+    ["--older-than", args.olderThan, "prune"],
+    ["--overwrite", args.overwrite || undefined, "copy"],
+    ["--unsigned", args.unsigned || undefined, "sign"],
+  ];
+  for (const [flag, value, only] of flags) {
+    if (value !== undefined && action !== only) throw new UsageError(`${flag} works only with ${only}`);
+  }
+}
+
+/** Actions that report every fault themselves need no warnings of them. */
+function openLog(reportsFaults: boolean) {
+  const log = createQuietLog();
+  const warn = (message: string) => {
+    if (!reportsFaults) log.write("warn", "recording", message);
+  };
+  return { log, warn };
+}
+
+interface Opened extends AsyncDisposable {
+  readonly store: RecordingStore;
+}
+
+async function open(
+  location: string,
+  { ownRecordings: local, s3, recordingKeys: keys }: Config,
+  warn: (message: string) => void,
+  create = false,
+): Promise<Opened> {
+  if (!create && location !== local && schemeOf(location) === undefined && !existsSync(location)) {
+    throw new UserError("recordings", `${location} does not exist; pass the folder that was used for recording`);
+  }
+  const store = await openStore(location, { mode: "replay", local, s3, keys, warn });
+  return { store, [Symbol.asyncDispose]: async () => store.close?.() };
+}
+
+async function copy(
+  args: { readonly dryRun: boolean; readonly overwrite: boolean; readonly json: boolean },
+  places: readonly string[],
+): Promise<number> {
+  const [from, to, more] = places;
+  if (from === undefined || to === undefined || more !== undefined) {
+    throw new UsageError("recordings copy: expected FROM and TO, each a folder, redis://… or s3://BUCKET/PREFIX");
+  }
+  const config = readConfig({ mode: "replay" });
+  const [source, target] = [parseLocation("FROM", from), parseLocation("TO", to)];
+  if (source === target) throw new UsageError("recordings copy: FROM and TO are the same");
+  const { log, warn } = openLog(false);
+  await using _log = log;
+  await using reading = await open(source, config, () => {});
+  await using writing = await open(target, config, warn, true);
+  return await copyStore(reading.store, writing.store, config.recordingKeys.length > 0, args);
+}
+
+function requireOtherTrees(
+  { recordings: named, dryRun }: { readonly recordings: string | undefined; readonly dryRun: boolean },
+  location: string,
+  own: string,
+  sources: readonly string[],
+): void {
+  if (sources.length === 0 || location !== own || named !== undefined || dryRun) return;
+  throw new UsageError(
+    `--for: ${own} has the recordings of all your trees; to remove those of other trees too, pass --recordings ${own}`,
+  );
+}
+
 async function list(store: RecordingStore, json: boolean): Promise<number> {
   const all = await store.list();
-  if (json) showJson(all.map(summarize));
-  else show(all.map((one) => `${formatLine(one)}\n`).join(""));
+  if (json) showJson(all.map((one) => summarize(one)));
+  else show(all.map((one) => `${formatRecording(one)}\n`).join(""));
   return EXIT.ok.code;
 }
 
 async function verify(store: RecordingStore, json: boolean): Promise<number> {
-  const faults = (await store.check?.()) ?? [];
-  const whole = (await store.list()).length;
+  const faults: Fault[] = [];
+  let whole = 0;
+  for await (const { fault } of entriesOf(store)) {
+    if (fault === undefined) whole += 1;
+    else faults.push(fault);
+  }
   if (json) showJson({ whole, faults });
-  else for (const { name, reason } of faults) show(`${printableLine(name)}: ${reason}\n`);
+  else for (const fault of faults) show(`${formatFault(fault)}\n`);
   say(`${whole} recordings are valid${faults.length === 0 ? "" : `, ${faults.length} are not`}`);
   return faults.length === 0 ? EXIT.ok.code : EXIT.recordings.code;
-}
-
-async function takeAway(store: RecordingStore, keep: Keep, dryRun: boolean, json: boolean): Promise<number> {
-  const keys = (await store.list()).filter(keep).map(({ key }) => key);
-  const pruned = await prune(store, { keep: new Set(keys), dryRun });
-  const gone = pruned.recordings.map(summarize);
-  if (json) showJson({ recordings: gone, faults: pruned.faults });
-  else {
-    for (const one of pruned.recordings) show(`${formatLine(one)}\n`);
-    for (const { name, reason } of pruned.faults) show(`${printableLine(name)}: ${reason}\n`);
-  }
-  const count = pruned.recordings.length + pruned.faults.length;
-  say(`${count} ${dryRun ? "would be removed" : "removed"}, ${keys.length} kept`);
-  return EXIT.ok.code;
-}
-
-type Keep = (recording: Recording) => boolean;
-
-async function keepEverything(store: RecordingStore): Promise<Keep> {
-  const keys = new Set((await store.list()).map(({ key }) => key));
-  return ({ key }) => keys.has(key);
-}
-
-/** The name of an existing file may contain a comma. */
-function sourcesOf(text: string): readonly string[] {
-  return existsSync(text) ? [text] : text.split(",").map((source) => source.trim());
 }
 
 /** The recordings of the first mount among the sources. Without a mount, the recordings that a mount would use. */
@@ -138,65 +212,4 @@ async function placeFor(sources: readonly string[], config: Config): Promise<str
     if ("mounted" in place) return recordingsOf(config, readAbout((await findMountedFile(place.mounted)).mountpoint));
   }
   return config.recordings;
-}
-
-type LookArgs = Parameters<typeof lookAt>[1];
-
-async function findNeededBy(sources: readonly string[], args: LookArgs, store: RecordingStore): Promise<Keep> {
-  const keeps: Keep[] = [];
-  for (const source of sources) keeps.push(await findNeeded(source, args, store));
-  return (recording) => keeps.some((keep) => keep(recording));
-}
-
-/** Keeps the current request of every file, every recording of a file whose request is not known exactly, and layouts. */
-async function findNeeded(source: string, args: LookArgs, store: RecordingStore): Promise<Keep> {
-  await using log = createQuietLog();
-  const place = await placeOf(source);
-  const passedOver = (file: string) => {
-    throw new UsageError(
-      `${explainCodeNotRun(file)}, or pass --config none if ${source} does not use it: without it, needed recordings might ` +
-        "be removed",
-    );
-  };
-  await using looking = await lookAt(place, { ...args, recordings: args.recordings }, { log, say, passedOver });
-  /** If no model was given, the recordings of every model may be needed. */
-  const keyOf = (request: ChatRequest) =>
-    requestKey(looking.about.model === undefined ? { ...request, model: "" } : request);
-  const keys = new Set<string>();
-  const labels = new Set<string>();
-  for (const { path, state } of looking.tree.files) {
-    if (state === "static") continue;
-    const { asks } = await looking.foresight.foresee(path);
-    if (asks === undefined || !asks.exact) labels.add(path);
-    if (asks !== undefined) keys.add(keyOf(asks.request));
-  }
-  if (keys.size === 0 && labels.size === 0) {
-    throw new UsageError(`--for ${source}: it has no generated files, so everything in ${store.name} would be removed`);
-  }
-  const isAsked = ({ request }: Recording) => keys.has(keyOf(request));
-  const recorded = await store.list();
-  if ("snapshot" in place && recorded.length > 0 && !recorded.some(isAsked)) {
-    throw new UsageError(
-      `--for ${source}: no recording in ${store.name} matches its requests, so all would be removed; ` +
-        "pass the same --model, --content-prompt and --config as when they were recorded",
-    );
-  }
-  const answered = new Set(recorded.filter(isAsked).map(({ request, answer }) => `${keyOf(request)} ${answer.text}`));
-  return (recording) => {
-    const repaired = repairWith(recording.label, recording.request);
-    if (repaired === undefined) {
-      return isAsked(recording) || labels.has(recording.label) || !recording.label.startsWith("/");
-    }
-    return labels.has(repaired.label) || answered.has(`${keyOf(repaired.request)} ${repaired.answer}`);
-  };
-}
-
-function summarize({ key, label, request, answer }: Recording) {
-  return { key, label, model: request.model, answeredBy: answer.model, ...answer.usage };
-}
-
-function formatLine({ key, label, request, answer }: Recording): string {
-  const tokens =
-    answer.usage === undefined ? "" : `  ${answer.usage.inputTokens} + ${answer.usage.outputTokens} tokens`;
-  return `${key.slice(0, 16)}  ${printableLine(label) || "unnamed"}  ${printableLine(request.model)}${tokens}`;
 }

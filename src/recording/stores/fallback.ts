@@ -61,11 +61,6 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
     async list() {
       return (await tryShared("reading", () => shared.list()))?.value ?? local.list();
     },
-    async check() {
-      return (
-        (await tryShared("reading", async () => (await shared.check?.()) ?? []))?.value ?? (await local.check?.()) ?? []
-      );
-    },
     async remove(key) {
       await tryShared("writing", async () => shared.remove?.(key));
       await local.remove?.(key);

@@ -8,7 +8,9 @@ import { readRegular } from "../../text/bounded-read.ts";
 import { describeThisProcess } from "../holder.ts";
 import { Labels } from "../labels.ts";
 import { faultOf, type Keyed, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "../record.ts";
-import type { Fault, Recording, RecordingStore } from "../recording.ts";
+import type { Recording, RecordingStore, StoreEntry } from "../recording.ts";
+import type { Signer } from "../signature.ts";
+import { Complaints } from "./complaints.ts";
 import { FolderClaims } from "./folder-claims.ts";
 import { FolderIndex } from "./folder-index.ts";
 import { compareLabels } from "./memory.ts";
@@ -18,6 +20,8 @@ export interface FolderOptions {
   readonly warn?: (message: string) => void;
   /** Describes this process to others that wait for its answer. */
   readonly who?: () => string;
+  /** Signs what is written, and rejects what it has not signed. */
+  readonly signer?: Signer;
 }
 
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -29,21 +33,19 @@ const NAME = /\.([0-9a-f]{16})\.txt$/;
 const FOLDER_MODE = 0o700;
 
 export function createFolderStore(folder: string, options: FolderOptions = {}): RecordingStore {
-  const { warn = () => {}, who = describeThisProcess } = options;
-  /** Files that are not used, with the reason. */
-  const unusable = new Map<string, string>();
+  const { warn = () => {}, who = describeThisProcess, signer } = options;
+  const complaints = new Complaints(warn);
   const names = new FolderIndex(folder, NAME);
   const claims = new FolderClaims(folder, FOLDER_MODE, who);
   const labels = new Labels(async () => (await names.listAll()).map((name) => ({ label: stemOf(name), name })));
 
-  function complain(file: string, reason: string): void {
-    if (unusable.has(file)) return;
-    unusable.set(file, reason);
-    warn(`the recording ${join(folder, file)} is not used: ${reason}`);
+  function complain(file: string, error: unknown): void {
+    complaints.add(file, faultOf(join(folder, file), error));
   }
 
   async function read(file: string, asked?: Keyed): Promise<Recording> {
     const text = strict.decode(await readRegular(join(folder, file), LONGEST_RECORDING));
+    signer?.check(text);
     const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
     if (!file.endsWith(suffix(recording.key))) throw new Error("its name does not match its key");
     return recording;
@@ -56,7 +58,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
       return recording.key === key ? recording : undefined;
     } catch (error) {
       // If the folder is missing or is not a directory, listing it will report that.
-      if (!["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) complain(file, messageOf(error));
+      if (!["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) complain(file, error);
       return undefined;
     }
   }
@@ -89,7 +91,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
     },
     async put(recording) {
       const file = fileName(recording.label, recording.key);
-      const text = writeRecording(recording);
+      const text = writeRecording(recording, signer);
       const there = await names.ending(beginning(recording.key));
       try {
         if (!there.includes(file)) {
@@ -107,7 +109,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
       }
       names.add(file);
       await clearLeftovers();
-      unusable.delete(file);
+      complaints.remove(file);
       // The same request under another label, such as from an earlier version, would be a duplicate.
       for (const other of there) if (other !== file) await take(other);
     },
@@ -117,7 +119,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
         try {
           found.push(await read(file));
         } catch (error) {
-          complain(file, messageOf(error));
+          complain(file, error);
         }
       }
       return found.sort(compareLabels);
@@ -134,21 +136,22 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
       }
       return found;
     },
-    unusable(key) {
-      for (const [file, reason] of unusable) {
-        if (file.endsWith(suffix(key))) return `${join(folder, file)}: ${reason}`;
-      }
-      return undefined;
-    },
-    async check() {
-      const faults: Fault[] = [];
+    unusable: (key) => complaints.find((file) => file.endsWith(suffix(key))),
+    async *entries(): AsyncIterable<StoreEntry> {
       for (const file of await names.listAll()) {
-        await read(file).catch((error: unknown) => faults.push(faultOf(join(folder, file), error)));
+        const name = join(folder, file);
+        const age = await ageOf(name);
+        // It was removed in the meantime.
+        if (age === undefined) continue;
+        yield await read(file).then(
+          (recording) => ({ name, age, recording }),
+          (error: unknown) => ({ name, age, fault: faultOf(name, error) }),
+        );
       }
       for (const file of await findLeftovers(folder)) {
-        faults.push({ name: join(folder, file), reason: "it is unfinished: its writer died" });
+        const name = join(folder, file);
+        yield { name, age: await ageOf(name), fault: { name, reason: "it is unfinished: its writer died" } };
       }
-      return faults;
     },
     async remove(key) {
       for (const file of await names.ending(beginning(key))) await take(file);
@@ -223,6 +226,12 @@ async function writeWhole(folder: string, file: string, text: string, mode: numb
     await rm(temporary, { force: true }).catch(() => {});
     throw error;
   }
+}
+
+/** Milliseconds since the file was written. */
+async function ageOf(path: string): Promise<number | undefined> {
+  const info = await stat(path).catch(() => undefined);
+  return info && Math.max(0, Date.now() - info.mtimeMs);
 }
 
 /** Identical files are not rewritten, so that programs that watch the folder see only changes. */

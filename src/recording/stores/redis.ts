@@ -58,7 +58,7 @@ export function createRedisStore(url: string, options: RemoteOptions = {}): Reco
         for (const one of Array.isArray(names) ? names : []) found.add(String(one));
         cursor = String(next);
       } while (cursor !== "0");
-      return [...found].sort();
+      return [...found].sort().map((one) => ({ name: one }));
     },
     async claim(key): Promise<Claim | undefined> {
       const place = claimOf(key);
@@ -80,7 +80,7 @@ export function createRedisStore(url: string, options: RemoteOptions = {}): Reco
     },
     close: () => send.close(),
   };
-  return createRemoteStore(objects, options.warn);
+  return createRemoteStore(objects, options);
 }
 
 function parse(url: string): { readonly address: string; readonly prefix: string; readonly name: string } {

@@ -2,10 +2,12 @@
  * The common part of stores on a server: reads, checks and lists recordings that are stored as texts under names, and
  * reports those that cannot be used. A server only has to implement `RemoteObjects`.
  */
-import { messageOf } from "../../errno.ts";
 import { Labels } from "../labels.ts";
 import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "../record.ts";
-import type { Claim, Fault, Recording, RecordingStore } from "../recording.ts";
+import type { Claim, Fault, Recording, RecordingStore, StoreEntry } from "../recording.ts";
+import type { Signer } from "../signature.ts";
+import { Complaints } from "./complaints.ts";
+import { inParallel } from "./in-parallel.ts";
 import { compareLabels } from "./memory.ts";
 
 /** The operations that a store needs from a server. Rejects with Unreachable, or with an error about the one object. */
@@ -20,15 +22,23 @@ export interface RemoteObjects {
   read(object: string): Promise<string | undefined>;
   write(object: string, text: string): Promise<void>;
   remove(object: string): Promise<void>;
-  /** The names of all objects that may contain recordings. */
-  list(): Promise<readonly string[]>;
+  /** All objects that may contain recordings. */
+  list(): Promise<readonly RemoteObject[]>;
   /** Like RecordingStore.claim and `holder`. */
   claim(key: string): Promise<Claim | undefined>;
   holder(key: string): Promise<string | undefined>;
   close?(): void;
 }
 
+export interface RemoteObject {
+  readonly name: string;
+  /** As in StoreEntry. */
+  readonly age?: number | undefined;
+}
+
 export interface RemoteOptions {
+  /** Signs what is written, and rejects what it has not signed. */
+  readonly signer?: Signer;
   /** Called once for each recording that is not used, with the reason. */
   readonly warn?: (message: string) => void;
   /** How long a claim lives without being renewed. Default 30 s. */
@@ -42,13 +52,15 @@ export interface RemoteOptions {
 /** The store as a whole cannot be used. Any other error concerns one object. */
 export class Unreachable extends Error {}
 
-export function createRemoteStore(objects: RemoteObjects, warn: (message: string) => void = () => {}): RecordingStore {
+export function createRemoteStore(
+  objects: RemoteObjects,
+  { warn = () => {}, signer }: Pick<RemoteOptions, "warn" | "signer"> = {},
+): RecordingStore {
   const { name } = objects;
-  /** Objects that are not used, with the reason. */
-  const unusable = new Map<string, string>();
+  const complaints = new Complaints(warn);
   const labels = new Labels(async () => {
     const found: { label: string; name: string }[] = [];
-    await each(({ label, key }) => found.push({ label, name: objects.nameOf(key) }));
+    for await (const { recording, name } of entries()) if (recording) found.push({ label: recording.label, name });
     return found;
   });
 
@@ -56,38 +68,38 @@ export function createRemoteStore(objects: RemoteObjects, warn: (message: string
   async function read(
     object: string,
     asked: Keyed | undefined,
-    onFault: (object: string, error: unknown) => void,
+    onFault: (fault: Fault) => void,
   ): Promise<Recording | undefined> {
     try {
       const text = await objects.read(object);
       if (text === undefined) return undefined;
+      signer?.check(text);
       const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
       if (object !== objects.nameOf(recording.key)) throw new Error("it is stored under another recording's name");
       return recording;
     } catch (error) {
       if (error instanceof Unreachable) throw error;
-      onFault(object, error);
+      onFault(faultOf(object, error));
       return undefined;
     }
   }
 
-  async function each(
-    onRecording: (recording: Recording) => void,
-    onFault: (object: string, error: unknown) => void = () => {},
-  ): Promise<void> {
-    const all = await objects.list();
-    for (let from = 0; from < all.length; from += objects.parallel) {
-      const some = all.slice(from, from + objects.parallel);
-      const found = await Promise.all(some.map((object) => read(object, undefined, onFault)));
-      for (const recording of found) if (recording !== undefined) onRecording(recording);
-    }
+  async function readEntry({ name, age }: RemoteObject): Promise<StoreEntry | undefined> {
+    let fault: Fault | undefined;
+    const recording = await read(name, undefined, (found) => {
+      fault = found;
+    });
+    if (fault !== undefined) return { name, age, fault };
+    return recording && { name, age, recording };
   }
 
-  function complain(object: string, error: unknown): void {
-    if (unusable.has(object)) return;
-    const reason = messageOf(error);
-    unusable.set(object, `${object} on ${name}: ${reason}`);
-    warn(`the recording ${object} on ${name} is not used: ${reason}`);
+  function complain(fault: Fault): void {
+    complaints.add(fault.name, { ...fault, name: `${fault.name} on ${name}` });
+  }
+
+  async function* entries(): AsyncIterable<StoreEntry> {
+    const all = await objects.list();
+    for await (const entry of inParallel(all, objects.parallel, readEntry)) if (entry !== undefined) yield entry;
   }
 
   return {
@@ -95,31 +107,24 @@ export function createRemoteStore(objects: RemoteObjects, warn: (message: string
     get: (key, _label, request) => read(objects.nameOf(key), request && { key, request }, complain),
     async put(recording) {
       const object = objects.nameOf(recording.key);
-      await objects.write(object, writeRecording(recording));
-      unusable.delete(object);
+      await objects.write(object, writeRecording(recording, signer));
+      complaints.remove(object);
     },
     async list() {
       const found: Recording[] = [];
-      await each((recording) => found.push(recording), complain);
+      for await (const { recording, fault } of entries()) {
+        if (recording !== undefined) found.push(recording);
+        else complain(fault);
+      }
       return found.sort(compareLabels);
     },
     async near(label) {
-      const found: Recording[] = [];
-      for (const object of await labels.near(label)) {
-        const recording = await read(object, undefined, complain);
-        if (recording !== undefined) found.push(recording);
-      }
-      return found;
+      const names = await labels.near(label);
+      const found = await Promise.all(names.map((object) => read(object, undefined, complain)));
+      return found.filter((recording) => recording !== undefined);
     },
-    unusable: (key) => unusable.get(objects.nameOf(key)),
-    async check() {
-      const faults: Fault[] = [];
-      await each(
-        () => {},
-        (object, error) => faults.push(faultOf(object, error)),
-      );
-      return faults;
-    },
+    unusable: (key) => complaints.find((object) => object === objects.nameOf(key)),
+    entries,
     remove: (key) => objects.remove(objects.nameOf(key)),
     discard: (object) => objects.remove(object),
     claim: (key) => objects.claim(key),

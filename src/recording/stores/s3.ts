@@ -14,7 +14,7 @@ import { withoutTrailing } from "../../text/trailing.ts";
 import { describeThisProcess, holderIn, LONGEST_TOKEN } from "../holder.ts";
 import { LONGEST_RECORDING } from "../record.ts";
 import type { Claim, RecordingStore } from "../recording.ts";
-import { createRemoteStore, type RemoteObjects, type RemoteOptions, Unreachable } from "./remote.ts";
+import { createRemoteStore, type RemoteObject, type RemoteObjects, type RemoteOptions, Unreachable } from "./remote.ts";
 
 export interface S3Settings {
   /** Absent: Amazon's own, chosen by the region. */
@@ -34,7 +34,7 @@ const SETTLE_MS = 200;
 
 /** `url` is `s3://bucket/prefix`. */
 export function createS3Store(url: string, options: S3Options = {}): RecordingStore {
-  const { warn, who = describeThisProcess, claimMs = 30_000, timeoutMs = 15_000, ...settings } = options;
+  const { warn, signer, who = describeThisProcess, claimMs = 30_000, timeoutMs = 15_000, ...settings } = options;
   const parsed = new URL(url);
   const prefix = decodeURIComponent(parsed.pathname).replace(/^\/+|\/+$/g, "");
   const name = withoutTrailing(url, "/");
@@ -70,21 +70,23 @@ export function createS3Store(url: string, options: S3Options = {}): RecordingSt
       await asked(() => client.delete(object));
     },
     async list() {
-      const found: string[] = [];
+      const found: RemoteObject[] = [];
       let startAfter: string | undefined;
       for (;;) {
         const page = await asked(() =>
           client.list({ prefix: at("recordings/"), ...(startAfter && { startAfter }) }).catch(named),
         );
-        for (const { key } of page.contents ?? []) found.push(key);
-        startAfter = found.at(-1);
+        for (const { key, lastModified } of page.contents ?? []) {
+          found.push({ name: key, ...(lastModified && { age: Date.now() - Date.parse(lastModified) }) });
+        }
+        startAfter = found.at(-1)?.name;
         if (!page.isTruncated || startAfter === undefined) return found;
       }
     },
     claim: (key) => asked(() => claims.take(key)),
     holder: (key) => asked(() => claims.holder(key)),
   };
-  return createRemoteStore(objects, warn);
+  return createRemoteStore(objects, { ...(warn && { warn }), ...(signer && { signer }) });
 }
 
 /** Reads piece by piece, up to the maximum length of a recording. */

@@ -2,9 +2,11 @@
 
 import { describeThisProcess } from "../holder.ts";
 import type { RecordingMode } from "../recorded-model.ts";
-import type { Fault, Recording, RecordingStore } from "../recording.ts";
+import type { RecordingStore } from "../recording.ts";
+import { createSigner } from "../signature.ts";
 import { withFallback } from "./fallback.ts";
 import { createFolderStore } from "./folder.ts";
+import type { RemoteOptions } from "./remote.ts";
 import type { S3Settings } from "./s3.ts";
 
 export interface OpenOptions {
@@ -19,6 +21,8 @@ export interface OpenOptions {
   readonly s3?: S3Settings;
   /** Describes this process to others that wait for its answer. */
   readonly who?: () => string;
+  /** Keys that sign recordings, the current one first: see signature.ts. */
+  readonly keys?: readonly string[];
 }
 
 /**
@@ -27,11 +31,13 @@ export interface OpenOptions {
  */
 export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
   const { mode, local, warn, who = describeThisProcess, lookOnly = false } = options;
+  const signed = options.keys === undefined || options.keys.length === 0 ? {} : { signer: createSigner(options.keys) };
   const scheme = schemeOf(location);
-  if (scheme === undefined) return createFolderStore(location, { warn, who });
-  const shared = await openShared(scheme, location, options);
+  if (scheme === undefined) return createFolderStore(location, { warn, who, ...signed });
+  const remote: RemoteOptions = { warn, who, ...signed };
+  const shared = await openShared(scheme, location, remote, options.s3);
   if (mode !== "auto") return shared;
-  return withFallback(shared, createFolderStore(local, { warn, who }), { warn, lookOnly });
+  return withFallback(shared, createFolderStore(local, { warn, who, ...signed }), { warn, lookOnly });
 }
 
 /** The scheme of a shared store's URL; undefined for a folder. Throws an Error for people for any other URL. */
@@ -45,43 +51,32 @@ export function schemeOf(location: string): "redis" | "s3" | undefined {
   return scheme;
 }
 
+/**
+ * Whether the place can be expected to belong to whoever names it: a folder, or a prefix of a shared store other than the
+ * one that everybody gets who names none.
+ */
+export function hasOwnPrefix(location: string): boolean {
+  const scheme = schemeOf(location);
+  if (scheme === undefined) return true;
+  const { searchParams, pathname } = new URL(location);
+  if (scheme === "s3") return pathname.replaceAll("/", "") !== "";
+  const prefix = searchParams.get("prefix") ?? "";
+  return prefix !== "" && prefix !== DEFAULT_PREFIX;
+}
+
+/** The prefix of keys on Redis if the URL names none. */
+const DEFAULT_PREFIX = "llmfs";
+
 async function openShared(
   scheme: "redis" | "s3",
   location: string,
-  { warn, s3, who = describeThisProcess }: OpenOptions,
+  options: RemoteOptions,
+  s3: S3Settings | undefined,
 ): Promise<RecordingStore> {
   if (scheme === "redis") {
     const { createRedisStore } = await import("./redis.ts");
-    return createRedisStore(location, { warn, who });
+    return createRedisStore(location, options);
   }
   const { createS3Store } = await import("./s3.ts");
-  return createS3Store(location, { warn, who, ...s3 });
-}
-
-export interface PruneOptions {
-  /** Keys that are still needed; every other recording is removed. */
-  readonly keep: ReadonlySet<string>;
-  /** Only report what would be removed. */
-  readonly dryRun?: boolean;
-}
-
-/** What `prune` removed, or would remove. */
-export interface Pruned {
-  readonly recordings: readonly Recording[];
-  readonly faults: readonly Fault[];
-}
-
-/**
- * Removes recordings that nothing needs, and anything that is not a recording, but nothing from another version of
- * llmfs.
- */
-export async function prune(store: RecordingStore, { keep, dryRun = false }: PruneOptions): Promise<Pruned> {
-  const recordings = (await store.list()).filter(({ key }) => !keep.has(key));
-  const faults = ((await store.check?.()) ?? []).filter(({ foreign }) => foreign !== true);
-  if (dryRun) return { recordings, faults };
-  const { remove, discard } = store;
-  if (remove === undefined) throw new Error(`${store.name} is read-only`);
-  for (const { key } of recordings) await remove(key);
-  for (const { name } of faults) await discard?.(name);
-  return { recordings, faults };
+  return createS3Store(location, { ...options, ...s3 });
 }

@@ -19,8 +19,8 @@ import { readAnswerTo, readRecording, writeRecording } from "../../../src/record
 import type { Recording } from "../../../src/recording/recording.ts";
 import { createFolderStore, defaultRecordings, fileName } from "../../../src/recording/stores/folder.ts";
 import { FolderIndex } from "../../../src/recording/stores/folder-index.ts";
-import { prune } from "../../../src/recording/stores/store.ts";
 import { likeRequests } from "../../support/like-requests.ts";
+import { faultsIn, pruneTo } from "../../support/store-contract.ts";
 
 const REQUEST: ChatRequest = {
   model: "m",
@@ -164,7 +164,7 @@ describe("a recording changed by another program", () => {
     writeFileSync(path, readFileSync(path, "utf8").slice(0, -3));
     expect(store.unusable?.(one.key)).toBeUndefined();
     expect(await store.get(one.key, one.label)).toBeUndefined();
-    expect(store.unusable?.(one.key)).toBe(`${path}: its answer was changed or truncated`);
+    expect(store.unusable?.(one.key)).toEqual({ name: path, reason: "its answer was changed or truncated" });
     await store.put(one);
     expect(store.unusable?.(one.key)).toBeUndefined();
   });
@@ -175,10 +175,10 @@ test("a recording of another version of llmfs is neither used nor removed", asyn
   const one = recording("hello\n");
   const path = join(folder, fileName(one.label, one.key));
   writeFileSync(path, writeRecording(one).replace("recording 1", "recording 2"));
-  expect(await store.check?.()).toEqual([
+  expect(await faultsIn(store)).toEqual([
     { name: path, reason: expect.stringContaining("it has format 2, written by another version"), foreign: true },
   ]);
-  expect(await prune(store, { keep: new Set() })).toEqual({ recordings: [], faults: [] });
+  expect(await pruneTo(store, [])).toEqual([]);
   expect(readdirSync(folder)).toHaveLength(1);
 });
 
@@ -187,7 +187,7 @@ test("a fifo among the recordings does not block", async () => {
   Bun.spawnSync(["mkfifo", path]);
   const store = createFolderStore(folder);
   expect(await store.get("0".repeat(64), "/a")).toBeUndefined();
-  expect(await store.check?.()).toHaveLength(1);
+  expect(await faultsIn(store)).toHaveLength(1);
 });
 
 test("a file that is not regular, or too long to be a recording, is not used and not read to its end", async () => {
@@ -396,7 +396,7 @@ describe("a folder of recordings", () => {
     expect(await store.get(one.key, one.label)).toBeUndefined();
     expect(await store.list()).toEqual([]);
     expect(warnings).toEqual([`the recording ${path} is not used: its answer was changed or truncated`]);
-    expect(await store.check?.()).toEqual([{ name: path, reason: "its answer was changed or truncated" }]);
+    expect(await faultsIn(store)).toEqual([{ name: path, reason: "its answer was changed or truncated" }]);
     await store.put(one);
     expect(await store.get(one.key, one.label)).toEqual(one);
   });
@@ -409,7 +409,7 @@ describe("a folder of recordings", () => {
     writeFileSync(join(folder, fileName("/y", one.key)), Uint8Array.of(0xff, 0xfe));
     expect(await store.get(other)).toBeUndefined();
     expect(await store.get(one.key)).toBeUndefined();
-    expect((await store.check?.())?.map(({ reason }) => reason)).toEqual([
+    expect((await faultsIn(store)).map(({ reason }) => reason)).toEqual([
       "its name does not match its key",
       expect.stringContaining("utf-8"),
     ]);
@@ -443,7 +443,7 @@ describe("a folder of recordings", () => {
     await store.put(recording("x"));
     await store.remove?.(recording("x").key);
     expect(readdirSync(folder)).toEqual(["README.md"]);
-    expect(await store.check?.()).toEqual([]);
+    expect(await faultsIn(store)).toEqual([]);
   });
 
   test("what a dead writer left behind is reported, but not a file being written", async () => {
@@ -452,7 +452,7 @@ describe("a folder of recordings", () => {
     writeFileSync(join(folder, ".124-abd.tmp"), "x");
     utimesSync(old, 0, 0);
     const store = createFolderStore(folder);
-    const faults = (await store.check?.()) ?? [];
+    const faults = await faultsIn(store);
     expect(faults.map(({ name }) => name)).toEqual([old]);
     await store.discard?.(old);
     expect(readdirSync(folder)).toEqual([".124-abd.tmp"]);

@@ -1,0 +1,78 @@
+/**
+ * Chooses what to remove from a store.
+ *
+ * A store may be shared: by teams, and with a machine that is filling it at this moment. So nothing is removed that
+ * somebody else owns, or that is young. What is unreadable for this version or with these keys may be readable for others,
+ * so it stays too.
+ */
+import type { Recording, RecordingStore, StoreEntry } from "./recording.ts";
+
+export interface PruneOptions {
+  /** Whether a recording is still needed. */
+  readonly keep: (recording: Recording) => boolean;
+  /** Only recordings of these owners are removed; "" stands for recordings without an owner. Absent: of anybody. */
+  readonly owners?: ReadonlySet<string>;
+  /** Nothing that is younger than this is removed, and nothing of unknown age unless this is 0. */
+  readonly leastAgeMs: number;
+}
+
+export interface Selection {
+  readonly remove: readonly StoreEntry[];
+  /** Needed, or written by another version of llmfs or with another key. */
+  readonly kept: readonly StoreEntry[];
+  /** Would be removed if they were older. */
+  readonly young: readonly StoreEntry[];
+  /** Would be removed if they belonged to one of the owners. */
+  readonly others: readonly StoreEntry[];
+}
+
+export function selectForPrune(entries: readonly StoreEntry[], { keep, owners, leastAgeMs }: PruneOptions): Selection {
+  const selection = { remove: [], kept: [], young: [], others: [] } satisfies Record<keyof Selection, StoreEntry[]>;
+  const groups: Record<keyof Selection, StoreEntry[]> = selection;
+  for (const entry of entries) {
+    const needed = entry.recording === undefined ? entry.fault.foreign === true : keep(entry.recording);
+    if (needed) groups.kept.push(entry);
+    // Nobody can use what is damaged, so it has no owner to ask.
+    else if (entry.recording !== undefined && owners?.has(ownerOf(entry.recording)) === false)
+      groups.others.push(entry);
+    else if (isYoung(entry, leastAgeMs)) groups.young.push(entry);
+    else groups.remove.push(entry);
+  }
+  return groups;
+}
+
+function isYoung({ age }: StoreEntry, leastAgeMs: number): boolean {
+  return leastAgeMs > 0 && (age === undefined || age < leastAgeMs);
+}
+
+/** "" if nobody said whose it is. */
+function ownerOf({ owner = "" }: Recording): string {
+  return owner;
+}
+
+/** How many entries belong to whom, the most first. Damaged ones belong to nobody. */
+export function countByOwner(entries: readonly StoreEntry[]): ReadonlyMap<string, number> {
+  const counts = new Map<string, number>();
+  for (const { recording } of entries) {
+    if (recording === undefined) continue;
+    const owner = ownerOf(recording);
+    counts.set(owner, (counts.get(owner) ?? 0) + 1);
+  }
+  return new Map([...counts].sort(([, a], [, b]) => b - a));
+}
+
+/** Everything in a store. */
+export async function* entriesOf(store: RecordingStore): AsyncIterable<StoreEntry> {
+  if (store.entries !== undefined) return yield* store.entries();
+  for (const recording of await store.list()) yield { name: recording.key, recording };
+}
+
+/** Rejects if the store is read-only, or cannot be written. */
+export async function removeEntries(store: RecordingStore, entries: readonly StoreEntry[]): Promise<void> {
+  const { remove, discard } = store;
+  if (remove === undefined) throw new Error(`${store.name} is read-only`);
+  for (const { name, recording } of entries) {
+    if (recording !== undefined) await remove(recording.key);
+    else await discard?.(name);
+  }
+}

@@ -1,18 +1,18 @@
 /**
- * The kernel's structs and constants, as <linux/fuse.h> has them: same names, same order, nothing else.
+ * The kernel's structs and constants, as in <linux/fuse.h>: same names, same order, nothing else.
  * `test/fuse/abi.test.ts` compares sizes and offsets with the header through the C compiler.
  */
 import { i32, i64, name, nested, opaque64, pad, rest, struct, u16, u32, u64, wide64 } from "./wire.ts";
 
 export const FUSE_KERNEL_VERSION = 7;
-/** The newest minor version this file was written against; the session speaks the lower of this and the kernel's. */
+/** The newest minor version that this file supports. The session uses the lower of this and the kernel's. */
 export const FUSE_KERNEL_MINOR_VERSION = 45;
-/** Linux 5.4, the oldest kernel that is served. */
+/** Linux 5.4, the oldest supported kernel. */
 export const OLDEST_MINOR_VERSION = 31;
 export const FUSE_ROOT_ID = 1;
 export const FUSE_MIN_READ_BUFFER = 8192;
 
-// Capabilities of INIT: `flags` holds bits 0 to 31, `flags2` the rest (with FUSE_INIT_EXT).
+// Capabilities of INIT: `flags` contains bits 0 to 31, `flags2` the rest (with FUSE_INIT_EXT).
 export const FUSE_ASYNC_READ = 1 << 0;
 export const FUSE_ATOMIC_O_TRUNC = 1 << 3;
 export const FUSE_EXPORT_SUPPORT = 1 << 4;
@@ -36,7 +36,7 @@ export const FUSE_EXPLICIT_INVAL_DATA = 1 << 25;
 export const FUSE_HANDLE_KILLPRIV_V2 = 1 << 28;
 export const FUSE_SETXATTR_EXT = 1 << 29;
 export const FUSE_INIT_EXT = 1 << 30;
-// In flags2: bit number less 32.
+// In flags2: bit number minus 32.
 export const FUSE_PASSTHROUGH = 1 << 5;
 export const FUSE_DIRECT_IO_ALLOW_MMAP = 1 << 4;
 
@@ -54,7 +54,7 @@ export const FATTR_LOCKOWNER = 1 << 9;
 export const FATTR_CTIME = 1 << 10;
 export const FATTR_KILL_SUIDGID = 1 << 11;
 
-// What an open file may do.
+// Properties of an open file.
 export const FOPEN_DIRECT_IO = 1 << 0;
 export const FOPEN_KEEP_CACHE = 1 << 1;
 export const FOPEN_NONSEEKABLE = 1 << 2;
@@ -69,7 +69,7 @@ export const FUSE_OPEN_KILL_SUIDGID = 1 << 0;
 export const FUSE_WRITE_CACHE = 1 << 0;
 export const FUSE_WRITE_KILL_SUIDGID = 1 << 2;
 export const FUSE_RELEASE_FLUSH = 1 << 0;
-/** Of setxattr_flags: the caller is not in the group of the file whose ACL it sets. */
+/** In setxattr_flags: the caller is not in the group of the file whose ACL it sets. */
 export const FUSE_SETXATTR_ACL_KILL_SGID = 1 << 0;
 export const FUSE_FSYNC_FDATASYNC = 1 << 0;
 
@@ -167,11 +167,11 @@ export const statxOut = struct({
 
 export const openOut = struct({ fh: u64, open_flags: u32, backing_id: i32 });
 
-/** create and tmpfile answer with an entry and an open file, one behind the other. */
+/** The replies to create and tmpfile: an entry followed by an open file. */
 export const createOut = struct({ entry: nested(entryOut), open: nested(openOut) });
 
 export const forgetIn = struct({ nlookup: u64 });
-/** Followed by `count` of forgetOne. */
+/** Followed by `count` times forgetOne. */
 export const batchForgetIn = struct({ count: u32, dummy: pad(4), forgets: rest });
 export const forgetOne = struct({ nodeid: u64, nlookup: u64 });
 
@@ -241,7 +241,7 @@ export const statfsOut = struct({
 export const fsyncIn = struct({ fh: u64, fsync_flags: u32, padding: pad(4) });
 /** With FUSE_SETXATTR_EXT (7.33). */
 export const setxattrIn = struct({ size: u32, flags: u32, setxattr_flags: u32, padding: pad(4), name, value: rest });
-/** Without. */
+/** Without FUSE_SETXATTR_EXT. */
 export const setxattrInCompat = struct({ size: u32, flags: u32, name, value: rest });
 export const getxattrIn = struct({ size: u32, padding: pad(4), name });
 export const listxattrIn = struct({ size: u32, padding: pad(4) });

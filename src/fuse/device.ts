@@ -1,12 +1,12 @@
 /**
  * /dev/fuse: the descriptor, and the loop that serves it.
  *
- * Knows which errno means "try again" and which "the mount is gone", and when to sleep. A request to a sleeping thread
- * costs 40 to 75 µs, nearly all of it the wake-up of an idle processor; so after an answer the loop looks again for a
- * short while before it sleeps. How long adapts: it grows when a request came soon after we slept, and shrinks to
- * nothing when no request came, so that an idle mount burns no CPU. Between two looks it yields the processor: whoever
- * shares it with us, most often the very program that waits for our answer, runs first. With one processor it never
- * looks. The caller's processor is the other half of a round trip: see awake.ts.
+ * It knows which errno means "try again" and which "the mount is gone", and when to sleep. A request to a sleeping
+ * thread costs 40 to 75 µs, nearly all of it for waking up an idle processor. So after an answer the loop polls for a
+ * short while before it sleeps. That time adapts: it grows when a request came soon after the thread slept, and shrinks
+ * to zero when none came, so that an idle mount uses no CPU. Between two polls it yields the processor, so that a
+ * program that shares it, usually the one that waits for our answer, runs first. With one processor it never polls. The
+ * caller's processor is the other half of a round trip: see awake.ts.
  */
 import { ERRNO } from "../errno.ts";
 import type { Extent } from "../libc.ts";
@@ -32,7 +32,7 @@ export class Device implements Channel {
     libc.setNonBlocking(fd);
   }
 
-  /** As Channel.sendExtent; where the way without a copy is not open, `message` has room for one. */
+  /** Like Channel.sendExtent; if splicing is not possible, the data is copied to `message`. */
   sendExtent(message: Buffer, headerLength: number, extent: Extent): number {
     const sent = this.#splicer.send(this.fd, message, headerLength, extent);
     if (sent !== undefined) return sent;
@@ -46,7 +46,7 @@ export class Device implements Channel {
     return apart ? this.#sendApart(message, length) : libc.writeAsync(this.fd, message, length);
   }
 
-  /** glibc writes to one descriptor in the order of the calls, each when the one before is through. */
+  /** glibc writes to a descriptor in the order of the calls, one at a time. */
   #sendApart(message: Buffer, length: number): libc.AsyncWrite | undefined {
     let fd: number | undefined = libc.duplicate(this.fd);
     const close = () => {
@@ -76,41 +76,41 @@ export class Device implements Channel {
   }
 }
 
-/** What else may wake the loop: the other thread's messages. */
+/** Other events that may wake up the loop: the other thread's messages. */
 export interface Mailbox {
-  /** A descriptor that is readable when there may be mail. */
+  /** A descriptor that is readable when there may be messages. */
   readonly fd: number;
-  /** Takes all there is. */
+  /** Handles all messages. */
   drain(): void;
-  /** A slice of background work, a few milliseconds at most; false when there is none. */
+  /** Does a slice of background work, for at most a few milliseconds; returns false if there is none. */
   work(): boolean;
-  /** Whether there is work that waits for something nobody tells of: it is looked at again after PAUSE_MS. */
+  /** Whether some work waits for an event that nothing reports: it is checked again after PAUSE_MS. */
   hasWaiting(): boolean;
-  /** Work for a certain time. */
+  /** Work that is due at a certain time. */
   readonly timers: Alarm;
   /** Called after PAUSE_MS without a request. */
   onPause(): void;
-  /** Called after IDLE_MS without a request, for work that takes longer. `requests`: how many came before. */
+  /** Called after IDLE_MS without a request, for longer work. `requests`: the number of requests before that. */
   onIdle(requests: number): void;
 }
 
 export interface Alarm {
-  /** Milliseconds until there is work; undefined if there is none. */
+  /** Milliseconds until work is due; undefined if there is none. */
   readonly due: number | undefined;
-  /** Does what is due, a few milliseconds' worth at most. False if nothing is. */
+  /** Does the work that is due, for at most a few milliseconds. Returns false if nothing is due. */
   run(): boolean;
 }
 
 export interface LoopOptions {
   /** Largest WRITE; the buffer must hold it and its headers. */
   readonly maxWrite: number;
-  /** How many processors may run us and our callers. */
+  /** The number of processors that may run us and our callers. */
   readonly processors: number;
   /** Notified of how busy the loop is. */
   readonly awake?: Awake;
 }
 
-/** Serves until the mount is gone (ENODEV, or DESTROY and no more), or `stopped` says so. */
+/** Serves until the mount is gone (ENODEV, or DESTROY without a further request), or until `stopped` returns true. */
 export function serve(
   device: Device,
   session: Session,
@@ -125,10 +125,10 @@ export function serve(
   const mayspin = options.processors > 1;
   const { awake } = options;
   let spin = 0;
-  /** Requests since we were last idle, and whether there was a pause since the last. */
+  /** The number of requests since the loop was last idle, and whether there was a pause after the last one. */
   let requests = 0;
   let paused = true;
-  /** The stretch: requests since then. */
+  /** The number of requests in the current stretch. */
   let recent = 0;
   let since = 0;
   while (!isStopped()) {
@@ -150,7 +150,7 @@ export function serve(
         since = performance.now();
       }
       if (++recent === STRETCH) {
-        // A program that asks without end must not keep another from the content it waits for.
+        // A program that sends requests without end must not keep another from the content it waits for.
         mailbox.drain();
         mailbox.timers.run();
         const now = performance.now();
@@ -180,7 +180,7 @@ export function serve(
       if (sleep.mail) mailbox.drain();
       continue;
     }
-    // ENOENT: the request was interrupted before it was read. EINTR: a signal of ours.
+    // ENOENT: the request was interrupted before it was read. EINTR: we got a signal.
     if (length === -ERRNO.ENOENT || length === -ERRNO.EINTR) continue;
     // ENODEV: unmounted. ECONNABORTED: aborted through /sys/fs/fuse/connections. Both are a normal end.
     if (length === -ERRNO.ENODEV || length === -ERRNO.ECONNABORTED) return;
@@ -188,13 +188,13 @@ export function serve(
   }
 }
 
-/** The shorter of two times, in whole milliseconds. The first is negative if it is endless. */
+/** The shorter of two times, in whole milliseconds. A negative first time means no limit. */
 function shorterTimeout(rest: number, due: number | undefined): number {
   if (due === undefined) return rest;
   return rest < 0 ? Math.ceil(due) : Math.min(rest, Math.ceil(due));
 }
 
-/** Sleeps until a request or mail comes. */
+/** Sleeps until a request or a message comes. */
 class Sleeper {
   readonly #entries = new Int32Array(4);
   readonly #at = libc.address(this.#entries);
@@ -207,7 +207,7 @@ class Sleeper {
     this.#entries[2] = mail;
   }
 
-  /** How many milliseconds it slept. */
+  /** Returns how many milliseconds it slept. */
   sleep(timeoutMs: number): number {
     this.#entries[1] = libc.POLLIN;
     this.#entries[3] = libc.POLLIN;

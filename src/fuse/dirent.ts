@@ -17,7 +17,7 @@ export class DirentWriter {
   readonly #limit: number;
   length = 0;
 
-  /** `size` is what the caller has room for. */
+  /** `size` is the caller's buffer size. */
   constructor(target: Buffer, size: number) {
     this.#target = target;
     this.#view = new DataView(target.buffer, target.byteOffset, target.length);
@@ -30,8 +30,8 @@ export class DirentWriter {
   }
 
   /**
-   * Adds an entry; `off` is the cookie with which a later read goes on behind it. False when it does not fit.
-   * An `entry` with nodeid 0 says "no lookup done": the kernel will ask when it needs to know.
+   * Adds an entry; `off` is the cookie with which a later read continues after it. Returns false if it does not fit. An
+   * `entry` with nodeid 0 means that no lookup was done; the kernel does one when it needs the inode.
    */
   add(name: string, ino: number, off: number, type: number, entry?: StructValue<typeof abi.entryOut>): boolean {
     if (!this.fits(name, entry !== undefined)) return false;

@@ -1,30 +1,30 @@
 /**
- * THE TABLE: one row an operation of the kernel's protocol. Request, reply and handler types derive from it; so do
- * parsing, ENOSYS for what no handler answers, the debug log, and the in-memory kernel of the tests.
+ * The operation table: one row for each operation of the kernel's protocol. The types of requests, replies and handlers
+ * derive from it, and so do parsing, ENOSYS for missing handlers, the debug log, and the in-memory kernel of the tests.
  *
- * A row is the opcode, the struct behind the request's header, and what the reply carries. Handlers get the decoded
+ * A row contains the opcode, the struct after the request's header, and the type of the reply. Handlers get the decoded
  * struct and the header, and return the reply, throw FsError, or return PARKED and answer later through
- * `Session.answer`. What each operation means to the tree is written in `fs/`.
+ * `Session.answer`. What each operation does to the tree is described in `fs/`.
  */
 
 import type { Extent } from "../libc.ts";
 import * as abi from "./abi.ts";
 import { name, rest, type Struct, type StructValue, struct } from "./wire.ts";
 
-/** The part of the request's header that handlers see. One object, reused: copy what must outlive the call. */
+/** The part of the request's header that handlers get. One object, which is reused: copy what must outlive the call. */
 export interface Header {
   opcode: number;
-  /** Names the request until it is answered. */
+  /** Identifies the request until it is answered. */
   unique: number;
-  /** The inode it is about; 0 where the operation has none. */
+  /** The inode that the request is about; 0 if the operation has none. */
   nodeid: number;
   uid: number;
   gid: number;
-  /** Thread id of the caller, 0 when the kernel itself asks (read-ahead, write-back). */
+  /** The caller's thread id; 0 if the kernel itself asks (read-ahead, write-back). */
   pid: number;
 }
 
-/** The thread that sent a request, and with whose permissions. */
+/** The thread that sent a request, and its user and group. */
 export type Caller = Readonly<Pick<Header, "uid" | "gid" | "pid">>;
 
 /** Returned by a handler that will answer later. */
@@ -32,10 +32,10 @@ export const PARKED = Symbol("parked");
 export type Parked = typeof PARKED;
 
 /**
- * What a reply carries:
+ * The type of a reply:
  * - a struct: the handler returns its object
- * - "data": the handler fills `target` and returns how many bytes it wrote, or says where they are (Extent)
- * - "nothing": the header alone; the handler returns nothing
+ * - "data": the handler fills `target` and returns how many bytes it wrote, or an Extent that says where they are
+ * - "nothing": only the header; the handler returns nothing
  * - "silence": there is no reply at all (forget)
  */
 export type ReplyKind = Struct<unknown> | "data" | "nothing" | "silence";
@@ -74,7 +74,7 @@ export const OPS = {
   release: op(18, abi.releaseIn, "nothing"),
   fsync: op(20, abi.fsyncIn, "nothing"),
   setxattr: op(21, abi.setxattrIn, "nothing"),
-  /** With size 0 the caller asks how much there is: then the data is a getxattr_out. */
+  /** With size 0 the caller asks for the length: the data is then a getxattr_out. */
   getxattr: op(22, abi.getxattrIn, "data"),
   listxattr: op(23, abi.listxattrIn, "data"),
   removexattr: op(24, named, "nothing"),
@@ -90,7 +90,7 @@ export const OPS = {
   setlkw: op(33, anything, "nothing"),
   access: op(34, abi.accessIn, "nothing"),
   create: op(35, abi.createIn, abi.createOut),
-  /** Answered by the session: it never has a reply of its own unless it comes too early. */
+  /** Answered by the session. It has a reply of its own only if it comes too early. */
   interrupt: op(36, abi.interruptIn, "silence"),
   bmap: op(37, anything, "data"),
   destroy: op(38, none, "nothing"),
@@ -107,7 +107,7 @@ export const OPS = {
   removemapping: op(49, anything, "nothing"),
   syncfs: op(50, abi.syncfsIn, "nothing"),
   tmpfile: op(51, abi.createIn, abi.createOut),
-  /** Instead of getattr, where somebody asks when the inode was made. */
+  /** Sent instead of getattr when the caller asks for the birth time. */
   statx: op(52, abi.statxIn, abi.statxOut),
   copyFileRange64: op(53, abi.copyFileRangeIn, abi.lseekOut),
 } as const;
@@ -116,8 +116,10 @@ export type OpName = keyof typeof OPS;
 export type Request<K extends OpName> = StructValue<(typeof OPS)[K]["request"]>;
 export type Reply<K extends OpName> = ReplyValue<(typeof OPS)[K]["reply"]>;
 
-/** `target` is where "data" goes: as many bytes as a reply may hold. */
+/** `target` receives "data"; it is as large as the largest reply. */
 export type Handler<K extends OpName> = (request: Request<K>, header: Header, target: Buffer) => Reply<K> | Parked;
 
-/** What answers requests: a method an operation. An absent one is ENOSYS, which the kernel may remember forever. */
+/**
+ * Answers requests: one method for each operation. A missing method is ENOSYS, which the kernel may remember forever.
+ */
 export type Filesystem = { readonly [K in OpName]?: Handler<K> };

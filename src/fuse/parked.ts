@@ -1,17 +1,17 @@
-/** Requests that wait for their answer, and what is known of each in the meantime. */
+/** Requests that wait for their answer, and what is known about each. */
 import type { Header, OpName } from "./ops.ts";
 
 interface ParkedRequest<Row> {
   readonly row: Row;
   readonly nodeid: number;
-  /** The thread that sent it; 0 if it is in a process namespace that is not below ours. */
+  /** The thread that sent it; 0 if its process namespace is not ours or below ours. */
   readonly thread: number;
 }
 
-/** `Row`: the table's row of a request. */
+/** `Row` is the type of the request's row in the operation table. */
 export class ParkedRequests<Row extends { readonly name: OpName }> {
   readonly #byUnique = new Map<number, ParkedRequest<Row>>();
-  /** How many of them are lookups, by the directory. */
+  /** The number of parked lookups in each directory. */
   readonly #lookups = new Map<number, number>();
 
   get size(): number {
@@ -27,7 +27,7 @@ export class ParkedRequests<Row extends { readonly name: OpName }> {
     return this.#byUnique.get(unique);
   }
 
-  /** It is about to be answered. */
+  /** Removes a request that is about to be answered. */
   take(unique: number): Row | undefined {
     const parked = this.#byUnique.get(unique);
     if (parked === undefined) return undefined;
@@ -40,7 +40,7 @@ export class ParkedRequests<Row extends { readonly name: OpName }> {
     return row;
   }
 
-  /** Whether a lookup in this directory is among them. */
+  /** Whether a lookup in this directory is parked. */
   hasLookup(nodeid: number): boolean {
     return this.#lookups.has(nodeid);
   }

@@ -1,8 +1,9 @@
 /**
- * The kernel's conversation: a request in, at most one reply out.
+ * The conversation with the kernel: a request in, at most one reply out.
  *
- * Lives here: cutting messages, the handshake (INIT), dispatch by the table, errors to errnos, interrupts, the debug
- * log. Not known here: file descriptors (see device.ts; tests put a kernel in memory in its place) and the tree.
+ * The session splits messages, does the handshake (INIT), dispatches by the operation table, turns errors into errnos,
+ * and handles interrupts and the debug log. It does not know the tree, nor file descriptors (see device.ts; tests use
+ * an in-memory kernel instead).
  */
 import { ERRNO, FsError } from "../errno.ts";
 import type { AsyncWrite, Extent } from "../libc.ts";
@@ -15,28 +16,28 @@ const HEADER_SIZE = abi.outHeader.size;
 
 /** Where replies and notifications go. */
 export interface Channel {
-  /** Sends one message, the first `length` bytes. 0, or a negative errno: ENOENT when the request is gone. */
+  /** Sends one message, the first `length` bytes. Returns 0 or a negative errno: ENOENT if the request is gone. */
   send(message: Buffer, length: number): number;
   /**
-   * Sends the first `headerLength` bytes of `message` and then the extent's, as one message. Result as of `send`. The
-   * rest of `message`, large enough for any reply, is free to be used.
+   * Sends the first `headerLength` bytes of `message` and then the extent's data as one message. Returns the same as
+   * `send`. The rest of `message`, which is large enough for any reply, may be overwritten.
    */
   sendExtent(message: Buffer, headerLength: number, extent: Extent): number;
   /**
-   * Sends one message, the first `length` bytes, from another thread, which is the one that waits where the kernel does.
-   * Undefined where there is no such thread. Messages may wait for those before them, but not for one sent `apart`, nor
-   * that for others.
+   * Sends one message, the first `length` bytes, from another thread, so that only that thread blocks. Returns
+   * undefined if there is no such thread. Messages may wait for earlier ones, except that messages sent with `apart`
+   * and without never wait for each other.
    */
   sendAsync(message: Buffer, length: number, apart: boolean): AsyncWrite | undefined;
 }
 
 export interface SessionOptions {
-  /** What we ask of the kernel, of the FUSE_* capabilities; it grants what it knows. */
+  /** The FUSE_* capabilities that we request; the kernel grants those that it supports. */
   readonly flags: number;
   readonly flags2: number;
-  /** Largest WRITE, in bytes; a multiple of the page size. */
+  /** Maximum size of a WRITE, in bytes; a multiple of the page size. */
   readonly maxWrite: number;
-  /** The kernel reports a signal to the thread that sent a parked request. False if nobody keeps it parked. */
+  /** Handles a signal to the thread that sent a parked request. Returns false if no handler has it parked. */
   readonly onInterrupt: (unique: number, thread: number) => boolean;
   /** Called before each request. */
   readonly onRequest?: () => void;
@@ -47,7 +48,7 @@ export interface SessionOptions {
   readonly debug?: boolean;
 }
 
-/** What the handshake settled. */
+/** The result of the handshake. */
 export interface Granted {
   readonly minor: number;
   readonly flags: number;
@@ -69,12 +70,12 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #out: Buffer;
   readonly #outView: DataView;
-  /** Where handlers put "data". */
+  /** The buffer in which handlers return "data". */
   readonly #target: Buffer;
   readonly #header: Header = { opcode: 0, unique: 0, nodeid: 0, uid: 0, gid: 0, pid: 0 };
   readonly #parked = new ParkedRequests<OperationRow>();
   #deferred: (() => void) | undefined;
-  /** How many requests of each kind came, by opcode: what a workload costs. */
+  /** The number of requests by opcode: what a workload costs. */
   readonly counts = new Uint32Array(64);
   granted: Granted | undefined;
   destroyed = false;
@@ -86,8 +87,8 @@ export class Session {
     this.#outView = new DataView(this.#out.buffer, this.#out.byteOffset, this.#out.length);
     this.#target = this.#out.subarray(HEADER_SIZE);
     for (const [name, row] of Object.entries(OPS)) {
-      const key = name as OpName; // Object.entries forgets that OPS has no other keys.
-      // The table pairs each handler with its own request and reply; one loop over all rows cannot say so in types.
+      const key = name as OpName; // OPS has no other keys
+      // The table matches each handler to its own request and reply; a loop over all rows cannot express that in types.
       const handler = filesystem[key] as OperationRow["handler"];
       this.#rows[row.opcode] = {
         name: key,
@@ -98,7 +99,7 @@ export class Session {
     }
   }
 
-  /** Handles one message. `view` is a DataView of `buffer`; the handler may keep neither. */
+  /** Handles one message. `view` is a DataView of `buffer`; the handler must not keep either. */
   handle(buffer: Buffer, view: DataView, length: number): void {
     if (length < abi.inHeader.size || view.getUint32(0, true) !== length) {
       return this.#rejectMalformed(length >= 16 ? readU64(view, 8) : 0, `a message of ${length} bytes`);
@@ -115,7 +116,7 @@ export class Session {
     if (opcode < this.counts.length) this.counts[opcode] = (this.counts[opcode] ?? 0) + 1;
     const row = this.#rows[opcode];
     if (row === undefined) return this.#fail(unique, ERRNO.ENOSYS, `opcode ${opcode}`);
-    // Extensions (7.38) stand at the message's end and are no part of the struct.
+    // Extensions (7.38) are at the end of the message and not part of the struct.
     const limit = length - view.getUint16(36, true) * 8;
     try {
       const request = row.request.decode(buffer, view, abi.inHeader.size, limit);
@@ -141,8 +142,8 @@ export class Session {
   }
 
   /**
-   * Has a handler's work done once its reply is sent: the caller does not wait for it. It is done before the next request
-   * is read, so nobody sees it undone, and the request's data is still there.
+   * Runs a handler's work after its reply is sent, so that the caller does not wait for it. It runs before the next
+   * request is read, so that no request sees the state before it, and while the request's data is still there.
    */
   runAfterwards(work: () => void): void {
     this.#deferred = work;
@@ -159,14 +160,14 @@ export class Session {
     }
   }
 
-  /** Answers a parked request of this operation. False if it is not parked (any more). */
+  /** Answers a parked request of this operation. Returns false if it is not, or no longer, parked. */
   answer<K extends OpName>(unique: number, name: K, value: Reply<K>): boolean {
     if (this.#parked.get(unique)?.row.name !== name) return false;
     const row = this.#parked.take(unique);
     return row !== undefined && this.#reply(row, unique, value);
   }
 
-  /** Answers a parked request with "data". False if it is not parked (any more), or nobody waits for it. */
+  /** Answers a parked request with "data". Returns false if it is no longer parked, or its caller is gone. */
   answerData(unique: number, data: Uint8Array): boolean {
     if (this.#parked.get(unique)?.row.reply !== "data") return false;
     const row = this.#parked.take(unique);
@@ -190,12 +191,12 @@ export class Session {
     return this.#parked.get(unique) !== undefined;
   }
 
-  /** Whether a lookup in this directory is parked. The kernel holds the directory's lock all the while. */
+  /** Whether a lookup in this directory is parked. The kernel holds the directory's lock during that time. */
   hasParkedLookup(nodeid: number): boolean {
     return this.#parked.hasLookup(nodeid);
   }
 
-  /** Tells the kernel something it did not ask for: `code` is a FUSE_NOTIFY_*. 0, or a negative errno. */
+  /** Sends the kernel a notification: `code` is a FUSE_NOTIFY_*. Returns 0 or a negative errno. */
   notify<T>(code: number, body: Struct<T>, value: T, data?: Uint8Array): number {
     const end = body.encode(this.#out, this.#outView, HEADER_SIZE, value);
     const length = end + (data?.length ?? 0);
@@ -205,7 +206,10 @@ export class Session {
     return this.#sendHeader(message, 0, code, length);
   }
 
-  /** As `notify`, for what the kernel may block on: from another thread. Undefined where there is none. See Channel.sendAsync. */
+  /**
+   * Like `notify`, from another thread, for notifications on which the kernel may block. Undefined if there is no such
+   * thread. See Channel.sendAsync.
+   */
   notifyAsync<T>(code: number, body: Struct<T>, value: T, apart = false): AsyncWrite | undefined {
     const length = body.encode(this.#out, this.#outView, HEADER_SIZE, value);
     this.#writeHeader(this.#outView, 0, code, length);
@@ -267,7 +271,7 @@ export class Session {
   }
 
   #checkSent(unique: number, result: number, length: number): number {
-    // ENOENT: the caller was killed, or the request aborted; nobody waits for this reply.
+    // ENOENT: the caller was killed, or the request aborted; this reply is not needed.
     if (result < 0 && result !== -ERRNO.ENOENT && unique !== 0) {
       this.#options.log("warn", `a reply of ${length} bytes was refused by the kernel: errno ${-result}`);
     }
@@ -275,10 +279,10 @@ export class Session {
   }
 
   /**
-   * INTERRUPT names a request whose caller got a signal. If it waits here, the one who parked it decides whether to answer
-   * EINTR; to the INTERRUPT itself nothing is answered. If it does not, it is either answered already, and the kernel drops
-   * this reply, or not read yet, and EAGAIN makes the kernel send the interrupt again (Documentation/filesystems/fuse.rst,
-   * "Interrupting filesystem operations").
+   * INTERRUPT names a request whose caller got a signal. If the request waits here, the handler that parked it decides
+   * whether to answer it with EINTR; the INTERRUPT itself gets no reply. Otherwise the request is either answered
+   * already, and the kernel drops this reply, or not read yet, and EAGAIN makes the kernel send the interrupt again
+   * (Documentation/filesystems/fuse.rst, "Interrupting filesystem operations").
    */
   #interrupt(request: unknown): void {
     const { unique } = request as { unique: number }; // the row's struct is interruptIn
@@ -294,7 +298,7 @@ export class Session {
     const minor = view.getUint32(44, true);
     const maxReadahead = view.getUint32(48, true);
     const offered = view.getUint32(52, true);
-    // A newer kernel hears which version is ours, and asks again in that one.
+    // A newer kernel is told our version, and then sends INIT again with that version.
     if (major > abi.FUSE_KERNEL_VERSION) return this.#sendInit(unique, NOTHING_GRANTED, 0);
     if (major < abi.FUSE_KERNEL_VERSION || minor < abi.OLDEST_MINOR_VERSION) {
       this.#options.log("error", `the kernel speaks FUSE ${major}.${minor}; Linux 5.4 (7.31) or newer is needed`);
@@ -332,7 +336,7 @@ export class Session {
     this.#send(unique, end - HEADER_SIZE);
   }
 
-  /** A kernel before 7.33 sends setxattr without the field that the row has. */
+  /** A kernel before 7.33 sends setxattr without the last fields of the row. */
   #useShortSetxattr(): void {
     const { opcode } = OPS.setxattr;
     const row = this.#rows[opcode];

@@ -1,21 +1,21 @@
 /**
- * A reply whose data goes from a file's pages into the kernel's without a copy of ours: through a pipe (splice(2)).
+ * A reply whose data goes from a file's pages to the kernel without a copy of ours: through a pipe (splice(2)).
  *
- * The pipe is emptied within the call: what the next one finds in it would be sent as its own. After any surprise it is
- * therefore thrown away, and the caller copies.
+ * The pipe is emptied within the call, because the next reply would send what it finds in it. So after any surprise the
+ * pipe is closed, and the caller copies the data.
  */
 
 import type { Extent } from "../libc.ts";
 import * as libc from "../libc.ts";
 
 const PAGE = 4096;
-/** What an ordinary user may have a pipe hold (/proc/sys/fs/pipe-max-size). */
+/** The largest pipe of an ordinary user (/proc/sys/fs/pipe-max-size). */
 const PIPE_BYTES = 1 << 20;
 
 interface Pipe {
   readonly out: number;
   readonly into: number;
-  /** How much it holds. */
+  /** The pipe's capacity. */
   readonly pages: number;
 }
 
@@ -23,8 +23,8 @@ export class Splicer {
   #pipe: Pipe | undefined;
 
   /**
-   * Sends `header` and the extent to `device` as one message. 0, or the negative errno that the device gave; undefined if
-   * nothing was sent, and the caller is to do it its own way.
+   * Sends `header` and the extent to `device` as one message. Returns 0 or the device's negative errno; undefined if
+   * nothing was sent, and the caller has to send the data itself.
    */
   send(device: number, header: Buffer, headerLength: number, extent: Extent): number | undefined {
     const pipe = this.#open();
@@ -43,7 +43,7 @@ export class Splicer {
     return Math.min(sent, 0);
   }
 
-  /** The next reply makes a new pipe. */
+  /** Closes the pipe; the next reply creates a new one. */
   close(): undefined {
     if (this.#pipe === undefined) return;
     libc.close(this.#pipe.out);
@@ -51,7 +51,7 @@ export class Splicer {
     this.#pipe = undefined;
   }
 
-  /** Undefined when there is no descriptor left. */
+  /** Returns undefined if there is no descriptor left. */
   #open(): Pipe | undefined {
     if (this.#pipe !== undefined) return this.#pipe;
     try {

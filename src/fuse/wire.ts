@@ -1,22 +1,25 @@
 /**
- * How C structs become objects and back. The one codec of the kernel's protocol.
+ * Converts C structs to objects and back. The only codec of the kernel's protocol.
  *
- * A struct is written down once, field by field as in <linux/fuse.h>, and both directions are compiled from it: one
- * function that reads an object off a buffer, one that writes it. Compiled, so that every struct has one shape and no
- * loop over its fields runs per message. What a struct means is not known here.
+ * A struct is declared once, field by field as in <linux/fuse.h>, and compiled to two functions: one reads an object
+ * from a buffer, the other writes it. They are compiled so that every struct has one shape, and no loop over its fields
+ * runs for each message. The codec does not know what a struct means.
  *
- * All numbers are little-endian, as on every machine llmfs is built for.
+ * All numbers are little-endian, as on every machine that llmfs supports.
  */
 import type { Wide } from "../int64.ts";
 
-/** A field's type. `size` is its bytes in the struct; 0 for those that take the rest of the message. */
+/** A field's type. `size` is its number of bytes in the struct; 0 for fields that take the rest of the message. */
 export interface Field<T> {
   readonly size: number;
-  /** JavaScript that reads the field; `o` is the struct's offset in `b` (Buffer) and `v` (DataView), `at` the field's. */
+  /**
+   * JavaScript code that reads the field; `o` is the struct's offset in `b` (Buffer) and `v` (DataView), `at` the
+   * field's.
+   */
   readonly decode: (at: string) => string;
-  /** JavaScript that writes `value` at `at`. */
+  /** JavaScript code that writes `value` at `at`. */
   readonly encode: (at: string, value: string) => string;
-  /** Never there at run time: carries the type. */
+  /** Never present at run time: carries the type. */
   readonly type?: T;
 }
 
@@ -44,7 +47,7 @@ export const i32 = field<number>(
   (at, value) => `v.setInt32(${at}, ${value}, true);`,
 );
 
-/** A 64-bit field that is computed with: a number, exact up to 2^53. Whoever computes guards against more (EFBIG). */
+/** A 64-bit field used in computations: a number, exact up to 2^53. Code that computes must reject more (EFBIG). */
 export const u64 = field<number>(
   8,
   (at) => `(v.getUint32(${at}, true) + v.getUint32(${at} + 4, true) * 4294967296)`,
@@ -52,7 +55,7 @@ export const u64 = field<number>(
     `v.setUint32(${at}, ${value} >>> 0, true); v.setUint32(${at} + 4, Math.floor(${value} / 4294967296), true);`,
 );
 
-/** A 64-bit size or offset in a file, up to 2^63 - 1: a bigint where a number is not exact. */
+/** A 64-bit size or offset in a file, up to 2^63 - 1: a bigint if a number would not be exact. */
 export const wide64 = field<Wide>(
   8,
   (at) =>
@@ -69,14 +72,14 @@ export const i64 = field<number>(
     `v.setUint32(${at}, ${value} >>> 0, true); v.setInt32(${at} + 4, Math.floor(${value} / 4294967296), true);`,
 );
 
-/** A 64-bit field that is only handed back. */
+/** A 64-bit field that is only returned. */
 export const opaque64 = field<bigint>(
   8,
   (at) => `v.getBigUint64(${at}, true)`,
   (at, value) => `v.setBigUint64(${at}, ${value}, true);`,
 );
 
-/** Padding and fields nobody reads: zeros when written. */
+/** Padding and unused fields: written as zeros. */
 export function pad(size: number): Field<undefined> {
   return field<undefined>(
     size,
@@ -85,7 +88,9 @@ export function pad(size: number): Field<undefined> {
   );
 }
 
-/** A name up to its NUL, one character a byte (Latin-1), as everywhere in llmfs. Must come after the fixed fields. */
+/**
+ * A name up to its NUL, one character for each byte (Latin-1), as everywhere in llmfs. It must follow the fixed fields.
+ */
 export const name = field<string>(
   0,
   (at) => `b.latin1Slice(${at}, end = nul(b, ${at}, limit))`,
@@ -106,20 +111,23 @@ type Flat<F extends Fields> = {
 };
 
 export interface Struct<T> {
-  /** Bytes of the fixed fields. */
+  /** The number of bytes in the fixed fields. */
   readonly size: number;
   readonly fields: Fields;
-  /** Offset of each fixed field. */
+  /** The offset of each fixed field. */
   readonly offsets: ReadonlyMap<string, number>;
-  /** Reads the struct at `offset`; `limit` is the message's end. Throws MalformedMessage when it is too short. */
+  /**
+   * Reads the struct at `offset`; `limit` is the end of the message. Throws MalformedMessage if the message is too
+   * short.
+   */
   decode(buffer: Buffer, view: DataView, offset: number, limit: number): T;
-  /** Writes the struct at `offset` and returns the offset behind it. */
+  /** Writes the struct at `offset` and returns the offset after it. */
   encode(buffer: Buffer, view: DataView, offset: number, value: T): number;
 }
 
 export type StructValue<S> = S extends Struct<infer T> ? T : never;
 
-/** A message that is shorter than its struct, or a name that does not end. */
+/** A message that is shorter than its struct, or a name without a NUL. */
 export class MalformedMessage extends Error {
   override readonly name = "MalformedMessage";
 }
@@ -134,7 +142,7 @@ function nul(buffer: Buffer, from: number, limit: number): number {
   return end;
 }
 
-/** A C struct. Fields in order; names and `rest` only at the end. */
+/** Declares a C struct. Fields are in order; names and `rest` must be at the end. */
 export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
   const offsets = new Map<string, number>();
   let size = 0;

@@ -1,6 +1,6 @@
 /**
- * The names of an inode. Most have one, which the inode itself remembers; hard links beyond that are kept here, so that
- * a million inodes with one name each need no room for them.
+ * The names of an inode. Most inodes have one, which the inode itself stores. Further hard links are stored here, so
+ * that a million inodes with one name each need no memory for them.
  */
 import type { Dentry } from "./directory.ts";
 import type { Inode } from "./inode.ts";
@@ -8,19 +8,19 @@ import type { Inode } from "./inode.ts";
 /** Names in addition to `inode.dentry`. Invariant: an inode without `dentry` has none here. */
 const further = new WeakMap<Inode, Set<Dentry>>();
 
-/** Every name, the one that `inode.dentry` remembers first. */
+/** All names; the one in `inode.dentry` comes first. */
 export function dentriesOf(inode: Inode): readonly Dentry[] {
   return inode.dentry === undefined ? [] : [inode.dentry, ...(further.get(inode) ?? [])];
 }
 
-/** The dentry is there, with its inode. */
+/** Call this when the dentry was added, with its inode. */
 export function remember(dentry: Dentry): void {
   const { inode } = dentry;
   if (inode.dentry === undefined) inode.dentry = dentry;
   else further.set(inode, (further.get(inode) ?? new Set()).add(dentry));
 }
 
-/** The dentry is gone, or another inode's. */
+/** Call this when the dentry was removed, or given to another inode. */
 export function forget(dentry: Dentry): void {
   const { inode } = dentry;
   const others = further.get(inode);

@@ -1,4 +1,4 @@
-/** Fifos, sockets and device nodes: a name in the tree; what they do is the kernel's. */
+/** Fifos, sockets and device nodes. The tree stores only their names; the kernel does the rest. */
 import { type Clock, InodeBase, type Owner } from "./inode.ts";
 
 export class Special extends InodeBase {
@@ -9,7 +9,7 @@ export class Special extends InodeBase {
     return "special";
   }
 
-  /** `mode` carries the type: S_IFIFO, S_IFSOCK, S_IFCHR or S_IFBLK. */
+  /** `mode` includes the type: S_IFIFO, S_IFSOCK, S_IFCHR or S_IFBLK. */
   constructor(ino: number, mode: number, rdev: number, owner: Owner, clock: Clock) {
     super(ino, mode, owner, clock);
     this.rdev = rdev;

@@ -1,26 +1,26 @@
 /**
- * A directory: names to inodes, in the order they were added.
+ * A directory: names to inodes, in the order in which they were added.
  *
- * Every entry has a cookie that never changes and never comes again while the directory lives, so that a reader who
- * stops in the middle goes on at the right place, whatever was created or removed in the meantime (telldir, seekdir, `rm -r`
- * of a hundred thousand entries). Entries stand in one array in cookie order, found by binary search; a removed one
- * leaves a hole that is closed when half of the array is holes.
+ * Every entry has a cookie that never changes and is never reused while the directory exists. So a reader that stops in
+ * the middle continues at the right place, whatever was created or removed in the meantime (telldir, seekdir, `rm -r`
+ * of a hundred thousand entries). Entries are in one array in cookie order, found by binary search. A removed entry
+ * leaves a hole; the array is compacted when half of it is holes.
  */
 import { forget, remember } from "./dentries.ts";
 import { type Clock, type Inode, InodeBase, type Owner, S_IFDIR, S_ISGID } from "./inode.ts";
 
-/** A name in a directory. Invariant: the dentries are the only truth about the tree's shape. */
+/** A name in a directory. Invariant: the shape of the tree is stored only in its dentries. */
 export interface Dentry {
   /** Bytes, as a Latin-1 string. */
   readonly name: string;
-  /** Invariant: greater than that of every entry before it. */
+  /** Invariant: greater than the cookie of every entry before it. */
   readonly cookie: number;
   readonly inode: Inode;
-  /** The directory it stands in. */
+  /** The directory that contains the entry. */
   readonly parent: Directory;
 }
 
-/** Cookies below are "." and "..". */
+/** The cookies below are those of "." and "..". */
 const FIRST_COOKIE = 3;
 
 export class Directory extends InodeBase {
@@ -28,10 +28,10 @@ export class Directory extends InodeBase {
     return "directory";
   }
 
-  /** The directory it stands in; itself for the root; undefined once removed. */
+  /** The parent directory; the root is its own parent; undefined once removed. */
   parent: Directory | undefined;
   readonly #byName = new Map<string, Dentry>();
-  /** Invariant: the same entries as in #byName, in cookie order; where one was removed, its cookie holds the place. */
+  /** Invariant: the same entries as in #byName, in cookie order; a removed entry is replaced by its cookie. */
   #inOrder: (Dentry | number)[] = [];
   #nextCookie = FIRST_COOKIE;
 
@@ -53,7 +53,7 @@ export class Directory extends InodeBase {
     return this.#byName.values();
   }
 
-  /** Precondition: the name is free. Link counts and times are the caller's. */
+  /** Precondition: the name is free. The caller updates link counts and times. */
   insert(name: string, inode: Inode): Dentry {
     if (this.#byName.has(name)) throw new Error(`insert: ${name} is there already`);
     const dentry: Dentry = { name, cookie: this.#nextCookie++, inode, parent: this };
@@ -63,7 +63,7 @@ export class Directory extends InodeBase {
     return dentry;
   }
 
-  /** Precondition: the name is there. */
+  /** Precondition: the name exists. */
   remove(name: string): Dentry {
     const dentry = this.#byName.get(name);
     if (dentry === undefined) throw new Error(`remove: ${name} is not there`);
@@ -76,7 +76,9 @@ export class Directory extends InodeBase {
     return dentry;
   }
 
-  /** Puts another inode under the name, at the same place. Precondition: the name is there. Link counts are the caller's. */
+  /**
+   * Replaces the inode of a name, at the same position. Precondition: the name exists. The caller updates link counts.
+   */
   replace(name: string, inode: Inode): void {
     const before = this.#byName.get(name);
     if (before === undefined) throw new Error(`replace: ${name} is not there`);
@@ -88,8 +90,9 @@ export class Directory extends InodeBase {
   }
 
   /**
-   * The newest entry whose cookie is less than this one, and so on down: calls back until it returns false. Downwards,
-   * as tmpfs lists: a program that adds entries while it reads the directory never meets them, so its loop ends.
+   * Calls back with the newest entry whose cookie is less than this one, then with older ones, until the callback
+   * returns false. It lists newest first, as tmpfs does: a program that adds entries while it reads the directory never
+   * sees them, so its loop ends.
    */
   visitBefore(cookie: number, visit: (dentry: Dentry) => boolean): void {
     for (let slot = this.#slotOf(cookie) - 1; slot >= 0; slot--) {
@@ -136,7 +139,7 @@ function cookieOf(slot: Dentry | number | undefined): number {
   return typeof slot === "object" ? slot.cookie : (slot ?? 0);
 }
 
-/** Who owns what is made in a directory: as fs/inode.c:inode_init_owner(), a setgid directory hands down its group. */
+/** The owner of a new entry. As in fs/inode.c:inode_init_owner(), a setgid directory passes on its group. */
 export function inheritOwner(directory: Directory, owner: Owner): Owner {
   return (directory.mode & S_ISGID) !== 0 ? { uid: owner.uid, gid: directory.gid } : owner;
 }

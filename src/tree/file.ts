@@ -1,4 +1,4 @@
-/** A regular file: its bytes, or the promise of them. */
+/** A regular file. */
 import { FsError } from "../errno.ts";
 import { MAX_WIDE, plus, type Wide } from "../int64.ts";
 import type { Extent } from "../libc.ts";
@@ -8,14 +8,16 @@ import type { Afterwards, Store } from "./content/store.ts";
 import { type Clock, InodeBase, type Owner, S_IFREG, type SomeTimes } from "./inode.ts";
 import type { Space } from "./space.ts";
 
-/** Largest size whose every offset is exact in a number. Beyond it sizes and offsets are bigints (see int64.ts). */
+/**
+ * The largest size for which every offset is an exact number. Beyond it sizes and offsets are bigints (see int64.ts).
+ */
 export const MAX_FILE_SIZE = Number.MAX_SAFE_INTEGER;
 
-/** Few files fail, so a million others need no room for why. */
+/** Few files fail, so the reason is stored outside the file: a million other files need no memory for it. */
 const errors = new WeakMap<RegularFile, FsError>();
 
 export class RegularFile extends InodeBase {
-  /** The content; while there is none, as in most of a million files, the space it would be counted against. */
+  /** The content, or, for the many files that have none, the space toward which it would count. */
   #held: Content | Space;
   /** Invariant: "pending", "generating" and "failed" have no content. */
   #state: FileState = "static";
@@ -39,7 +41,7 @@ export class RegularFile extends InodeBase {
     this.#become(state);
   }
 
-  /** The only place where the state changes: the space counts the files with a name by their state. */
+  /** The only place where the state changes: the space counts the named files by their state. */
   #become(state: FileState): void {
     if (this.nlink > 0) {
       const { files } = this.#space;
@@ -49,12 +51,12 @@ export class RegularFile extends InodeBase {
     this.#state = state;
   }
 
-  /** It has got its first name. */
+  /** Call this when it has got its first name. */
   named(): void {
     this.#space.files[this.#state]++;
   }
 
-  /** It has lost its last name. */
+  /** Call this when it has lost its last name. */
   unnamed(): void {
     this.#space.files[this.#state]--;
   }
@@ -72,7 +74,7 @@ export class RegularFile extends InodeBase {
     return this.#content?.shared ?? false;
   }
 
-  /** Why the last generation failed; only in state "failed". */
+  /** The reason why the last generation failed; only in state "failed". */
   get error(): FsError | undefined {
     return errors.get(this);
   }
@@ -82,7 +84,7 @@ export class RegularFile extends InodeBase {
     else errors.set(this, error);
   }
 
-  /** Whether the content is still to be made. An empty file is empty; this one is not even that. */
+  /** Whether the content still has to be generated. This is not the same as an empty file. */
   get lazy(): boolean {
     return this.#state === "pending" || this.#state === "generating" || this.#state === "failed";
   }
@@ -91,7 +93,7 @@ export class RegularFile extends InodeBase {
     return this.#content?.size ?? 0;
   }
 
-  /** To the byte, where `size` gives the nearest number. */
+  /** The exact size; `size` is the nearest number. */
   get exactSize(): Wide {
     return this.#content?.exactSize ?? 0;
   }
@@ -113,7 +115,10 @@ export class RegularFile extends InodeBase {
     return this.#content?.bytes() ?? new Uint8Array(0);
   }
 
-  /** How many bytes were written; fewer than given when space ran out. Throws ENOSPC, EFBIG. See Content.write. */
+  /**
+   * Returns the number of bytes written, which is smaller than given if space ran out. Throws ENOSPC, EFBIG. See
+   * Content.write.
+   */
   write(offset: Wide, data: Uint8Array, afterwards?: Afterwards): number {
     if (typeof offset === "bigint" && offset + BigInt(data.length) > MAX_WIDE) throw new FsError("EFBIG");
     return this.#change(() => this.#own().write(offset, data, afterwards));
@@ -133,7 +138,10 @@ export class RegularFile extends InodeBase {
     this.#change(() => this.#content?.punch(offset, length));
   }
 
-  /** A change of the bytes by our own hand: what the kernel did before it counts first, and what it marks is no news. */
+  /**
+   * Does a change of our own. Earlier changes by the kernel are taken over first, and times that our change sets are
+   * ignored.
+   */
   #change<T>(work: () => T): T {
     this.catchUp();
     try {
@@ -151,13 +159,13 @@ export class RegularFile extends InodeBase {
     return this.#content?.nextHole(offset);
   }
 
-  /** Takes over a content that no other file has, in the place of its own. Precondition: the file is not shared. */
+  /** Replaces the content with one that no other file has. Precondition: the file is not shared. */
   adopt(content: Content): void {
     this.#content?.dispose();
     this.#held = content;
   }
 
-  /** Each gets what the other is: content and state. Precondition: neither is shared. */
+  /** Exchanges content and state with another file. Precondition: neither is shared. */
   exchange(other: RegularFile): void {
     [this.#held, other.#held] = [other.#held, this.#held];
     const state = this.#state;
@@ -165,7 +173,7 @@ export class RegularFile extends InodeBase {
     other.#become(state);
   }
 
-  /** Someone wrote first: the generator will not run. True if the file was waiting for one. */
+  /** A write came first, so the generator will not run. Returns true if the file was waiting for one. */
   becomeStatic(): boolean {
     if (!this.lazy) return false;
     this.state = "static";
@@ -173,7 +181,7 @@ export class RegularFile extends InodeBase {
     return true;
   }
 
-  /** Someone wrote to what a generator made: it is theirs. True if it was not yet. */
+  /** A write to generated content makes it static. Returns true if it was not static before. */
   becomeTheirs(): boolean {
     if (this.#state !== "ready") return false;
     this.#become("static");
@@ -186,19 +194,19 @@ export class RegularFile extends InodeBase {
   }
 
   /**
-   * Lets the kernel read and write the bytes where they are, until `unshare`. Size, allocation, times and state are
-   * right all the while: each is looked up in the store when somebody asks. A write that is found then is reported.
+   * Lets the kernel read and write the bytes directly, until `unshare`. Size, allocation, times and state stay correct:
+   * each is read from the store on demand. A write that is noticed then is reported.
    */
   share(report: (taken: boolean) => void = () => {}): Store {
     return this.#own().share(report);
   }
 
-  /** Looks whether the kernel has written. For who goes by the reports. */
+  /** Checks whether the kernel has written, so that the reports are complete. */
   bringIn(): void {
     this.catchUp();
   }
 
-  /** Ends that, where the store is free: nobody but us has it open or mapped. False where it is not. */
+  /** Ends the sharing if no other process has the store open or mapped. Otherwise returns false. */
   unshare(isFree: (store: Store) => boolean = () => true): boolean {
     const seen = this.#content?.storeTimes;
     if (seen === undefined) return true;
@@ -208,7 +216,7 @@ export class RegularFile extends InodeBase {
     return true;
   }
 
-  /** Takes over the kernel's last write and last read, if there were any: their times, and whose the bytes are. */
+  /** Takes over the kernel's last write and last read, if there were any: their times, and the state. */
   protected override catchUp(): void {
     const seen = this.#content?.storeTimes;
     seen?.look(
@@ -227,12 +235,12 @@ export class RegularFile extends InodeBase {
     if (seen !== undefined && (times.atime ?? times.mtime) !== undefined) seen.stamp(this.times());
   }
 
-  /** Moves the bytes to the heap if they are few and the store may be taken, and returns the store they were in. */
+  /** Moves the bytes to the heap if they are few and the store may be taken. Returns the store. */
   demote(mayTake: (store: Store) => boolean): Store | undefined {
     return this.#content?.demote(mayTake);
   }
 
-  /** Gives the memory back when the last reference is gone. */
+  /** Frees the memory when the last reference is gone. */
   dispose(): void {
     this.#held = this.#held instanceof Content ? this.#held.dispose() : this.#held;
   }

@@ -4,8 +4,8 @@ import type { Inode } from "./inode.ts";
 const SLOTS = 1024;
 
 /**
- * Numbers are given one after the other, so slots in pages take a fraction of a Map's room; a page goes when its last
- * inode does.
+ * Inode numbers are consecutive, so slots in pages take a fraction of a Map's memory. A page is dropped with its last
+ * inode.
  */
 export class InodeTable {
   readonly #pages = new Map<number, { readonly slots: (Inode | undefined)[]; used: number }>();

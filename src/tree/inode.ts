@@ -1,9 +1,9 @@
 /**
- * What all kinds of inode share: number, mode, owner, times, link count, xattrs.
+ * What all kinds of inode have in common: number, mode, owner, times, link count, xattrs.
  *
  * The times are private. Everything that reads or changes them goes through a method of this class, and each of those
- * first calls `catchUp`, which takes over what the kernel did to a file without a request (see RegularFile). A time that
- * utimensat(2) sets therefore never loses to a write that came before it, and no operation can forget to look.
+ * methods first calls `catchUp`, which takes over what the kernel did to a file without a request (see RegularFile). So
+ * a time that utimensat(2) sets is never overwritten by an earlier write, and no operation can forget to check.
  */
 
 import type { Special } from "./device-node.ts";
@@ -22,7 +22,7 @@ export const S_IFIFO = 0o010000;
 export const S_ISUID = 0o4000;
 export const S_ISGID = 0o2000;
 
-/** Every kind of inode. `kind` tells them apart. */
+/** Every kind of inode, distinguished by `kind`. */
 export type Inode = RegularFile | Directory | Symlink | Special;
 
 /** Seconds since the epoch (may be negative) and nanoseconds (0 to 999,999,999). */
@@ -43,14 +43,14 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** Where the current time comes from: calls back with seconds and nanoseconds, allocating nothing. */
+/** The source of the current time: calls back with seconds and nanoseconds, without allocating anything. */
 export interface Clock {
   <T>(take: (seconds: number, nanoseconds: number) => T): T;
-  /** The current second, where that costs less than the exact time. */
+  /** The current second, if that is cheaper than the exact time. */
   readonly seconds?: () => number;
 }
 
-/** The times of an inode. Two numbers each: nanoseconds since the epoch do not fit a double. */
+/** The times of an inode. Two numbers each, because nanoseconds since the epoch do not fit a double. */
 export interface Times {
   readonly atime: number;
   readonly atimeNsec: number;
@@ -65,23 +65,25 @@ const DAY = 24 * 60 * 60;
 const SECOND = 1_000_000_000;
 const BEGAN = Math.floor(Date.now() / 1000);
 
-/** Nanoseconds since this process began, where that is exact; else whole seconds since 1970, below zero. */
+/**
+ * Nanoseconds since this process started, if that is exact; otherwise whole seconds since 1970, as a negative number.
+ */
 function pack(seconds: number, nanoseconds: number): number {
   const since = (seconds - BEGAN) * SECOND + nanoseconds;
   return since >= 0 && Number.isSafeInteger(since) ? since : -1 - Math.max(0, seconds);
 }
 
 export abstract class InodeBase {
-  /** Told by the class, so that it takes no room in an inode. */
+  /** Defined by the class, so that it takes no memory in an inode. */
   abstract get kind(): "file" | "directory" | "symlink" | "special";
   readonly ino: number;
   /** Type and permission bits, as st_mode. Invariant: the type bits never change. */
   mode: number;
   uid: number;
   gid: number;
-  /** Invariant: how many dentries name it; a directory counts 2 and one for each subdirectory. 0 when unlinked. */
+  /** Invariant: the number of its dentries; for a directory, 2 and one for each subdirectory. 0 if unlinked. */
   nlink = 0;
-  /** One of its names, for when a path is wanted; dentries.ts knows the others. Absent: it has none. */
+  /** One of its names, to build a path; dentries.ts has the others. Undefined if it has none. */
   dentry: Dentry | undefined = undefined;
   #atime = 0;
   #atimeNsec = 0;
@@ -89,13 +91,13 @@ export abstract class InodeBase {
   #mtimeNsec = 0;
   #ctime = 0;
   #ctimeNsec = 0;
-  /** When it was made, packed: of a million inodes every number counts. Never changes. */
+  /** The birth time, packed, because with a million inodes every number counts. Never changes. */
   readonly #born: number;
-  /** Names and values are bytes; names as Latin-1 strings. Absent while there are none. */
+  /** Names and values are bytes; names are Latin-1 strings. Undefined if there are none. */
   xattrs: Map<string, Uint8Array> | undefined = undefined;
   /** References that keep an unlinked inode alive, such as open handles. Invariant: never negative. */
   references = 0;
-  /** Lookups that the kernel has not given back (see fs/nodes.ts). */
+  /** Lookups that the kernel has not returned (see fs/nodes.ts). */
   lookups = 0;
 
   constructor(ino: number, mode: number, owner: Owner, clock: Clock) {
@@ -110,10 +112,10 @@ export abstract class InodeBase {
     this.#born = pack(this.#ctime, this.#ctimeNsec);
   }
 
-  /** Takes over what was done to the inode without a request. Every other method that deals with times calls it first. */
+  /** Takes over changes to the inode without a request. Every other method that uses times calls it first. */
   protected catchUp(): void {}
 
-  /** When it was made: to the nanosecond for 104 days, to the second after that. */
+  /** The birth time: exact to the nanosecond for 104 days, to the second after that. */
   get btime(): Time {
     const born = this.#born;
     if (born < 0) return { seconds: -1 - born, nanoseconds: 0 };
@@ -140,8 +142,8 @@ export abstract class InodeBase {
   }
 
   /**
-   * Somebody read the content. Marked as relatime marks it (fs/inode.c:relatime_need_update): once after each change,
-   * and once a day. The kernel leaves this to us.
+   * The content was read. The atime is updated as with relatime (fs/inode.c:relatime_need_update): once after each
+   * change, and once a day. The kernel leaves this to us.
    */
   touchAtime(clock: Clock): void {
     if (!this.marksReads(clock)) return;
@@ -151,13 +153,13 @@ export abstract class InodeBase {
     });
   }
 
-  /** Whether a read would be marked at this time. */
+  /** Whether a read at this time would update the atime. */
   marksReads(clock: Clock): boolean {
     this.catchUp();
     return this.#isAtimeOld(() => clock.seconds?.() ?? clock((seconds) => seconds));
   }
 
-  /** A change of attributes, links or xattrs. */
+  /** Attributes, links or xattrs changed. */
   touchCtime(clock: Clock): void {
     this.catchUp();
     clock((seconds, nanoseconds) => {
@@ -166,7 +168,7 @@ export abstract class InodeBase {
     });
   }
 
-  /** A change of content: of a file's bytes, of a directory's entries. */
+  /** Content changed: a file's bytes, or a directory's entries. */
   touchMtime(clock: Clock): void {
     this.catchUp();
     clock((seconds, nanoseconds) => this.noteWriteAt(seconds, nanoseconds));

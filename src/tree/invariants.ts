@@ -1,4 +1,4 @@
-/** What must hold between the inodes of a tree. Each kind checks what is its own. */
+/** The invariants between the inodes of a tree. Each kind of inode checks its own. */
 
 import { FILE_STATES } from "./content/file-state.ts";
 import { PAGE } from "./content/store.ts";

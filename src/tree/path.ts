@@ -1,9 +1,9 @@
 /**
- * Names are bytes; people, models and JSON see text.
+ * Names are bytes; people, models and JSON use text.
  *
- * In the tree a name is a string of one character a byte (Latin-1): lossless and fast as a key. As text it is UTF-8;
- * a byte that is not part of valid UTF-8 becomes a lone surrogate U+DC80 to U+DCFF (as Python's PEP 383), so that any
- * name survives the way there and back.
+ * In the tree a name is a string with one character for each byte (Latin-1): lossless, and fast as a key. As text it is
+ * UTF-8; a byte that is not part of valid UTF-8 becomes a lone surrogate U+DC80 to U+DCFF (as in Python's PEP 383), so
+ * that any name can be converted to text and back.
  */
 
 /** Longest name, in bytes. */
@@ -33,12 +33,12 @@ export function toBytes(text: string): string {
   return bytes;
 }
 
-/** The components of a path, "" and "." left out. */
+/** The components of a path, without "" and ".". */
 export function components(path: string): string[] {
   return path.split("/").filter((part) => part !== "" && part !== ".");
 }
 
-/** `parent` + "/" + `name`, where the root is "/". */
+/** `parent` + "/" + `name`; the root is "/". */
 export function join(parent: string, name: string): string {
   return parent === "/" ? `/${name}` : `${parent}/${name}`;
 }
@@ -63,7 +63,7 @@ function decodeEscaping(bytes: Buffer): string {
   return text;
 }
 
-/** How many bytes the valid UTF-8 sequence at `at` has; 0 if there is none. */
+/** The length of the valid UTF-8 sequence at `at` in bytes; 0 if there is none. */
 function sequenceLength(bytes: Buffer, at: number): number {
   const first = bytes[at] ?? 0;
   const length = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;

@@ -8,11 +8,11 @@ import { components } from "./path.ts";
 const MAX_SYMLINKS = 40;
 
 export interface ResolveOptions {
-  /** Whether a symlink at the end is followed. */
+  /** Whether a symlink at the end of the path is followed. */
   readonly follow: boolean;
-  /** Called with each directory before a name is looked up in it; what it throws ends the walk. */
+  /** Called with each directory before a name is looked up in it. An exception ends the walk. */
   beforeSearch?(directory: Directory): void;
-  /** Called with each symlink before it is followed; what it throws ends the walk. */
+  /** Called with each symlink before it is followed. An exception ends the walk. */
   beforeFollow?(directory: Directory, link: Inode): void;
 }
 

@@ -1,7 +1,7 @@
 /**
- * How much the tree may hold: pages of content and inodes, as tmpfs counts them (`size=`, `nr_inodes=`). What else takes
- * memory counts as one of the two, so that nobody can fill it up: a long symlink as a page, each further name of an
- * inode as an inode, and every XATTR_UNIT bytes of extended attributes as one too.
+ * The limits of a tree: pages of content and inodes, as in tmpfs (`size=`, `nr_inodes=`). Everything else that takes
+ * memory counts as one of the two, so that it cannot grow without limit: a long symlink as a page, each further name of
+ * an inode as an inode, and every XATTR_UNIT bytes of extended attributes as an inode too.
  */
 import { FsError } from "../errno.ts";
 import type { FileState } from "./content/file-state.ts";
@@ -12,29 +12,29 @@ export interface SpaceOptions {
   /** Rounded up to whole pages. Absent: no limit. */
   readonly bytes?: number;
   readonly inodes?: number;
-  /** Where large contents live. Absent: memory files of the kernel's, or the heap where there are none. */
+  /** Where large contents are stored. Default: memory files, or the heap if the kernel provides none. */
   readonly stores?: Stores;
 }
 
 /** Bytes of extended attributes that count as an inode (mm/shmem.c:BOGO_INODE_SIZE). */
 const XATTR_UNIT = 1024;
 
-/** Pages that are set aside at a time: telling the kernel costs some ten microseconds. */
+/** How many pages are set aside at a time, because changing the quota costs some ten microseconds. */
 const SLACK = 64;
 
 /**
- * Pages are counted here, but for those of stores that the kernel counts itself (StoreQuota). These get what is left of
- * the limit; a part of it is set aside for our own count, so that the quota need not be changed for every page.
+ * Counts pages, except those of stores that the kernel counts itself (StoreQuota). Those stores get the rest of the
+ * limit. Part of it is set aside for our own count, so that the quota need not change with every page.
  */
 export class Space {
-  /** Pages of all contents but those in stores with a quota. */
+  /** The pages of all contents, except those in stores with a quota. */
   pages = 0;
   inodes = 0;
-  /** Names of inodes that have another one already. */
+  /** The number of additional names of inodes. */
   links = 0;
-  /** Of extended attributes that were set through the mount. Invariant: the sum of what #xattrs holds. */
+  /** The bytes of extended attributes that were set through the mount. Invariant: the sum of #xattrs. */
   xattrBytes = 0;
-  /** How many regular files that have a name are in each state. The files count themselves. */
+  /** The number of named regular files in each state. The files update it themselves. */
   readonly files: Record<FileState, number> = { static: 0, pending: 0, generating: 0, ready: 0, failed: 0 };
   readonly #xattrs = new WeakMap<object, number>();
   readonly pageLimit: number;
@@ -53,12 +53,12 @@ export class Space {
     return this.pages + (this.#stores.quota?.usedPages() ?? 0);
   }
 
-  /** Bytes in use, as statfs(2) tells them. */
+  /** The bytes in use, as in statfs(2). */
   get usedBytes(): number {
     return this.usedPages * PAGE;
   }
 
-  /** How many files that have a name wait for their content. */
+  /** The number of named files that have no content yet. */
   get lazyFiles(): number {
     const { pending, generating, failed } = this.files;
     return pending + generating + failed;
@@ -68,7 +68,7 @@ export class Space {
     return Math.max(0, this.pageLimit - this.usedPages);
   }
 
-  /** How much it may hold, for messages. */
+  /** The limit as text, for messages. */
   describeRoom(): string {
     const bytes = Number.isFinite(this.pageLimit) ? `${this.pageLimit * PAGE} bytes` : "any number of bytes";
     return Number.isFinite(this.inodeLimit) ? `${bytes} and ${this.inodeLimit} files` : bytes;
@@ -78,7 +78,7 @@ export class Space {
     try {
       return this.#stores.open();
     } catch (error) {
-      // No descriptor left: the heap will do.
+      // No descriptor is left, so the heap is used.
       if (error instanceof FsError && (error.code === "EMFILE" || error.code === "ENFILE")) return heapPages.open();
       throw error;
     }
@@ -109,7 +109,7 @@ export class Space {
     this.inodes--;
   }
 
-  /** For a further name of an inode. */
+  /** Counts an additional name of an inode. */
   takeLink(): void {
     if (this.usedInodes >= this.inodeLimit) throw new FsError("ENOSPC");
     this.links++;
@@ -119,7 +119,7 @@ export class Space {
     this.links--;
   }
 
-  /** Throws ENOSPC if there is no room for `bytes` more of extended attributes. */
+  /** Throws ENOSPC if `bytes` more of extended attributes do not fit. */
   checkXattrs(bytes: number): void {
     if (this.xattrBytes + bytes > (this.inodeLimit - this.inodes - this.links) * XATTR_UNIT)
       throw new FsError("ENOSPC");
@@ -128,14 +128,14 @@ export class Space {
   /** An inode's extended attributes grew by `bytes`, or shrank if negative. */
   countXattrs(inode: object, bytes: number): void {
     const before = this.#xattrs.get(inode) ?? 0;
-    // What generators and snapshots set is not counted, and may be removed.
+    // Attributes that generators and snapshots set are not counted, but may be removed.
     const after = Math.max(0, before + bytes);
     if (after > 0) this.#xattrs.set(inode, after);
     else this.#xattrs.delete(inode);
     this.xattrBytes += after - before;
   }
 
-  /** One inode's extended attributes are another's, in the place of what that had. */
+  /** Moves one inode's extended attributes to another, replacing those. */
   moveXattrs(from: object, to: object): void {
     this.countXattrs(to, Number.NEGATIVE_INFINITY);
     const bytes = this.#xattrs.get(from) ?? 0;
@@ -143,22 +143,25 @@ export class Space {
     this.countXattrs(to, bytes);
   }
 
-  /** How much more than needed is set aside. */
+  /** How many pages more than needed are set aside. */
   #slack(): number {
     return Math.min(SLACK, this.freePages >> 3);
   }
 
-  /** Gives the stores what was set aside and is not used, so that the limit is exact for them: when there is time. */
+  /**
+   * Returns unused pages that were set aside to the stores, so that their limit is exact. Called when the thread is
+   * idle.
+   */
   trim(): void {
     if (this.#reserved > this.pages) this.#setAside(this.pages);
   }
 
-  /** Throws ENOSPC when the stores hold what would be needed. */
+  /** Throws ENOSPC if the stores use too much. */
   #reserve(pages: number): void {
     if (!this.#setAside(pages + this.#slack()) && !this.#setAside(pages)) throw new FsError("ENOSPC");
   }
 
-  /** False when the stores hold too much for that. */
+  /** Returns false if the stores use too much. */
   #setAside(pages: number): boolean {
     const { quota } = this.#stores;
     if (quota !== undefined && Number.isFinite(this.pageLimit)) {

@@ -1,7 +1,7 @@
 /** A symbolic link. */
 import { type Clock, InodeBase, type Owner, S_IFLNK } from "./inode.ts";
 
-/** What tmpfs keeps inside the inode; a longer target takes a page. */
+/** The longest target that tmpfs keeps in the inode; a longer one takes a page. */
 const SHORT_TARGET = 128;
 
 export class Symlink extends InodeBase {
@@ -17,7 +17,7 @@ export class Symlink extends InodeBase {
     this.target = target;
   }
 
-  /** Pages of the space that it takes. */
+  /** The number of pages that it takes. */
   get pages(): number {
     return symlinkPages(this.target);
   }

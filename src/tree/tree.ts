@@ -1,12 +1,13 @@
 /**
  * The tree: inodes, and the operations on names.
  *
- * Synchronous and single-threaded: one JavaScript thread is the lock, so every operation is atomic. It knows no kernel,
- * no model, no clock of its own. Permissions are the kernel's affair (`default_permissions`); what is checked here is
- * what depends on the tree's shape, in Linux's order (as fs/namei.c: may_delete, may_create): the name's length, the
- * directory being alive, existence, type, emptiness.
+ * It is synchronous and single-threaded: the JavaScript thread is the lock, so every operation is atomic. It knows
+ * nothing about the kernel or models, and has no clock of its own. The kernel checks permissions
+ * (`default_permissions`). The tree checks what depends on its shape, in Linux's order (as fs/namei.c: may_delete,
+ * may_create): the name's length, whether the directory still exists, existence, type, emptiness.
  *
- * Inodes are counted (`nlink` by dentries, `references` by lookups and open handles) and disposed when both are gone.
+ * Inodes are counted (`nlink` for dentries, `references` for lookups and open handles) and disposed of when both are
+ * zero.
  */
 import { FsError } from "../errno.ts";
 import { Special } from "./device-node.ts";
@@ -32,7 +33,7 @@ export const RENAME_WHITEOUT = 4;
 export interface TreeOptions {
   readonly clock: Clock;
   readonly space?: Space;
-  /** Of the root directory. */
+  /** The owner of the root directory. */
   readonly owner?: Owner;
   readonly mode?: number;
 }
@@ -41,15 +42,15 @@ export class Tree {
   readonly root: Directory;
   readonly space: Space;
   readonly clock: Clock;
-  /** Counts the changes of names: two equal counts, the same names. */
+  /** Counts changes of names: as long as it is equal, the names are the same. */
   changes = 0;
-  /** Called after each change of a name: what it stood for before, if anything, is not disposed of yet. */
+  /** Called after each change of a name. The inode that it referred to before, if any, is not disposed of yet. */
   onNameChange: (directory: Directory, name: string, before: Inode | undefined) => void = () => {};
   /** Called when an inode is disposed of. */
   onDispose: (inode: Inode) => void = () => {};
   #nextIno = ROOT_INO;
   #mtimesKept = 0;
-  /** All that are not disposed of. */
+  /** All inodes that are not disposed of. */
   readonly #inodes = new InodeTable();
 
   constructor(options: TreeOptions) {
@@ -62,10 +63,10 @@ export class Tree {
   }
 
   // ---------------------------------------------------------------------------------------------------------------
-  // Looking
+  // Lookups
   // ---------------------------------------------------------------------------------------------------------------
 
-  /** Throws ENAMETOOLONG, ENOENT. "." and ".." are answered too. */
+  /** Throws ENAMETOOLONG, ENOENT. Also finds "." and "..". */
   lookup(directory: Directory, name: string): Inode {
     if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
     const dentry = directory.get(name);
@@ -80,12 +81,12 @@ export class Tree {
     return resolve(this.root, path, options);
   }
 
-  /** An inode that is not disposed of, whether it has a name or not. */
+  /** An inode that is not disposed of, with or without a name. */
   getInode(ino: number): Inode | undefined {
     return this.#inodes.get(ino);
   }
 
-  /** All of them. */
+  /** All inodes. */
   inodes(): Iterable<Inode> {
     return this.#inodes.values();
   }
@@ -95,12 +96,12 @@ export class Tree {
     return walk(from, path);
   }
 
-  /** One of an inode's paths, as byte strings; undefined when it has none. */
+  /** One of an inode's paths, as byte strings; undefined if it has none. */
   pathOf(inode: Inode): string | undefined {
     return inode === this.root ? "/" : inode.dentry && this.pathTo(inode.dentry);
   }
 
-  /** The path of this name; undefined when it is in a directory that was removed. */
+  /** The path of this name; undefined if it is in a directory that was removed. */
   pathTo(name: Dentry): string | undefined {
     const names = [name.name];
     for (let at: Inode = name.parent; at !== this.root; ) {
@@ -116,7 +117,8 @@ export class Tree {
   // Creating
   // ---------------------------------------------------------------------------------------------------------------
 
-  // `umask` is what the mode loses, unless the directory's default ACL decides (see acl.ts). Absent: the mode is exact.
+  // `umask` is removed from the mode, unless the directory's default ACL decides (see acl.ts). Absent: the mode is
+  // exact.
 
   createFile(directory: Directory, name: string, mode: number, owner: Owner, umask?: number): RegularFile {
     const bits = mode & ~(umask ?? 0);
@@ -148,14 +150,14 @@ export class Tree {
     }
   }
 
-  /** A fifo, socket or device node; `mode` carries the type. */
+  /** Creates a fifo, socket or device node; `mode` includes the type. */
   mknod(directory: Directory, name: string, mode: number, rdev: number, owner: Owner, umask?: number): Special {
     const bits = mode & ~(umask ?? 0);
     const make = (ino: number) => new Special(ino, bits, rdev, inheritOwner(directory, owner), this.clock);
     return this.#applyDefaultAcl(directory, this.#create(directory, name, make), mode, umask);
   }
 
-  /** A file without a name (O_TMPFILE). It lives while somebody holds it, or until it is linked. */
+  /** Creates an unnamed file (O_TMPFILE). It exists while it is held, or until it is linked. */
   tmpfile(directory: Directory, mode: number, owner: Owner, umask?: number): RegularFile {
     this.space.takeInode();
     const bits = mode & ~(umask ?? 0);
@@ -164,11 +166,11 @@ export class Tree {
     return this.#applyDefaultAcl(directory, made, mode, umask);
   }
 
-  /** Precondition: `inode` is no directory (the kernel answers EPERM before it asks). */
+  /** Precondition: `inode` is not a directory (the kernel answers EPERM itself). */
   link(inode: Inode, directory: Directory, name: string): void {
     if (inode.kind === "directory") throw new FsError("EPERM");
     this.#checkMayCreate(directory, name);
-    // A file without a name (O_TMPFILE) gets its first.
+    // An unnamed file (O_TMPFILE) gets its first name.
     if (inode.nlink > 0) this.space.takeLink();
     directory.insert(name, inode);
     if (inode.nlink++ === 0 && inode.kind === "file") inode.named();
@@ -181,7 +183,7 @@ export class Tree {
   // Removing and moving
   // ---------------------------------------------------------------------------------------------------------------
 
-  /** Returns what the name was. */
+  /** Returns the inode that the name referred to. */
   unlink(directory: Directory, name: string): Inode {
     const inode = this.#requireInode(directory, name);
     if (inode.kind === "directory") throw new FsError("EISDIR");
@@ -191,7 +193,7 @@ export class Tree {
     return inode;
   }
 
-  /** Returns the directory that the name was. */
+  /** Returns the directory that the name referred to. */
   rmdir(directory: Directory, name: string): Directory {
     const inode = this.#requireInode(directory, name);
     if (inode.kind !== "directory") throw new FsError("ENOTDIR");
@@ -203,7 +205,7 @@ export class Tree {
     return inode;
   }
 
-  /** As renameat2(2). Returns what was replaced, if anything was. */
+  /** As renameat2(2). Returns the replaced inode, if any. */
   rename(from: Directory, name: string, to: Directory, newName: string, flags = 0, owner?: Owner): Inode | undefined {
     const moved = this.#requireInode(from, name);
     if (newName.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
@@ -228,7 +230,7 @@ export class Tree {
     }
     if ((flags & RENAME_WHITEOUT) !== 0) this.space.takeInode();
     from.remove(name);
-    // A name that is replaced stays at its place for who is reading the directory.
+    // A replaced name keeps its position for readers of the directory.
     if (target !== undefined) to.replace(newName, moved);
     else to.insert(newName, moved);
     if (moved.kind === "directory") {
@@ -253,11 +255,11 @@ export class Tree {
     return target;
   }
 
-  /** Swaps in another inode under the same name (regenerated content). Precondition: the name is a file's. */
+  /** Replaces the inode of a name (regenerated content). Precondition: the name refers to a file. */
   replace(directory: Directory, name: string, inode: RegularFile): Inode {
     const old = this.#requireInode(directory, name);
     directory.replace(name, inode);
-    // Beyond the limit for a moment only: the old one loses the name.
+    // Exceeds the limit only for a moment: the old inode loses the name.
     if (inode.nlink++ > 0) this.space.links++;
     else inode.named();
     this.#touch(directory);
@@ -265,7 +267,7 @@ export class Tree {
     return old;
   }
 
-  /** Does work that changes names because somebody looks, and nobody changes anything: directories keep their mtime. */
+  /** Does work in which names change although no user changes anything: directories keep their mtime. */
   keepMtimes<T>(work: () => T): T {
     this.#mtimesKept++;
     try {
@@ -276,14 +278,14 @@ export class Tree {
   }
 
   // ---------------------------------------------------------------------------------------------------------------
-  // Life and death
+  // References and disposal
   // ---------------------------------------------------------------------------------------------------------------
 
   hold(inode: Inode, count = 1): void {
     inode.references += count;
   }
 
-  /** Precondition: as many were held. */
+  /** Precondition: at least `count` references are held. */
   drop(inode: Inode, count = 1): void {
     if (count > inode.references)
       throw new Error(`inode ${inode.ino}: ${count} of ${inode.references} references dropped`);
@@ -311,7 +313,7 @@ export class Tree {
     return made;
   }
 
-  /** As fs/namei.c:may_create() and lookup before it. */
+  /** As fs/namei.c:may_create() and the lookup before it. */
   #checkMayCreate(directory: Directory, name: string): void {
     if (name.length > NAME_MAX) throw new FsError("ENAMETOOLONG");
     if (name === "" || name === "." || name === ".." || directory.get(name) !== undefined) throw new FsError("EEXIST");
@@ -357,7 +359,7 @@ export class Tree {
     return false;
   }
 
-  /** One dentry fewer: this name is not the inode's any more. */
+  /** Removes one dentry of the inode. */
   #dropName(inode: Inode, directory: Directory, name: string): void {
     if (inode.kind === "directory") {
       inode.nlink = 0;
@@ -388,7 +390,7 @@ export class Tree {
     this.onDispose(inode);
   }
 
-  /** Throws Error at the first broken invariant. For tests, and for `--debug` at unmount. */
+  /** Throws Error at the first violated invariant. For tests, and for `--debug` at unmount. */
   checkInvariants(): void {
     checkTree(this.walk(), this.space);
   }

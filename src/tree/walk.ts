@@ -9,16 +9,17 @@ export interface Walked {
 }
 
 /**
- * Every inode with its path, each directory before what it holds, names in byte order. The root is "/". The names of a
- * directory are those it has when the walk comes to it, without those that are removed in the meantime. Deep trees need no deep stack.
+ * Yields every inode with its path, each directory before its entries, names in byte order. The root is "/". The
+ * entries of a directory are those at the time when the walk reaches it, without those removed in the meantime. Deep
+ * trees need no deep stack.
  */
 export function* walk(from: Directory, path: string): Generator<Walked> {
   for (const at of walkInSteps(from, path, Number.POSITIVE_INFINITY)) if (at !== undefined) yield at;
 }
 
 /**
- * Like `walk`, for a tree that may change between the steps. It also yields undefined, each time it has sorted or merged
- * `step` names, so that the caller can pause there.
+ * Like `walk`, for a tree that may change between the steps. It also yields undefined each time it has sorted or merged
+ * `step` names, so that the caller can pause.
  */
 export function* walkInSteps(from: Directory, path: string, step = STEP): Generator<Walked | undefined> {
   if (path === "/") yield { path, inode: from };
@@ -40,7 +41,7 @@ export function* walkInSteps(from: Directory, path: string, step = STEP): Genera
 
 const STEP = 1024;
 
-/** A directory's names, the last one first. */
+/** The names in a directory, in reverse order. */
 function* sortEntries(directory: Directory, step: number): Generator<undefined, string[]> {
   const runs: string[][] = [];
   let run: string[] = [];

@@ -1,4 +1,4 @@
-/** Extended attributes of an inode: names and values are bytes, limits are Linux's (linux/limits.h). */
+/** Extended attributes of an inode: names and values are bytes, and the limits are Linux's (linux/limits.h). */
 import { FsError } from "../errno.ts";
 import type { Inode } from "./inode.ts";
 import { compareBytes } from "./path.ts";
@@ -20,7 +20,7 @@ export function getXattr(inode: Inode, name: string): Uint8Array {
   return value;
 }
 
-/** Keeps `value` itself: hand over a copy. `flags` as setxattr(2). Throws ERANGE, E2BIG, EEXIST, ENODATA, ENOSPC. */
+/** Keeps `value` itself, so pass a copy. `flags` as in setxattr(2). Throws ERANGE, E2BIG, EEXIST, ENODATA, ENOSPC. */
 export function setXattr(inode: Inode, name: string, value: Uint8Array, flags = 0): void {
   if (name.length === 0 || name.length > XATTR_NAME_MAX) throw new FsError("ERANGE");
   if (value.length > XATTR_SIZE_MAX) throw new FsError("E2BIG");
@@ -37,7 +37,7 @@ export function removeXattr(inode: Inode, name: string): void {
   if (inode.xattrs.size === 0) inode.xattrs = undefined;
 }
 
-/** What an attribute takes in memory, as fs/xattr.c:simple_xattr_space() counts it; 0 for one that is not there. */
+/** The memory that an attribute takes, as counted by fs/xattr.c:simple_xattr_space(); 0 if it does not exist. */
 export function xattrSpace(name: string, value: Uint8Array | undefined): number {
   return value === undefined ? 0 : XATTR_HEADER + name.length + 1 + value.length;
 }

@@ -1,8 +1,8 @@
 /**
- * fusermount3, the setuid program that mounts for ordinary users: why it cannot do that for this process, and the cure.
+ * fusermount3, the setuid program that mounts for ordinary users: why it cannot mount for this process, and what helps.
  *
- * Much can be read off this process and the program's file. The rest only the program knows, and says on its standard
- * error, so whoever needs certainty has to let it try.
+ * Many reasons can be found in this process and in the program's file. Others only the program itself knows, and
+ * reports on standard error, so the only way to be certain is to run it.
  */
 
 import { realpathSync, statSync } from "node:fs";
@@ -13,9 +13,9 @@ import { findHelper, type MountFailure, ownsMountNamespace, unmountPath } from "
 
 export interface HelperRefusal {
   readonly reason: MountFailure;
-  /** A clause: "fusermount3 is not in PATH". */
+  /** A clause, such as "fusermount3 is not in PATH". */
   readonly problem: string;
-  /** What to do about it, in the imperative. Absent: only what helps against any refusal does. */
+  /** What to do, as an imperative. Absent if only the general advice applies. */
   readonly cure?: string;
 }
 
@@ -24,7 +24,7 @@ export const DEVICE = "/dev/fuse";
 export const DEVICE_FLAG = `start the container with --device ${DEVICE}`;
 
 export interface HelperRequest {
-  /** Absolute. */
+  /** An absolute path. */
   readonly mountpoint: string;
   readonly source: string;
   readonly readOnly: boolean;
@@ -32,8 +32,8 @@ export interface HelperRequest {
 }
 
 /**
- * Has it mount at an empty directory and unmount again, which is the only way to find out whether it can: it
- * refuses users without a name, for example. Resolves with why it cannot, or undefined.
+ * Lets the program mount on an empty directory and unmount again, which is the only way to find out whether it can: it
+ * refuses users without a name, for example. Resolves with the reason why it cannot, or undefined.
  */
 export async function tryHelper(directory: string): Promise<HelperRefusal | undefined> {
   const mounted = await askHelper({ mountpoint: directory, source: "llmfs", readOnly: true, allowOther: false });
@@ -43,7 +43,7 @@ export async function tryHelper(directory: string): Promise<HelperRefusal | unde
   return undefined;
 }
 
-/** It is setuid root, mounts for us, and sends the device's descriptor through a socket (_FUSE_COMMFD). */
+/** The program is setuid root, mounts for us, and sends the device's descriptor through a socket (_FUSE_COMMFD). */
 export async function askHelper(request: HelperRequest): Promise<number | HelperRefusal> {
   const refusal = findRefusal();
   const helper = findHelper();
@@ -73,7 +73,7 @@ export async function askHelper(request: HelperRequest): Promise<number | Helper
   }
 }
 
-/** Why the program cannot mount for this process, as far as that shows before it tries. */
+/** Returns why the program cannot mount for this process, as far as that can be found without running it. */
 export function findRefusal(): HelperRefusal | undefined {
   if (!ownsMountNamespace()) {
     return {
@@ -108,7 +108,7 @@ export function findRefusal(): HelperRefusal | undefined {
   };
 }
 
-/** Why there is no such program to call. */
+/** Returns why there is no such program. */
 function explainMissingHelper(): HelperRefusal {
   const reason = "no-helper";
   const path = Bun.which("fusermount3") ?? Bun.which("fusermount");
@@ -128,7 +128,7 @@ function explainMissingHelper(): HelperRefusal {
   return { reason, problem: `${path} may not be executed by ${who}`, cure: `add ${who} to group ${gid}` };
 }
 
-/** What the program's standard error says. */
+/** Parses the program's standard error. */
 export function parseRefusal(said: string, helper: string): HelperRefusal {
   const problem = `${helper} failed: ${said.replace(/^\S*fusermount3?: /, "") || "it said nothing"}`;
   const refusal = (reason: MountFailure, cure: string): HelperRefusal => ({ reason, problem, cure });
@@ -163,7 +163,7 @@ export function parseRefusal(said: string, helper: string): HelperRefusal {
   return { reason: "failed", problem };
 }
 
-/** For a device whose mode does not let this process in. */
+/** The cure if the device's mode excludes this process. */
 export function deviceModeCure(): string {
   return `let it be opened as udev does, 'chmod 666 ${DEVICE}' as root`;
 }
@@ -173,7 +173,7 @@ function mayBeAdministrator(): boolean {
   return statusHas("self", "CapBnd", CAP_SYS_ADMIN);
 }
 
-/** The mount that a path lies in: the deepest; of several at one place the topmost, which was made last. */
+/** Returns the mount that contains a path: the deepest one; of several at the same place the one made last. */
 function mountOf(path: string): MountPoint | undefined {
   const around = readMounts().filter(
     (mount) => path === mount.path || path.startsWith(`${mount.path.replace(/\/$/, "")}/`),

@@ -1,10 +1,10 @@
 /**
- * The guardian: a small process that outlives the one that serves a mount by just long enough to take the mount away.
+ * The guardian: a small process that outlives the process that serves a mount just long enough to remove the mount.
  *
- * The kernel ends a FUSE connection with its server, but leaves the dead mount in the tree, where every call fails with
- * ENOTCONN. A process that is killed cannot unmount, so another one does: it sleeps on a pipe whose other end only the
- * server holds, and wakes when that is closed, for whatever reason. It also keeps a list of process groups and processes
- * that work for the mount, and ends those that are left.
+ * When the server ends, the kernel ends the FUSE connection but leaves the dead mount in the tree, where every call
+ * fails with ENOTCONN. A killed process cannot unmount, so another process does. It sleeps on a pipe whose other end
+ * only the server holds, and wakes up when that is closed, for whatever reason. It also keeps a list of process groups
+ * and processes that work for the mount, and ends those that are left.
  */
 
 import { rmdirSync } from "node:fs";
@@ -16,21 +16,21 @@ import { ROLE, selfCommand } from "../../self.ts";
 import { SLEEPER } from "./process.ts";
 import { isDead, unmountPath } from "./unmount.ts";
 
-/** After the role and the mountpoint, where the mountpoint was made for the mount and goes with it. */
+/** Follows the role and the mountpoint if the mountpoint was created for the mount and is to be removed with it. */
 export const TEMPORARY = "--temporary";
 
-/** Between SIGTERM and SIGKILL. */
+/** The time between SIGTERM and SIGKILL. */
 const GRACE_MS = 2000;
 const LOOK_MS = 20;
 
 export interface Guardian {
-  /** Tells which mount it is: "major:minor". */
+  /** Reports which mount to guard: "major:minor". */
   watch(device: string): void;
-  /** A process group has begun to work for the mount, or has ended. */
+  /** Reports that a process group has begun to work for the mount, or has ended. */
   group(group: number, living: boolean): void;
-  /** The same for one process, which shares its group with others. */
+  /** Like `group`, for one process that shares its group with others. */
   process(pid: number, living: boolean): void;
-  /** There is no mount to guard any more: it leaves with the last that works for it. */
+  /** There is no mount to guard any more: the guardian ends with the last process that works for it. */
   dismiss(): void;
 }
 
@@ -70,9 +70,9 @@ export function startGuardian(mountpoint: string, temporary: boolean): Guardian 
   };
 }
 
-/** The guardian's whole life. */
+/** The guardian's main function. */
 export async function guard(mountpoint: string, temporary: boolean): Promise<void> {
-  // Out of the terminal's reach, and of whoever ends the server's process group.
+  // Detaches from the terminal and from the server's process group.
   libc.setsid();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
   const working = new Map<number, GuardedProcess>();
@@ -90,7 +90,7 @@ export async function guard(mountpoint: string, temporary: boolean): Promise<voi
   if (temporary && !dismissed) removeEmpty(mountpoint);
 }
 
-/** What is to end with the server. */
+/** A process that is ended with the server. */
 interface GuardedProcess {
   isAlive(): boolean;
   signal(name: "SIGTERM" | "SIGKILL"): void;
@@ -109,13 +109,13 @@ function processOf(pid: number): GuardedProcess {
       try {
         if (isAlive()) process.kill(pid, name);
       } catch {
-        // It has become another user's (setuid), or has ended just now.
+        // It belongs to another user now (setuid), or has just ended.
       }
     },
   };
 }
 
-/** SIGTERM, and SIGKILL for what is left two seconds later. */
+/** Sends SIGTERM, and two seconds later SIGKILL to those that are left. */
 async function endAll(working: readonly GuardedProcess[]): Promise<void> {
   for (const one of working) one.signal("SIGTERM");
   const living = () => working.filter((one) => one.isAlive());
@@ -127,15 +127,16 @@ function removeEmpty(directory: string): void {
   try {
     rmdirSync(directory);
   } catch {
-    // Something is in it that is not ours, or the mount could not be taken away.
+    // It contains something that is not ours, or the mount could not be removed.
   }
 }
 
 async function takeAway(mountpoint: string, device: string): Promise<void> {
   const there = findMountAt(mountpoint);
-  // Killed before it could say which: whatever of ours is there is the one, as the mountpoint was free before.
+  // The server was killed before it could name its mount. Any llmfs mount here is it, as the mountpoint was free
+  // before.
   if (there?.type !== FS_TYPE || (device !== "" && there.device !== device)) return;
-  // Device numbers are used again at once: what lives there is another mount, which came after ours was cleared away.
+  // Device numbers are reused at once: a live mount here was made later, after ours was removed.
   if (!(await isDead(mountpoint))) return;
   await unmountPath(mountpoint);
 }

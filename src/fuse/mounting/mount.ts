@@ -1,9 +1,9 @@
 /**
- * Mounting and unmounting. Runs in the main thread, never in the one that serves the mount.
+ * Mounting and unmounting. Runs in the main thread, never in the thread that serves the mount.
  *
- * Three ways, the first that applies: mount(2) for whoever has CAP_SYS_ADMIN (root, and root of a user namespace);
- * fusermount3 or fusermount for everybody else. A guardian (guardian.ts) is started before the mount, so that however
- * this process ends, SIGKILL included, the mount goes with it.
+ * The first possible way is used: mount(2) with CAP_SYS_ADMIN (root, and root of a user namespace), otherwise
+ * fusermount3, or fusermount. A guardian (guardian.ts) is started before the mount, so that the mount is removed
+ * however this process ends, even by SIGKILL.
  */
 import { ERRNO } from "../../errno.ts";
 import * as libc from "../../libc.ts";
@@ -14,32 +14,34 @@ import { checkMountpoint } from "./mountpoint.ts";
 import { MountError, mayMount, unmountPath } from "./unmount.ts";
 
 export interface MountRequest {
-  /** Absolute. */
+  /** An absolute path. */
   readonly mountpoint: string;
-  /** What mount tables show as the source. A number is added where another mount has it already. */
+  /** The source in mount tables. A number is added if another mount already has it. */
   readonly source: string;
   readonly readOnly: boolean;
   /** Other users may enter; the kernel still checks permissions. */
   readonly allowOther: boolean;
-  /** The mountpoint was made for this mount: it goes with it, also where this process is killed. */
+  /** The mountpoint was created for this mount, and is removed with it, even if this process is killed. */
   readonly temporary: boolean;
 }
 
 export interface KernelMount {
-  /** Of /dev/fuse: read requests here. The kernel ends the mount when the last copy is closed. */
+  /** The descriptor of /dev/fuse: read requests here. The kernel ends the mount when the last copy is closed. */
   readonly fd: number;
   /** "major:minor". */
   readonly device: string;
   /**
-   * Takes the mount away: at once if nobody is in it, else from sight, to end when the last user leaves.
-   * Nothing happens if it is gone.
+   * Removes the mount: at once if nothing uses it, otherwise lazily, so that it ends with its last user. Does nothing
+   * if the mount is gone.
    */
   unmount(): Promise<void>;
-  /** A process group has begun to work for the mount, or has ended: however this process ends, it goes with it. */
+  /**
+   * Reports that a process group has begun to work for the mount, or has ended. It is ended however this process ends.
+   */
   guard(group: number, living: boolean): void;
-  /** The same for one process, which shares its group with others. */
+  /** Like `guard`, for one process that shares its group with others. */
   guardProcess(pid: number, living: boolean): void;
-  /** The mount is known to be gone: ends the guardian once nothing works for it. */
+  /** Call this when the mount is known to be gone. Ends the guardian once nothing works for it. */
   release(): void;
 }
 
@@ -134,7 +136,7 @@ function openDevice(): number {
         cause: error,
       });
     }
-    // EPERM is the container's list of devices, EACCES the device's mode.
+    // EPERM comes from the container's list of devices, EACCES from the device's mode.
     const cure = error.number === ERRNO.EPERM ? DEVICE_FLAG : deviceModeCure();
     throw new MountError("not-permitted", `${what}; ${cure}`, { cause: error });
   }

@@ -1,12 +1,12 @@
-/** Whether a directory can take a mount: told before anything costs time or money, and again when it is mounted. */
+/** Whether a directory can be a mountpoint: checked before anything costs time or money, and again at the mount. */
 import { readdirSync, statfsSync, statSync } from "node:fs";
 import { codeOf, messageOf } from "../../errno.ts";
 import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
 import { isDeadError, MountError } from "./unmount.ts";
 
 /**
- * Returns "dead" for an llmfs mount whose process is gone, which can be replaced; otherwise the directory exists and is empty.
- * Throws MountError "bad-mountpoint" or "busy", which call the place by the name that the user gave it.
+ * Returns "dead" for an llmfs mount whose process is gone, which can be replaced; otherwise the directory exists and is
+ * empty. Throws MountError "bad-mountpoint" or "busy", whose message contains the path as the user gave it.
  */
 export function checkMountpoint(path: string, name = path): "free" | "dead" {
   const mounted = findMountAt(path);
@@ -37,7 +37,7 @@ export function createTakenError(name: string): MountError {
 function probe(path: string, name: string): "alive" | "dead" {
   try {
     if (statSync(path).isDirectory()) {
-      // The kernel may answer stat(2) for a dead mount from its memory; statfs(2) it always passes on.
+      // The kernel may answer stat(2) for a dead mount from its cache; it always passes statfs(2) on.
       statfsSync(path);
       return "alive";
     }
@@ -68,7 +68,7 @@ function createUnusableError(message: string, cause?: unknown): MountError {
   return new MountError("bad-mountpoint", message, { cause });
 }
 
-/** A path as it can be typed into a shell. */
+/** A path, quoted for a shell if necessary. */
 export function shellWord(path: string): string {
   const word = path.startsWith("-") ? `./${path}` : path;
   return /^[\p{L}\p{N}@%+=:,./_-]+$/u.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;

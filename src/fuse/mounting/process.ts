@@ -1,8 +1,8 @@
 /** What our long-lived processes have in common. */
 
 /**
- * For the environment of a process that sleeps most of its life: Bun's timer that looks once a second, later twice a
- * minute, whether there is garbage to collect is not started. The engine collects by itself as a heap grows. Any value will do;
- * this one tells ours from one that the user set.
+ * Set in the environment of a process that sleeps most of its life. It disables Bun's garbage collection timer, which
+ * would wake it up every second, later twice a minute. The engine still collects as the heap grows. Any value works;
+ * this one distinguishes ours from one that the user set.
  */
 export const SLEEPER = { BUN_GC_TIMER_DISABLE: "llmfs" } as const;

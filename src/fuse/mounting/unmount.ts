@@ -1,4 +1,4 @@
-/** Unmounting, and what mounting shares with it: who may, through which helper, and the one error. */
+/** Unmounting, and what it shares with mounting: permission, the helper program, and the error class. */
 
 import { accessSync, constants, statSync } from "node:fs";
 import { statfs } from "node:fs/promises";
@@ -9,15 +9,15 @@ import { CAP_SYS_ADMIN, statusHas } from "../../procfs.ts";
 
 /**
  * - "no-device": no /dev/fuse
- * - "not-permitted": it is there, and this process may not
+ * - "not-permitted": it exists, but this process may not use it
  * - "no-helper": an ordinary user without fusermount3
- * - "bad-mountpoint": missing, no directory, not empty
+ * - "bad-mountpoint": missing, not a directory, or not empty
  * - "busy": something is mounted there
  * - "failed": anything else
  */
 export type MountFailure = "no-device" | "not-permitted" | "no-helper" | "bad-mountpoint" | "busy" | "failed";
 
-/** A mount that did not come to be; nothing is left of it. The message names the thing, what was tried and the cure. */
+/** A failed mount, of which nothing is left. The message names the thing, what was tried and what helps. */
 export class MountError extends Error {
   override readonly name = "MountError";
   readonly reason: MountFailure;
@@ -29,8 +29,8 @@ export class MountError extends Error {
 }
 
 /**
- * Whether the process behind a FUSE mount is gone. The kernel answers much of a dead mount from its memory, stat(2) of
- * the root among it; statfs(2) it always passes on, and that fails with ENOTCONN.
+ * Whether the process behind a FUSE mount is gone. The kernel answers many calls on a dead mount from its cache,
+ * including stat(2) of the root. It always passes statfs(2) on, which then fails with ENOTCONN.
  */
 export async function isDead(path: string): Promise<boolean> {
   try {
@@ -41,7 +41,7 @@ export async function isDead(path: string): Promise<boolean> {
   }
 }
 
-/** Whether an error is what a FUSE mount answers whose process is gone. */
+/** Whether a FUSE mount whose process is gone returns this error. */
 export function isDeadError(error: unknown): boolean {
   const code = codeOf(error);
   return code === "ENOTCONN" || code === "ECONNABORTED";
@@ -67,25 +67,26 @@ async function unmountByHelper(path: string): Promise<void> {
   if (code !== 0 && findMountAt(path) !== undefined) throw new MountError("failed", `${helper}: ${said.trim()}`);
 }
 
-/** Whether this process may call mount(2): the capability counts where it holds over the mount namespace. */
+/** Whether this process may call mount(2): the capability must hold in the mount namespace. */
 export function mayMount(): boolean {
   return isAdministrator() && ownsMountNamespace();
 }
 
 /**
- * Whether the mount namespace belongs to this process's user namespace, or one below it. It does not in a user namespace
- * that was made alone (`unshare --user` without `--mount`): nobody in it may mount, root and setuid programs neither.
+ * Whether the mount namespace belongs to this process's user namespace, or to one below it. It does not in a user
+ * namespace that was created alone (`unshare --user` without `--mount`): nothing in it may mount, not even root or a
+ * setuid program.
  */
 export function ownsMountNamespace(): boolean {
   return !libc.isForeignNamespace("/proc/self/ns/mnt");
 }
 
-/** Whether this process has CAP_SYS_ADMIN, in whichever user namespace it lives. */
+/** Whether this process has CAP_SYS_ADMIN in its user namespace. */
 export function isAdministrator(): boolean {
   return statusHas("self", "CapEff", CAP_SYS_ADMIN);
 }
 
-/** By this process: Bun.which is content with anybody's execute bit. */
+/** Whether this process may execute the file: Bun.which accepts any execute bit. */
 function isExecutable(path: string): boolean {
   try {
     accessSync(path, constants.X_OK);
@@ -95,12 +96,12 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** The setuid program that mounts for ordinary users: fusermount3 where there is one that can, else fusermount. */
+/** The setuid program that mounts for ordinary users: fusermount3 if it is usable, otherwise fusermount. */
 export function findHelper(): string | undefined {
   for (const name of ["fusermount3", "fusermount"]) {
     const path = Bun.which(name);
     if (path === null) continue;
-    // In a user namespace that has no root, as one that maps its maker alone, the file is somebody else's.
+    // In a user namespace without root, such as one that maps only its creator, the file belongs to another user.
     const { mode, uid } = statSync(path);
     if ((mode & 0o4000) !== 0 && uid === 0 && isExecutable(path)) return path;
   }

@@ -1,12 +1,12 @@
 /**
- * Where a file's bytes live, and what holes it has.
+ * The bytes of a file, and its holes.
  *
- * Up to HEAP_LIMIT they are one array in the heap, with one bit a page that tells data from hole; beyond it they are in
- * a store of their own (store.ts): sparse, outside the garbage collector, and ready to be handed to the kernel. Callers
- * don't see which. Space is counted in pages, as tmpfs counts it, before anything is changed.
+ * Up to HEAP_LIMIT they are one array in the heap, with one bit for each page that distinguishes data from a hole.
+ * Beyond it they are in a store of their own (store.ts): sparse, outside the garbage collector, and ready to be passed
+ * to the kernel. Callers do not see which. Space is counted in pages, as in tmpfs, before anything is changed.
  *
- * While the kernel has the store (`share`) it reads and writes there without telling us: size and allocation are then
- * what the store says.
+ * While the kernel has the store (`share`) it reads and writes it without telling us. Size and allocation are then read
+ * from the store.
  */
 import { FsError, messageOf } from "../../errno.ts";
 import { atMost, plus, type Wide } from "../../int64.ts";
@@ -18,33 +18,33 @@ import { type Afterwards, PAGE, type Store } from "./store.ts";
 import { StoreTimesWatcher } from "./store-times.ts";
 import { writableLength } from "./writable-length.ts";
 
-/** 32 pages, so that the map of pages is one number. */
+/** 32 pages, so that the map of pages fits one number. */
 export const HEAP_LIMIT = 32 * PAGE;
 
-/** A write of this many bytes is worth answering before it is made. */
+/** A write of this many bytes is done after the reply. */
 const LATER_FROM = 8 * PAGE;
 
 /** Filled and read within one call. */
 const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
 
 export class Content {
-  /** What it is counted against. */
+  /** The space that the content counts toward. */
   readonly space: Space;
-  /** Of a file beyond 2^53 the nearest number: exactSize tells the rest. Invariant: such a file has a store. */
+  /** For a file beyond 2^53, the nearest number: see exactSize. Invariant: such a file has a store. */
   #size = 0;
-  /** Invariant: every byte at or behind `size` is zero; bytes past the array's end are a hole. */
+  /** Invariant: every byte from `size` on is zero; bytes after the array's end are a hole. */
   #heap: Uint8Array | undefined;
-  /** Bit n is set when page n is there. Invariant: 0 when there is a store. */
+  /** Bit n is set if page n is allocated. Invariant: 0 if there is a store. */
   #pages = 0;
-  /** Those of them that were reserved and never written, and so are holes still. Invariant: all are in #pages. */
+  /** The allocated pages that were never written, and so are still holes. Invariant: all are in #pages. */
   #reserved = 0;
-  /** Invariant: with a store there is no heap. */
+  /** Invariant: if there is a store, #heap is empty. */
   #store: Store | undefined;
-  /** Pages counted against the space: of the heap, or of a store that does not count for itself. */
+  /** The pages counted toward the space: those of the heap, or of a store that is not counted by the kernel. */
   #counted = 0;
-  /** While the kernel has the store. */
+  /** Set while the kernel has the store. */
   #storeTimes: StoreTimesWatcher | undefined;
-  /** Why bytes that were promised to be there are not. */
+  /** Why bytes whose write was confirmed are missing. */
   #lost: FsError | undefined;
 
   constructor(space: Space) {
@@ -61,7 +61,7 @@ export class Content {
     return this.#store === undefined || size <= Number.MAX_SAFE_INTEGER ? size : this.#store.exactSize();
   }
 
-  /** Allocated bytes, whole pages: what st_blocks counts. */
+  /** The number of allocated bytes, in whole pages, as in st_blocks. */
   get allocated(): number {
     if (this.#store === undefined) return this.#counted * PAGE;
     this.#store.stat(STAT);
@@ -78,40 +78,40 @@ export class Content {
     return this.#storeTimes !== undefined;
   }
 
-  /** While the kernel has the store: what it did there. */
+  /** Changes by the kernel, while it has the store. */
   get storeTimes(): StoreTimesWatcher | undefined {
     return this.#storeTimes;
   }
 
-  /** Moves the bytes into a store and lets the kernel have it, until `unshare`. */
+  /** Moves the bytes to a store and lets the kernel use it until `unshare`. */
   share(report: (taken: boolean) => void = () => {}): Store {
     const store = this.#promote();
     this.#storeTimes ??= new StoreTimesWatcher(store, report);
     return store;
   }
 
-  /** The kernel has given the store back. */
+  /** The kernel no longer uses the store. */
   unshare(): void {
     this.#sync();
     this.#storeTimes = undefined;
   }
 
   /**
-   * Moves the bytes back to the heap, if they fit and nobody else has the store, and returns the store: it is not
-   * needed any more.
+   * Moves the bytes back to the heap, if they fit and nothing else uses the store, and returns the store, which is no
+   * longer needed.
    */
   demote(mayTake: (store: Store) => boolean): Store | undefined {
     const store = this.#store;
     if (store === undefined || this.shared || this.#size > HEAP_LIMIT || !mayTake(store)) return undefined;
     store.stat(STAT);
-    // A reservation behind the end, or a sparse file: what the heap cannot say as briefly.
+    // A reservation past the end, or a sparse file, cannot be represented in the heap.
     if (STAT.blocks * 512 !== Math.ceil(this.#size / PAGE) * PAGE) return undefined;
     if (this.#size > 0 && Number(store.nextHole(0)) < this.#size) return undefined;
     const pages = Math.ceil(this.#size / PAGE);
     try {
       this.space.takePages(pages);
     } catch (error) {
-      // Counted twice for a moment; where there is no room for that, it stays where it is.
+      // The bytes are counted twice for a moment. If there is no space for that, they stay in the store.
       if (error instanceof FsError) return undefined;
       throw error;
     }
@@ -125,7 +125,10 @@ export class Content {
     return store;
   }
 
-  /** Copies what is at `offset` into `target`; how many bytes, less than asked only at the file's end. */
+  /**
+   * Copies the bytes at `offset` to `target` and returns their number, which is smaller than requested only at the
+   * file's end.
+   */
   read(offset: Wide, target: Uint8Array): number {
     if (this.#lost !== undefined) throw this.#lost;
     const { size } = this;
@@ -146,7 +149,7 @@ export class Content {
     return length;
   }
 
-  /** Where `read` would find what is at `offset`; undefined where that is no one piece of a file of the kernel's. */
+  /** Where `read` would find the bytes at `offset`; undefined if they are not one piece of a kernel file. */
   extent(offset: Wide, length: number): Extent | undefined {
     const fd = this.#store?.fd;
     const { size } = this;
@@ -155,7 +158,7 @@ export class Content {
     return { fd, offset, length: Math.min(length, size - offset) };
   }
 
-  /** The whole content in a new array. Throws ENOMEM where there can be no such array. */
+  /** Returns the whole content in a new array. Throws ENOMEM if it is too large for one. */
   bytes(): Uint8Array {
     const { size } = this;
     if (size > 2 ** 32) throw new FsError("ENOMEM", `a file of ${size} bytes is too large to hand over whole`);
@@ -165,8 +168,8 @@ export class Content {
   }
 
   /**
-   * How many bytes were written: fewer than given when space runs out on the way. Throws ENOSPC if none could be. Large
-   * data for a store goes there `afterwards`, if that is given, and must stay as it is until then.
+   * Returns the number of bytes written, which is smaller than given if space runs out. Throws ENOSPC if none could be
+   * written. Large data for a store is written `afterwards`, if that is given, and must not change until then.
    */
   write(offset: Wide, data: Uint8Array, afterwards?: Afterwards): number {
     if (data.length === 0) return 0;
@@ -194,7 +197,7 @@ export class Content {
 
   truncate(size: Wide): void {
     if (this.#store === undefined && typeof size === "number") {
-      // Of the same size too: what is reserved behind the end is freed.
+      // Also if the size stays the same: pages reserved past the end are freed.
       if (size <= this.#size) this.#clearHeap(size, HEAP_LIMIT, true);
       this.#size = size;
       return;
@@ -225,7 +228,7 @@ export class Content {
     if (!keepSize && end > this.exactSize) this.truncate(end);
   }
 
-  /** Makes a hole: reads there give zeros, whole pages are given back. */
+  /** Makes a hole: reads return zeros, and whole pages are freed. */
   punch(offset: Wide, length: Wide): void {
     if (this.#store !== undefined) {
       this.#store.punch(offset, length);
@@ -233,14 +236,14 @@ export class Content {
     } else this.#clearHeap(atMost(offset, HEAP_LIMIT), atMost(plus(offset, length), HEAP_LIMIT), false);
   }
 
-  /** The first offset at or behind this one that holds data, if there is one before the end. */
+  /** The first offset from this one on that holds data, if there is one before the end. */
   nextData(offset: Wide): Wide | undefined {
     if (offset >= this.exactSize) return undefined;
     if (this.#store !== undefined) return this.#store.nextData(offset);
     return findFirst(this.#pages & ~this.#reserved, Number(offset), this.#size);
   }
 
-  /** The first offset at or behind this one that is in a hole; the end of the file counts as one. */
+  /** The first offset from this one on that is in a hole; the end of the file counts as one. */
   nextHole(offset: Wide): Wide | undefined {
     if (offset >= this.exactSize) return undefined;
     if (this.#store !== undefined) return this.#store.nextHole(offset);
@@ -248,7 +251,7 @@ export class Content {
     return hole ?? Math.max(Number(offset), Math.min(this.#size, HEAP_LIMIT));
   }
 
-  /** Gives everything back. The content is empty afterwards and can be used again. */
+  /** Frees everything. The content is then empty and can be used again. */
   clear(): void {
     if (this.shared) return this.truncate(0);
     this.#store?.close();
@@ -260,14 +263,19 @@ export class Content {
     this.#releasePages();
   }
 
-  /** Nobody can reach the file any more, whatever was shared. Returns the space that it was counted against. */
+  /**
+   * Call this when nothing can reach the file any more, even if it was shared. Returns the space that it counted
+   * toward.
+   */
   dispose(): Space {
     this.#storeTimes = undefined;
     this.clear();
     return this.space;
   }
 
-  /** The room was there, so that only a machine out of memory is in the way: then whoever reads hears of it. */
+  /**
+   * The space was reserved, so this fails only if the machine is out of memory. Then the next reader gets the error.
+   */
   #writePromised(store: Store, offset: number, data: Uint8Array): void {
     try {
       if (store.write(offset, data) < data.length) throw new FsError("ENOSPC");
@@ -305,7 +313,7 @@ export class Content {
     this.#reserved &= ~touched;
     let heap = this.#heap;
     if (heap === undefined || heap.length < end) {
-      // Exactly what is needed the first time, as most files are written once; then doubling, within HEAP_LIMIT.
+      // The first allocation is exact, because most files are written once; after that it doubles, up to HEAP_LIMIT.
       const grown = new Uint8Array(heap === undefined ? end : Math.min(HEAP_LIMIT, Math.max(end, heap.length * 2)));
       if (heap !== undefined) grown.set(heap);
       heap = this.#heap = grown;
@@ -322,7 +330,10 @@ export class Content {
     this.#pages |= mask;
   }
 
-  /** Zeros from `from` to `to`; whole pages become holes. At the file's end (`tail`) the rest of the page counts too. */
+  /**
+   * Writes zeros between `from` and `to`; whole pages become holes. At the file's end (`tail`) the last page counts as
+   * whole.
+   */
   #clearHeap(from: number, to: number, tail: boolean): void {
     if (to <= from) return;
     this.#heap?.fill(0, from, to);
@@ -338,7 +349,7 @@ export class Content {
     }
   }
 
-  /** Moves the bytes into a store, if they are not there. */
+  /** Moves the bytes to a store, unless they are in one. */
   #promote(): Store {
     if (this.#store !== undefined) return this.#store;
     const store = this.space.openStore();
@@ -364,14 +375,14 @@ export class Content {
     return store;
   }
 
-  /** Counts the heap's pages again, after they were given back for a store that could not be filled. */
+  /** Counts the heap's pages again after a store could not be filled. */
   #retake(): void {
     const count = popcount(this.#pages);
     this.space.pages += count;
     this.#counted = count;
   }
 
-  /** Brings the count in line with what the store holds. */
+  /** Updates the count to what the store holds. */
   #count(store: Store): void {
     if (store.counted) return;
     store.stat(STAT);

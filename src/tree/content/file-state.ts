@@ -1,12 +1,12 @@
 /** Whether a regular file has its content. */
 
 /**
- * Where a file is in its life:
- * - "static": bytes someone wrote, or none
- * - "pending": it has a generator and no bytes yet
- * - "generating": somebody waits for the generator
- * - "ready": the generator's bytes; whoever changes them makes them "static"
- * - "failed": the generator was tried; the next open tries again
+ * The state of a file:
+ * - "static": it was written by a user, or is empty
+ * - "pending": it has a generator and no content yet
+ * - "generating": the generator is running and has waiters
+ * - "ready": it has generated content; a change makes it "static"
+ * - "failed": the generator failed; the next open tries again
  */
 export type FileState = (typeof FILE_STATES)[number];
 

@@ -1,4 +1,4 @@
-/** A store of pages in the heap: for where the kernel gives no memory file. */
+/** A store of pages in the heap, for systems on which the kernel provides no memory file. */
 import type { FileStat } from "../../libc.ts";
 import { PAGE, type Store, type Stores } from "./store.ts";
 

@@ -1,8 +1,8 @@
 /**
- * A store that the kernel reads and writes without telling us: whether it did, by the times that it leaves there.
+ * Detects whether the kernel read or wrote a store without telling us, by the times that it sets.
  *
- * The kernel stamps a store as it stamps any file of its own, so the stamps are comparable with every other time in the
- * tree (see fs/clock.ts) and are taken over as they are.
+ * The kernel stamps a store like any file of its own, so the stamps are comparable with all other times in the tree
+ * (see fs/clock.ts) and are used unchanged.
  */
 import type { FileStat } from "../../libc.ts";
 import type { Store, StoreTimes } from "./store.ts";
@@ -14,7 +14,7 @@ type At = (seconds: number, nanoseconds: number) => void;
 
 export class StoreTimesWatcher {
   readonly store: Store;
-  /** Reports that it was written, after the file took that over. `taken`: what a generator made is the writer's now. */
+  /** Reports a write, after the file's times are updated. `taken`: generated content became static by it. */
   readonly report: (taken: boolean) => void;
   #atime = 0;
   #atimeNsec = 0;
@@ -27,7 +27,7 @@ export class StoreTimesWatcher {
     this.take();
   }
 
-  /** Calls back with the times of the last write and the last read, where there were any since the last look. */
+  /** Calls back with the times of the last write and the last read, if there were any since the previous call. */
   look(written: At, read: At): void {
     this.store.stat(STAT);
     const { atime, atimeNsec, mtime, mtimeNsec } = STAT;
@@ -43,14 +43,14 @@ export class StoreTimesWatcher {
     }
   }
 
-  /** The store's present times are no news: they are by our own hand. */
+  /** Ignores the store's present times, because we caused them. */
   take(): void {
     this.look(ignore, ignore);
   }
 
   /**
    * The file was given these times, and the store gets them too: the next write or read differs from them, however
-   * coarse the clock is that the kernel stamps by. They are not read back: a write in the meantime must still be noticed.
+   * coarse the kernel's clock is. They are not read back, so that a write in the meantime is still noticed.
    */
   stamp(times: StoreTimes): void {
     if (this.store.setTimes === undefined) return;

@@ -1,6 +1,7 @@
 /**
- * Where the bytes of one large file live: a file without a name in the kernel's memory. Sparse, hole-punching, outside
- * the garbage collector, and a descriptor that can be handed to the kernel, which then reads and writes it without us.
+ * The bytes of one large file: an unnamed file in the kernel's memory. It is sparse, supports hole punching, is outside
+ * the garbage collector, and has a descriptor that can be passed to the kernel, which then reads and writes it without
+ * us.
  */
 import { ERRNO, FsError } from "../../errno.ts";
 import { plus, type Wide } from "../../int64.ts";
@@ -9,28 +10,30 @@ import * as libc from "../../libc.ts";
 /** Content is counted in pages. */
 export const PAGE = 4096;
 
-/** The times of a store that the kernel stamps. */
+/** The times with which the kernel stamps a store. */
 export type StoreTimes = Pick<libc.FileStat, "atime" | "atimeNsec" | "mtime" | "mtimeNsec">;
 
 export interface Store {
-  /** Fills all of `target`; behind what was written there are zeros. */
+  /** Fills all of `target`, with zeros after the end of the data. */
   read(offset: Wide, target: Uint8Array): void;
-  /** How many bytes were written: fewer than given when space ran out. Throws ENOSPC if none were. */
+  /** Returns the number of bytes written, which is smaller than given if space ran out. Throws ENOSPC if none were. */
   write(offset: Wide, data: Uint8Array): number;
   truncate(size: Wide): void;
   /** Reserves pages; the size stays. Throws ENOSPC, with nothing reserved. */
   allocate(offset: Wide, length: Wide): void;
-  /** Zeros, and whole pages given back. */
+  /** Writes zeros, and frees whole pages. */
   punch(offset: Wide, length: Wide): void;
-  /** Precondition of both: `offset` is below the size. As lseek(2)'s SEEK_DATA and SEEK_HOLE, undefined for ENXIO. */
+  /**
+   * Precondition of both: `offset` is below the size. As lseek(2) with SEEK_DATA and SEEK_HOLE; undefined for ENXIO.
+   */
   nextData(offset: Wide): Wide | undefined;
   nextHole(offset: Wide): Wide | undefined;
   stat(into: libc.FileStat): void;
-  /** Of a store that has times. */
+  /** Only for a store that has times. */
   setTimes?(times: StoreTimes): void;
-  /** To the byte, where `stat` gives the nearest number. */
+  /** The exact size; `stat` returns the nearest number. */
   exactSize(): Wide;
-  /** Of a store that is a file of the kernel's. */
+  /** Only for a store that is a kernel file. */
   readonly fd?: number;
   /** Whether the kernel counts and limits its pages (StoreQuota). */
   readonly counted: boolean;
@@ -39,20 +42,20 @@ export interface Store {
   close(): void;
 }
 
-/** Has something done once the caller was answered, and before anything else is. */
+/** Runs work after the caller was answered, and before anything else happens. */
 export type Afterwards = (work: () => void) => void;
 
-/** Where stores come from. */
+/** Creates stores. */
 export interface Stores {
-  /** Throws FsError: EMFILE when there are no descriptors left. */
+  /** Throws FsError: EMFILE if there are no descriptors left. */
   open(): Store;
-  /** Present where the kernel itself counts and limits the pages of all stores together. */
+  /** Present if the kernel itself counts and limits the pages of all stores together. */
   readonly quota?: StoreQuota;
 }
 
 export interface StoreQuota {
   usedPages(): number;
-  /** Lets the stores take this many pages in all. False if they hold more already. */
+  /** Limits all stores together to this many pages. Returns false if they already use more. */
   limit(pages: number): boolean;
 }
 
@@ -61,11 +64,11 @@ const STAT: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime:
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
-/** What the stores of one kind share. */
+/** State shared by all stores of one kind. */
 interface StorePool {
-  /** Empty ones, to be used again. */
+  /** Empty stores for reuse. */
   readonly spare: FdStore[];
-  /** How many descriptors are open, those of the spare ones too. */
+  /** The number of open descriptors, including those of spare stores. */
   open: number;
 }
 
@@ -74,7 +77,7 @@ export class FdStore implements Store {
   readonly counted: boolean;
   readonly wide = true;
   readonly #pool: StorePool;
-  /** Called before the descriptor is closed, by whoever lent it to the kernel. */
+  /** Called before the descriptor is closed; set by the code that passed it to the kernel. */
   onClose: (() => void) | undefined;
 
   constructor(fd: number, counted: boolean, pool: StorePool) {
@@ -159,14 +162,14 @@ export class FdStore implements Store {
     this.#pool.open--;
   }
 
-  /** Nobody else has it open or mapped, and its content is not needed: empties it for the next file. */
+  /** Empties the store for the next file. Precondition: nothing else uses it, and its content is not needed. */
   recycle(): void {
     if (this.#pool.spare.length >= SPARE_STORES) return this.close();
     this.truncate(0);
     this.#pool.spare.push(this);
   }
 
-  /** Whether nobody else has it open or mapped. */
+  /** Whether no other process has it open or mapped. */
   get exclusive(): boolean {
     return libc.isExclusive(this.fd);
   }
@@ -179,13 +182,13 @@ export class FdStore implements Store {
   }
 }
 
-/** How many empty stores are kept for the next files. */
+/** How many empty stores are kept for new files. */
 const SPARE_STORES = 64;
 
 /** How many descriptors are left to the rest of the process: connections to models, files being saved. */
 const KEPT_FREE = 128;
 
-/** Throws EMFILE before the process has no descriptor left for anything else. */
+/** Throws EMFILE before the process runs out of descriptors for other purposes. */
 function createFdStores(open: () => number, quota?: StoreQuota): Stores {
   const pool: StorePool = { spare: [], open: 0 };
   const most = libc.descriptorLimit() - KEPT_FREE;
@@ -200,17 +203,17 @@ function createFdStores(open: () => number, quota?: StoreQuota): Stores {
   };
 }
 
-/** Memory files of the kernel's (memfd_create(2)); we count their pages. */
+/** Memory files of the kernel (memfd_create(2)), whose pages we count. */
 export function createMemoryFiles(): Stores {
   return createFdStores(() => libc.memfd("llmfs"));
 }
 
 /**
- * Files without names on a tmpfs that is mounted nowhere. Its size limit holds also for what the kernel writes without
- * asking us. Throws SystemError where this process may not mount.
+ * Unnamed files on a tmpfs that is mounted nowhere. Its size limit also applies to what the kernel writes without
+ * asking us. Throws SystemError if this process may not mount.
  */
 export function createTmpfsFiles(pageLimit: number): Stores {
-  // No limit is the largest number rather than 0: without any size, statfs(2) counts nothing.
+  // "No limit" is the largest number rather than 0, because without a size statfs(2) counts nothing.
   const size = (pages: number) => String(BigInt(Math.min(Math.max(1, pages), 2 ** 50)) * 4096n);
   const mount = libc.detachedMount("tmpfs", { size: size(pageLimit), nr_inodes: "0", mode: "700" });
   return createFdStores(() => libc.temporaryFile(mount), {

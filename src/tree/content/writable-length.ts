@@ -1,4 +1,4 @@
-/** How much of a write a store has room for, where we count its pages. */
+/** How much of a write fits in a store whose pages we count. */
 import { FsError } from "../../errno.ts";
 import type { FileStat } from "../../libc.ts";
 import type { Space } from "../space.ts";
@@ -8,8 +8,8 @@ import { PAGE, type Store } from "./store.ts";
 const STAT: FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
 
 /**
- * How many bytes from `offset` on can be written to a store of this size, given what it has there already and what is
- * free. Throws ENOSPC if none can.
+ * Returns how many bytes from `offset` on can be written to a store of this size, given the pages it already has and
+ * the free space. Throws ENOSPC if none can.
  */
 export function writableLength(store: Store, space: Space, size: number, offset: number, length: number): number {
   if (store.counted) return length;
@@ -27,7 +27,7 @@ export function writableLength(store: Store, space: Space, size: number, offset:
   return length;
 }
 
-/** Whether a page is counted already: it holds data, or is reserved, which only the attempt to reserve it tells. */
+/** Whether a page already counts: it holds data, or is reserved, which only an attempt to reserve it shows. */
 function takesSpace(store: Store, size: number, page: number): boolean {
   const at = page * PAGE;
   if (at < size && store.nextData(at) === at) return true;

@@ -1,10 +1,10 @@
 /**
  * POSIX access control lists, in step with the mode.
  *
- * They are kept as the extended attributes that carry them (linux/posix_acl_xattr.h): a version, then entries of tag,
- * permissions and id, 8 bytes each. The kernel reads them and enforces them; what a change of one means to the other,
- * and what a directory's default hands down, is the filesystem's work, as in fs/posix_acl.c. An inode without such a
- * list has no attribute: its mode says all.
+ * They are stored as extended attributes (linux/posix_acl_xattr.h): a version, then entries of tag, permissions and id,
+ * 8 bytes each. The kernel reads and enforces them. How list and mode change each other, and what a directory's default
+ * list passes on, is up to the filesystem, as in fs/posix_acl.c. An inode whose mode says everything has no such
+ * attribute.
  */
 import { FsError } from "../../errno.ts";
 import type { Directory } from "../directory.ts";
@@ -30,9 +30,9 @@ export function isAcl(name: string): boolean {
 }
 
 /**
- * As fs/posix_acl.c:simple_set_acl(): a list that says no more than a mode does becomes the mode, any other sets its
- * permission bits. Keeps `value` itself. `dropSetGid`: whoever asks is not in the file's group.
- * Throws EACCES for a default on what is no directory, EINVAL and EOPNOTSUPP for what is no list.
+ * As fs/posix_acl.c:simple_set_acl(): a list that says no more than a mode becomes the mode; any other list sets the
+ * mode's permission bits. Keeps `value` itself. `dropSetGid`: the caller is not in the file's group. Throws EACCES for
+ * a default list on something other than a directory, EINVAL and EOPNOTSUPP for an invalid list.
  */
 export function setAcl(inode: Inode, name: string, value: Uint8Array, dropSetGid = false): void {
   checkAcl(value);
@@ -47,14 +47,14 @@ export function setAcl(inode: Inode, name: string, value: Uint8Array, dropSetGid
   else storeAcl(inode, name, value);
 }
 
-/** False if there was none. */
+/** Returns false if there was none. */
 export function removeAcl(inode: Inode, name: string): boolean {
   if (inode.xattrs?.delete(name) !== true) return false;
   if (inode.xattrs.size === 0) inode.xattrs = undefined;
   return true;
 }
 
-/** The mode's permission bits were set: the list follows (posix_acl_chmod). False if there is none. */
+/** Updates the list after the mode's permission bits were set (posix_acl_chmod). Returns false if there is none. */
 export function followMode(inode: Inode): boolean {
   const acl = inode.xattrs?.get(ACL_ACCESS);
   if (acl === undefined) return false;
@@ -63,8 +63,8 @@ export function followMode(inode: Inode): boolean {
 }
 
 /**
- * What a directory's default list gives to something made in it, as posix_acl_create(): the list, cut to the mode that
- * was asked for, instead of the umask; to a directory the default too.
+ * What a directory's default list passes on to a new entry, as posix_acl_create(): the list, limited by the requested
+ * mode, instead of the umask. A directory also gets the default list.
  */
 export function inheritAcl(directory: Directory, made: Inode, mode: number): void {
   const inherited = directory.xattrs?.get(ACL_DEFAULT);
@@ -75,7 +75,10 @@ export function inheritAcl(directory: Directory, made: Inode, mode: number): voi
   if (made.kind === "directory") storeAcl(made, ACL_DEFAULT, inherited);
 }
 
-/** As fs/posix_acl.c:posix_acl_permission(). `want` holds the bits that are needed, of the three that a mode has for each. */
+/**
+ * As fs/posix_acl.c:posix_acl_permission(). `want` contains the required bits, of the three that a mode has for each
+ * class.
+ */
 export function aclAllows(acl: Uint8Array, owner: Owner, who: Credentials, want: number): boolean {
   let mask = 7;
   for (const { tag, permissions } of readEntries(acl)) if (tag === MASK) mask = permissions;
@@ -112,7 +115,10 @@ function* readEntries(
   }
 }
 
-/** As posix_acl_from_xattr() and posix_acl_valid(): entries in the order of their tags, with who the mode names. */
+/**
+ * As posix_acl_from_xattr() and posix_acl_valid(): the entries are in the order of their tags, and include those of a
+ * mode.
+ */
 function checkAcl(acl: Uint8Array): void {
   const view = new DataView(acl.buffer, acl.byteOffset, acl.length);
   if (acl.length < HEADER || (acl.length - HEADER) % ENTRY !== 0) throw new FsError("EINVAL");
@@ -130,13 +136,13 @@ function checkAcl(acl: Uint8Array): void {
   if ((seen & needed) !== needed) throw new FsError("EINVAL");
 }
 
-/** Whether the list names nobody but those whom a mode names. */
+/** Whether the list has only the entries of a mode. */
 function isMode(acl: Uint8Array): boolean {
   for (const { tag } of readEntries(acl)) if (tag === USER || tag === GROUP || tag === MASK) return false;
   return true;
 }
 
-/** The permission bits that stat(2) shows: where there is a mask, it stands for the group. */
+/** The permission bits that stat(2) shows: if there is a mask, it replaces the group's. */
 function modeOf(acl: Uint8Array): number {
   let mode = 0;
   for (const { tag, permissions } of readEntries(acl)) {

@@ -1,6 +1,6 @@
-/** Whose permissions are asked about. */
+/** The user and groups for which permissions are checked. */
 export interface Credentials {
   readonly uid: number;
-  /** Whether the group is one of those that it has. */
+  /** Whether the group is one of the user's. */
   inGroup(gid: number): boolean;
 }

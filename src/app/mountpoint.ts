@@ -1,6 +1,7 @@
 /** Checks the mountpoint that the user named. */
 import { realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
+import { codeOf } from "../errno.ts";
 import { checkMountpoint, createTakenError } from "../fuse/mounting/mountpoint.ts";
 import { absolutePath } from "./machine/current-directory.ts";
 import { createUnresponsiveError, isAnswering, isServed } from "./running/answering.ts";
@@ -29,6 +30,20 @@ export function resolveRealPath(path: string): string {
       return join(realpathSync(dirname(absolute)), basename(absolute));
     } catch {
       return absolute;
+    }
+  }
+}
+
+/** Like realpath(3), for a path whose last parts need not exist. Throws UserError("input"). */
+export function resolveExistingPath(path: string): string {
+  const missing: string[] = [];
+  for (let at = absolutePath(path); ; at = dirname(at)) {
+    try {
+      return join(realpathSync(at), ...missing);
+    } catch (error) {
+      // A symlink that leads nowhere stands for itself.
+      if (at === "/" || codeOf(error) !== "ENOENT") return join(at, ...missing);
+      missing.unshift(basename(at));
     }
   }
 }

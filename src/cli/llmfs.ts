@@ -62,6 +62,13 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
       load: async () => (await import("./commands/recordings.ts")).recordings,
     },
   ],
+  [
+    "add",
+    {
+      summary: "Add one file to a mount, to be generated when it is read",
+      load: async () => (await import("./commands/add.ts")).add,
+    },
+  ],
   ["save", { summary: "Save the tree mounted at DIR", load: async () => (await import("./commands/save.ts")).save }],
   [
     "generators",

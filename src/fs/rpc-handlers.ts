@@ -2,6 +2,7 @@
 
 import { ORIGIN } from "../attributes.ts";
 import { FsError } from "../errno.ts";
+import type { Added, Adder, NewEntry } from "../rpc/growth.ts";
 import type {
   CommandOutcome,
   FromFilesystem,
@@ -21,6 +22,7 @@ import { MAY_EXEC, MAY_READ } from "../tree/permissions/access.ts";
 import { countChanges } from "./changes.ts";
 import type { FsContext } from "./context.ts";
 import { SLICE_MS } from "./control/produced.ts";
+import { addToMount } from "./lazy/added-entries.ts";
 import { nextMoment } from "./lazy/freshness.ts";
 import { entryOf, infoOf, layoutOf, pendingFiles } from "./lazy/request.ts";
 import type { View } from "./permissions/view.ts";
@@ -245,6 +247,11 @@ export class RpcHandlers {
 
   pending(): Result<"pending"> {
     return [...pendingFiles(this.#mount)].filter((file) => file !== undefined);
+  }
+
+  add(entries: readonly NewEntry[], adder: Adder): Added {
+    this.answerCount++;
+    return addToMount(this.#mount, entries, adder);
   }
 
   /** Starts a snapshot; `beforeChange` reports every change to it until it ends. */

@@ -9,6 +9,7 @@
  *   {"id": 3, "op": "regen", "path": "/b.md", "force": true}         also if somebody wrote what is in the file
  *   {"id": 4, "op": "undo", "path": "/a.md"}                         brings the previous content back
  *   {"id": 5, "op": "save"}                                          saves the tree at the destination of --save
+ *   {"id": 7, "op": "add", "path": "/c.md", "description": "what it is"} makes a pending file, and directories above it
  *   {"id": 6, "op": "stop"}                                          calls off everything that is under way here
  *
  *   {"id": 1, "ok": true, "usage": {…}}
@@ -21,8 +22,10 @@
  * while requests are under way (with O_NONBLOCK it fails with EAGAIN) and returns 0 when there are none. When the file is closed, what is under way is called
  * off after a moment (see fs/waiting/grace.ts).
  *
- * The file's mode says who may ask. `regen` and `undo` need it to be open for writing, and the caller needs the
- * permission to write to the file that is named.
+ * `add` may have `prompt`, `generator` and `depends` too, which become the attributes of these names.
+ *
+ * The file's mode says who may ask. `regen`, `undo` and `add` need it to be open for writing, and the caller needs the
+ * permission to write to the file, or to the directory, that is named.
  */
 
 /** _IOW('l', 1, char[n]): how many bytes follow stands in the fourteen bits that are 0 here. */

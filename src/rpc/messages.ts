@@ -16,6 +16,7 @@ import type {
   Plant,
   Stage,
 } from "./generation.ts";
+import type { Added, Adder, NewEntry } from "./growth.ts";
 import type { PackedEntries } from "./packed-outline.ts";
 import type { FileInfo, TreeEntry } from "./tree-port.ts";
 
@@ -85,6 +86,8 @@ export interface Methods {
   check(): Promise<HeldCounts>;
   /** Every file whose content is still to be made, in the order of the tree. */
   pending(): Promise<readonly PendingFile[]>;
+  /** Adds entries: all that are new, or none. Rejects with FsError, with nothing added. */
+  add(entries: readonly NewEntry[], adder: Adder): Promise<Added>;
 }
 
 /** What somebody asked for through `.llmfs/control` and the main thread does. */

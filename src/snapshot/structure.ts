@@ -1,7 +1,7 @@
 /** A structure proposed by a model, as a snapshot: every file is pending. */
-import { DEFAULT_GENERATOR, DESCRIPTION, GENERATOR, PROMPT } from "../attributes.ts";
+import { DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, GENERATOR, PROMPT } from "../attributes.ts";
 import type { Directory } from "../tree/directory.ts";
-import type { Inode } from "../tree/inode.ts";
+import type { Inode, Owner } from "../tree/inode.ts";
 import { join, toBytes } from "../tree/path.ts";
 import { Tree } from "../tree/tree.ts";
 import { splitPath } from "./entry-names.ts";
@@ -16,6 +16,12 @@ export interface StructureEntry {
   /** Symlinks only. */
   readonly target?: string | undefined;
   readonly prompt?: string | undefined;
+  /** Files only: the absolute paths of the files that it is written from. */
+  readonly uses?: readonly string[] | undefined;
+  /** Files only. */
+  readonly executable?: boolean | undefined;
+  /** Files only. Default: the model. */
+  readonly generator?: string | undefined;
 }
 
 const PATH_MAX = 4095;
@@ -31,9 +37,7 @@ export function structureToSnapshot(entries: Iterable<StructureEntry>, source = 
   for (const entry of entries) {
     const path = toBytes(entry.path.startsWith("/") ? entry.path : `/${entry.path}`);
     place.entry = path;
-    const inode = make(tree, splitPath(path, PATH_MAX, place), entry, place);
-    setText(inode, DESCRIPTION, entry.description);
-    setText(inode, PROMPT, entry.prompt);
+    describe(make(tree, splitPath(path, PATH_MAX, place), entry, place), entry);
   }
   return Buffer.concat([...saveSnapshot(tree, { owner: false })]).toString("utf8");
 }
@@ -51,15 +55,38 @@ function make(tree: Tree, names: readonly string[], entry: StructureEntry, place
     if (there.kind === "directory" && entry.type === "directory" && there.xattrs === undefined) return there;
     throw place.createError("this path occurs twice", "remove one");
   }
-  if (entry.type === "directory") return tree.mkdir(parent, name, 0o755, nobody);
-  if (entry.type === "symlink") {
-    if (entry.target === undefined || entry.target === "") throw place.createError("a symlink needs a target");
-    return tree.symlink(parent, name, toBytes(entry.target), nobody);
-  }
-  const file = tree.createFile(parent, name, 0o644, nobody);
+  if (entry.type === "symlink" && !entry.target) throw place.createError("a symlink needs a target");
+  return create(tree, parent, name, entry, nobody);
+}
+
+/**
+ * Adds an entry to any tree; its files are pending. Precondition: the name is free, and a symlink has a target. Throws
+ * FsError: EEXIST, ENAMETOOLONG, ENOSPC.
+ */
+export function addEntry(tree: Tree, parent: Directory, name: string, entry: StructureEntry, owner: Owner): void {
+  describe(create(tree, parent, name, entry, owner), entry);
+}
+
+const UMASK = 0o022;
+
+function create(tree: Tree, parent: Directory, name: string, entry: StructureEntry, owner: Owner): Inode {
+  if (entry.type === "directory") return tree.mkdir(parent, name, 0o777, owner, UMASK);
+  if (entry.type === "symlink") return tree.symlink(parent, name, toBytes(entry.target ?? ""), owner);
+  const file = tree.createFile(parent, name, entry.executable === true ? 0o777 : 0o666, owner, UMASK);
   file.state = "pending";
-  setText(file, GENERATOR, DEFAULT_GENERATOR);
+  setText(file, GENERATOR, entry.generator ?? DEFAULT_GENERATOR);
   return file;
+}
+
+function describe(inode: Inode, entry: StructureEntry): void {
+  setText(inode, DESCRIPTION, entry.description);
+  setText(inode, PROMPT, entry.prompt);
+  setText(inode, DEPENDS, entry.uses?.map(dependencyLine).join("\n"));
+}
+
+/** Spaces at the end of a line do not count, so a name that ends with one is not the end of its line. */
+function dependencyLine(path: string): string {
+  return path === path.trimEnd() ? path : `${path}/.`;
 }
 
 function directoryAt(tree: Tree, names: readonly string[], place: SnapshotPlace): Directory {

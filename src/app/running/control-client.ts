@@ -21,10 +21,12 @@ const LONGEST_PAUSE_MS = 50;
 export class Refused extends Error {
   override readonly name = "Refused";
   readonly code: string;
+  readonly reason: string;
 
   constructor(code: string, reason: string) {
     super(reason === code ? code : `${code}: ${reason}`);
     this.code = code;
+    this.reason = reason;
   }
 }
 
@@ -33,8 +35,18 @@ export interface RegenOptions {
   readonly force?: boolean | undefined;
 }
 
+/** What is known of a file that is added. */
+export interface AddOptions {
+  readonly description: string;
+  readonly prompt?: string | undefined;
+  readonly generator?: string | undefined;
+  /** Lines, as in `user.llmfs.depends`. */
+  readonly depends?: string | undefined;
+}
+
 type ClientRequest =
   | { readonly op: "make" | "undo"; readonly path: string }
+  | ({ readonly op: "add"; readonly path: string } & AddOptions)
   | ({ readonly op: "regen"; readonly path: string } & RegenOptions)
   | { readonly op: "save" | "stop" };
 
@@ -101,6 +113,11 @@ export class ControlClient implements AsyncDisposable {
     await this.#ask({ op: "undo", path });
   }
 
+  /** Makes a pending file, and the directories above it. */
+  async add(path: string, options: AddOptions): Promise<void> {
+    await this.#ask({ op: "add", path, ...options });
+  }
+
   /** Saves the tree to the file of `--save`. */
   async save(): Promise<SaveOutcome> {
     const { saved } = await this.#ask({ op: "save" });
@@ -123,7 +140,7 @@ export class ControlClient implements AsyncDisposable {
   #ask(request: ClientRequest): Promise<ControlAnswer> {
     // A write to a mount that does not answer would block forever.
     if (this.#lost !== undefined) return Promise.reject(this.#lost);
-    const changes = request.op === "regen" || request.op === "undo";
+    const changes = CHANGES.has(request.op);
     if (changes && this.#readOnly) return Promise.reject(new Refused("EROFS", "the mount is read-only"));
     const id = this.#count++;
     const asked = Promise.withResolvers<ControlAnswer>();
@@ -200,6 +217,9 @@ export class ControlClient implements AsyncDisposable {
     this.#waiting.clear();
   }
 }
+
+/** Requests that change the tree, and so are not possible in a read-only mount. */
+const CHANGES: ReadonlySet<ClientRequest["op"]> = new Set(["regen", "undo", "add"]);
 
 function createSilenceError(why: string): Error {
   return new Error(`the mount no longer answers: ${why}`);

@@ -1,8 +1,10 @@
 /** An open `.llmfs/control`: accepts requests, line by line, and answers them; see rpc/control-protocol.ts. */
 
+import { attribute, checkSetting } from "../../attributes.ts";
 import { FsError, messageOf } from "../../errno.ts";
 import { type Caller, type Header, PARKED, type Parked } from "../../fuse/ops.ts";
 import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
+import type { NewEntry } from "../../rpc/growth.ts";
 import type { MountCommand } from "../../rpc/messages.ts";
 import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
@@ -33,6 +35,9 @@ interface ControlRequest {
   readonly path: unknown;
   readonly prompt: unknown;
   readonly force: unknown;
+  readonly description: unknown;
+  readonly generator: unknown;
+  readonly depends: unknown;
 }
 
 /** Numbers for the channel's waiters in waiters.ts. They are negative; the kernel's are positive. */
@@ -147,12 +152,13 @@ export class ControlChannel implements ControlHandle {
   #begin(request: ControlRequest, id: unknown, caller: Caller): void {
     if (request.op === "stop") return this.#stop(id);
     if (request.op === "save") return this.#command(id, { op: "save" });
+    if (request.op === "add") return this.#add(request, id, caller);
     const { regen, pending } = this.#mount;
     const changes = request.op === "regen" || request.op === "undo";
     if (!changes && request.op !== "make") {
       throw new FsError(
         "EINVAL",
-        `there is no op ${JSON.stringify(request.op)}; expected make, regen, undo, save or stop`,
+        `there is no op ${JSON.stringify(request.op)}; expected make, regen, undo, add, save or stop`,
       );
     }
     const file = this.#resolveFile(request.path, changes ? caller : undefined);
@@ -162,7 +168,7 @@ export class ControlChannel implements ControlHandle {
     }
     if (request.op === "make" && !file.lazy) return this.#answer(id);
     if (request.op === "regen") {
-      this.#mount.authors.checkRegeneration(file, promptOf(request) !== undefined, caller.uid);
+      this.#mount.authors.checkRegeneration(file, textOf(request, "prompt") !== undefined, caller.uid);
     }
     const name = --lastName;
     const finish = (error?: FsError) => {
@@ -172,21 +178,31 @@ export class ControlChannel implements ControlHandle {
     this.#underWay.add(name);
     try {
       if (request.op === "make") pending.wait(file, waiter);
-      else regen.generate(file, { prompt: promptOf(request), force: request.force === true }, waiter);
+      else regen.generate(file, { prompt: textOf(request, "prompt"), force: request.force === true }, waiter);
     } catch (error) {
       this.#underWay.delete(name);
       throw error;
     }
   }
 
+  #checkWrites(): void {
+    if (!this.#writes) throw new FsError("EACCES", "the control file is not open for writing");
+  }
+
+  /** Makes one pending file. */
+  #add(request: ControlRequest, id: unknown, caller: Caller): void {
+    this.#checkWrites();
+    const entry = readNewFile(request);
+    const { count, clashes } = this.#handlers.add([entry], { uid: caller.uid, gid: caller.gid, pid: caller.pid });
+    if (clashes.length > 0) throw new FsError("EEXIST", "exists already", { path: entry.path });
+    this.#answer(id, undefined, { added: count });
+  }
+
   /** With a caller, the file must be one that the caller may write to. */
   #resolveFile(path: unknown, caller: Caller | undefined): RegularFile {
-    if (typeof path !== "string" || !path.startsWith("/")) {
-      throw new FsError("EINVAL", `"path" must be a path that begins with "/"`);
-    }
-    if (caller !== undefined && !this.#writes) throw new FsError("EACCES", "the control file is not open for writing");
+    if (caller !== undefined) this.#checkWrites();
     const who = caller && { uid: caller.uid, inGroup: (gid: number) => inGroup(caller, gid) };
-    const file = this.#mount.tree.resolve(toBytes(path), {
+    const file = this.#mount.tree.resolve(toBytes(requirePath(path)), {
       follow: true,
       beforeSearch(directory) {
         if (who && !mayAccess(directory, who, MAY_EXEC))
@@ -262,11 +278,32 @@ function parseRequest(text: string): ControlRequest {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new FsError("EINVAL", "a request must be a JSON object");
   }
-  const { id, op, path, prompt, force } = value as Partial<ControlRequest>; // every field is optional
-  return { id, op, path, prompt, force };
+  const { id, op, path, prompt, force, description, generator, depends } = value as Partial<ControlRequest>; // every field is optional
+  return { id, op, path, prompt, force, description, generator, depends };
 }
 
-function promptOf({ prompt }: ControlRequest): string | undefined {
-  if (prompt === undefined || typeof prompt === "string") return prompt;
-  throw new FsError("EINVAL", '"prompt" must be a string');
+function requirePath(path: unknown): string {
+  if (typeof path === "string" && path.startsWith("/")) return path;
+  throw new FsError("EINVAL", `"path" must be a path that begins with "/"`);
+}
+
+function textOf(request: ControlRequest, name: "prompt" | "description" | "generator" | "depends"): string | undefined {
+  const text = request[name];
+  if (text === undefined || typeof text === "string") return text;
+  throw new FsError("EINVAL", `"${name}" must be a string`);
+}
+
+/** The values are checked as those of the attributes that they become. */
+function readNewFile(request: ControlRequest): NewEntry {
+  const path = requirePath(request.path);
+  const settings = Object.fromEntries(
+    (["prompt", "description", "generator", "depends"] as const).flatMap((name) => {
+      const text = textOf(request, name);
+      if (text === undefined || text === "") return [];
+      checkSetting(attribute(name), Buffer.from(text));
+      return [[name, text]];
+    }),
+  );
+  const { depends, ...rest } = settings;
+  return { type: "file", path, ...rest, ...(depends !== undefined && { uses: depends.split("\n") }) };
 }

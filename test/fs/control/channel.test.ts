@@ -485,3 +485,47 @@ describe("a save request", () => {
     for (const { id } of saves(fs)) fs.answers.onCompleted(id, { result: { saved: { kind: "none" } } });
   });
 });
+
+describe("adding a file", () => {
+  test("makes a pending file that is generated with what was said of it", () => {
+    using fs = withChannel();
+    const open = channel(fs);
+    open.ask({ id: 1, op: "add", path: "/d/a.md", description: "a poem", prompt: "In verse.", depends: "../b\n/c" });
+    expect(open.answers()).toEqual([{ id: 1, ok: true, added: 2 }]);
+    open.ask({ id: 2, op: "make", path: "/d/a.md" });
+    expect(fs.requests.at(-1)).toMatchObject({ path: "/d/a.md", generator: "llm", prompts: ["In verse."] });
+    expect(fs.requests.at(-1)?.file).toMatchObject({ description: "a poem" });
+    expect(fs.requests.at(-1)?.file.xattrs.get("user.llmfs.depends")).toBe("../b\n/c");
+    fs.content("roses");
+    open.close();
+  });
+
+  test("fails for a path that exists, and for values that attributes cannot have", () => {
+    using fs = withChannel();
+    fs.file("/there", "x");
+    const open = channel(fs);
+    open.ask(
+      { id: 1, op: "add", path: "/there" },
+      { id: 2, op: "add", path: "/.llmfs/x" },
+      { id: 3, op: "add", path: "/a", generator: "two\nlines" },
+      { id: 4, op: "add", path: "/a", description: 7 },
+      { id: 5, op: "add", path: "a" },
+    );
+    expect(open.answers()).toEqual([
+      { id: 1, errno: "EEXIST", message: "/there: exists already" },
+      { id: 2, errno: "EPERM", message: "/.llmfs/x: this name is reserved for control files" },
+      { id: 3, errno: "EINVAL", message: expect.stringContaining("user.llmfs.generator") },
+      { id: 4, errno: "EINVAL", message: '"description" must be a string' },
+      { id: 5, errno: "EINVAL", message: '"path" must be a path that begins with "/"' },
+    ]);
+    open.close();
+  });
+
+  test("requires a control file open for writing", () => {
+    using fs = withChannel();
+    const open = channel(fs, O_RDONLY);
+    open.submitted({ id: 1, op: "add", path: "/a" });
+    expect(open.answers()).toEqual([{ id: 1, errno: "EACCES", message: "the control file is not open for writing" }]);
+    open.close();
+  });
+});

@@ -1,0 +1,74 @@
+/** `llmfs add`: one pending file in a running mount. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, mkdirSync, symlinkSync } from "node:fs";
+import { EXIT } from "../../src/cli/output/exit-codes.ts";
+import { contentOf, describeMounted, mounted } from "../support/mounted.ts";
+import { BINARY } from "../support/program.ts";
+
+setDefaultTimeout(60_000);
+
+describeMounted("llmfs add", () => {
+  test("makes a file that programs see at once and that is generated when it is read", async () => {
+    await using m = await mounted({ pending: ["/src/a.c"] });
+    const add = (...args: string[]) => m.sandbox.llmfs(["add", ...args], { program: BINARY });
+    expect(existsSync(`${m.dir}/docs/deep/guide.md`)).toBe(false);
+    const made = await add("mnt/docs/deep/guide.md", "how to use it", "-F", "Be brief.", "--depends", "mnt/src/a.c");
+    expect(made).toEqual({ status: 0, stdout: "", stderr: "" });
+    expect(await m.out("stat -c '%F %b %a' docs/deep/guide.md")).toBe("regular file 0 644\n");
+    expect(await m.xattr("docs/deep/guide.md", "description")).toBe("how to use it");
+    expect(await m.xattr("docs/deep/guide.md", "depends")).toBe("/src/a.c");
+    expect(m.server.requests).toHaveLength(0);
+    expect(await m.out("cat docs/deep/guide.md")).toBe(contentOf("docs/deep/guide.md"));
+    const sent = JSON.stringify(m.server.received(1).body);
+    for (const words of ["how to use it", "Be brief.", "content of src/a.c"]) expect(sent).toContain(words);
+  });
+
+  test("refuses a path that exists, is a directory or leads through a file, and changes nothing", async () => {
+    await using m = await mounted({ pending: ["/src/a.c"] });
+    await m.out("echo mine > b.txt; ln -s b.txt link");
+    const refused = async (status: number, ...args: string[]) => {
+      const done = await m.sandbox.llmfs(["add", ...args], { program: BINARY });
+      expect(done).toMatchObject({ status, stdout: "" });
+      return done.stderr;
+    };
+    const failure = EXIT.failure.code;
+    expect(await refused(failure, "mnt/b.txt", "mine too")).toContain(
+      "mnt/b.txt exists already, and was left as it is",
+    );
+    expect(await refused(failure, "mnt/link", "x")).toContain("exists already");
+    expect(await refused(failure, "mnt/src", "x")).toContain("exists already");
+    expect(await refused(failure, "mnt/b.txt/x", "x")).toContain("/b.txt: not a directory");
+    expect(await refused(failure, "mnt/.llmfs/x", "x")).toContain("reserved for control files");
+    expect(await refused(EXIT.usage.code, "mnt/new/", "x")).toContain("names a directory");
+    expect(await refused(EXIT.usage.code, "mnt/new", " ")).toContain("the description is empty");
+    expect(await refused(EXIT.usage.code, "mnt/new", "x", "--depends", "elsewhere")).toContain("--depends elsewhere");
+    expect(await refused(EXIT.notMounted.code, "elsewhere/x", "x")).toContain("not in an llmfs mount");
+    expect(await m.out("cat b.txt; ls")).toBe("mine\nb.txt\nlink\nsrc\n");
+  });
+
+  test("follows symlinks to the directory, outside and inside the mount", async () => {
+    await using m = await mounted({ pending: ["/src/a.c"] });
+    mkdirSync(m.sandbox.at("work"));
+    symlinkSync(`${m.dir}/src`, m.sandbox.at("work/code"));
+    const done = await m.sandbox.llmfs(["add", "work/code/new/b.c", "more code"], { program: BINARY });
+    expect(done).toMatchObject({ status: 0 });
+    expect(await m.out("ls src/new")).toBe("b.c\n");
+  });
+
+  test("fails on a read-only mount", async () => {
+    await using m = await mounted({ pending: ["/a"], args: ["--read-only"] });
+    const done = await m.sandbox.llmfs(["add", "mnt/b", "x"], { program: BINARY });
+    expect(done).toMatchObject({ status: EXIT.failure.code });
+    expect(done.stderr).toContain("mnt/b cannot be added: the mount is read-only");
+  });
+
+  test("is part of the tree that is saved", async () => {
+    await using m = await mounted({ pending: ["/a"], args: ["--save", "saved.json"] });
+    await m.sandbox.llmfs(["save", "mnt", "first.json"], { program: BINARY });
+    await m.sandbox.llmfs(["add", "mnt/b", "the second"], { program: BINARY });
+    await m.unmount();
+    expect(await m.sandbox.llmfs(["plan", "saved.json", "--files"], { program: BINARY })).toMatchObject({
+      stdout: expect.stringContaining("/b: "),
+    });
+  });
+});

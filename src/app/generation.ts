@@ -251,7 +251,7 @@ async function openModel(
  * the model from the command line. A wrong guess does no harm: it makes a different request, which is not recorded.
  */
 async function recordedName(config: Config, store: RecordingStore | undefined): Promise<string | undefined> {
-  const { schemeOf } = await import("../recording/stores/store.ts");
+  const { schemeOf } = await import("../recording/stores/address.ts");
   if (schemeOf(config.recordings) !== undefined) return undefined;
   // A folder that cannot be read is reported when the first answer is looked up in it.
   const recordings = (await store?.near?.("structure").catch(() => undefined)) ?? [];

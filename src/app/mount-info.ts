@@ -4,6 +4,7 @@ import { messageOf } from "../errno.ts";
 import type { Usage } from "../generate/spending/usage-counter.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
 import type { Price } from "../llm/prices.ts";
+import { withoutSecrets } from "../recording/stores/address.ts";
 import { UserError } from "./errors.ts";
 import { controlFilePath } from "./running/mounted.ts";
 import type { Config } from "./settings/settings.ts";
@@ -42,7 +43,7 @@ export function describeConfig(config: Config): About {
     ...(config.configFile === undefined ? {} : { configFile: config.configFile }),
     ...(config.allowOther ? { sharedBy: process.getuid?.() ?? 0 } : {}),
     mode,
-    recordings: withoutPassword(config.recordings),
+    recordings: withoutSecrets(config.recordings),
     concurrency,
     prices,
   };

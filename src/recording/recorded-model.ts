@@ -69,19 +69,14 @@ export function createRecordedModel(
     if (mode === "off") return { ...answer, key };
     const { text, usage } = answer;
     const label = options.label ?? "";
-    // If this process was stopped for longer than a claim lives, another one may have asked.
-    const theirs = first ? await findOrWarn(key, label, request) : undefined;
-    if (theirs !== undefined) {
-      const { frozen } = theirs;
-      return { ...answer, text: theirs.text, model: theirs.model, key, ...(frozen && { frozen }) };
-    }
+    const recording = { key, label, request, answer: { text, model: answer.model, ...(usage && { usage }) } };
     try {
-      await store.put({
-        key,
-        label,
-        request,
-        answer: { text, model: answer.model, ...(usage && { usage }) },
-      });
+      if (!first) await store.put(recording);
+      else {
+        // If this process was stopped for longer than a claim lives, another one may have asked.
+        const { text, model, frozen } = (await store.offer(recording)).answer;
+        return { ...answer, text, model, key, ...(frozen && { frozen }) };
+      }
     } catch (error) {
       if (mode === "record") throw error;
       warnOnce("write", explainNotRecorded(error, store));
@@ -132,13 +127,15 @@ export function createRecordedModel(
     }
   }
 
-  async function holderOf(key: string): Promise<string> {
-    return (await store.holder?.(key).catch(() => undefined)) ?? "another process";
+  async function holderOf(key: string): Promise<string | undefined> {
+    return store.holder?.(key).catch(() => undefined);
   }
 
   /** Once for each holder. */
   async function warnOfHolder(what: string, key: string): Promise<void> {
     const holder = await holderOf(key);
+    // It has just finished, or the store does not answer, which is reported elsewhere.
+    if (holder === undefined) return;
     warnOnce(
       `held by ${holder}`,
       `waiting for ${holder}, which is generating ${what} into ${store.name}; other files may be waiting too`,
@@ -146,7 +143,7 @@ export function createRecordedModel(
   }
 
   async function waitedInVain(what: string, key: string): Promise<LlmError> {
-    const holder = await holderOf(key);
+    const holder = (await holderOf(key)) ?? "another process";
     const cure = "if that process hangs, end it; otherwise allow more time with --timeout, or use other recordings";
     const message = `${what}: ${holder} has been generating it into ${store.name} for more than ${waitMs / 1000} s; ${cure}`;
     return new LlmError("timeout", message, { sent: false });

@@ -47,6 +47,11 @@ export interface RecordingStore {
   get(key: string, label?: string, request?: ChatRequest): Promise<Recording | undefined>;
   /** Stores it atomically. Storing the same recording again changes nothing. Rejects if the store is read-only. */
   put(recording: Recording): Promise<void>;
+  /**
+   * Like `put`, but if another answer to the same request is there, that one stays. Returns the one that the store has:
+   * everybody who uses the store gets that one.
+   */
+  offer(recording: Recording): Promise<Recording>;
   /** All recordings, sorted by label, then by key. */
   list(): Promise<readonly Recording[]>;
   /**

@@ -82,6 +82,7 @@ describe("auto mode", () => {
       name: "redis://nowhere",
       get: () => Promise.reject(new Error("connection refused")),
       put: () => Promise.reject(new Error("connection refused")),
+      offer: () => Promise.reject(new Error("connection refused")),
       list: () => Promise.reject(new Error("connection refused")),
     };
     const { recorded, warnings } = setup("auto", scriptedModel("hello"), broken);

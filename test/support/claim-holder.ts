@@ -1,7 +1,7 @@
 /** A process that claims an answer and then holds on to it until it is killed. */
 import { createFolderStore } from "../../src/recording/stores/folder.ts";
-import { createRedisStore } from "../../src/recording/stores/redis.ts";
-import { createS3Store } from "../../src/recording/stores/s3.ts";
+import { createRedisStore } from "../../src/recording/stores/remote/redis.ts";
+import { createS3Store } from "../../src/recording/stores/remote/s3.ts";
 import { S3_KEYS } from "./servers.ts";
 
 const { STORE = "", KEY = "", ENDPOINT = "" } = process.env;

@@ -12,7 +12,7 @@ export const VARIABLES = {
   LLMFS_OWNER:
     "your team or project: new recordings carry this name, and `recordings prune` removes only those with it",
   AWS_ACCESS_KEY_ID:
-    "for recordings on s3://, with AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL",
+    "for recordings on s3://, with AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN, AWS_REGION, AWS_ENDPOINT_URL; without it, all other places where Amazon's tools look are tried, such as AWS_PROFILE and AWS_WEB_IDENTITY_TOKEN_FILE",
   HOME: "your home directory, for paths that begin with ~; must be absolute",
   XDG_CACHE_HOME: "recordings are in llmfs/recordings below it, unless --recordings says otherwise; default: ~/.cache",
   LLMFS_MODE: "as --mode",

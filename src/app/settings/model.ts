@@ -6,9 +6,9 @@ import { secretsIn } from "../../llm/failure.ts";
 import { type Price, parsePrice } from "../../llm/prices.ts";
 import type { ProviderLayer } from "../../llm/provider.ts";
 import type { RecordingMode } from "../../recording/recorded-model.ts";
+import { schemeOf, secretsInAddress } from "../../recording/stores/address.ts";
 import { defaultRecordings } from "../../recording/stores/folder.ts";
-import type { S3Settings } from "../../recording/stores/s3.ts";
-import { schemeOf } from "../../recording/stores/store.ts";
+import type { S3Settings } from "../../recording/stores/remote/s3-connection.ts";
 import { createValueError, UsageError, UserError } from "../errors.ts";
 import { homeDirectory } from "../machine/home-dir.ts";
 import type { SettingsArguments } from "./arguments.ts";
@@ -105,10 +105,11 @@ export function parseOwner(source: string, text: string): string {
 
 /** The secrets in the configuration, both plain and as encoded in URLs. */
 export function secretsOf({ providers, recordings, s3, recordingKeys }: ModelConfig): readonly string[] {
-  const urls = [recordings, ...providers.map(({ baseUrl }) => baseUrl ?? "")].filter((url) => URL.canParse(url));
+  const urls = providers.map(({ baseUrl }) => baseUrl ?? "").filter((url) => URL.canParse(url));
   const all = [
     ...providers.flatMap(({ apiKey = "", headers = {} }) => [apiKey, ...secretsIn(headers)]),
     ...urls.flatMap((url) => [new URL(url).password, decodeURIComponent(new URL(url).password)]),
+    ...secretsInAddress(recordings),
     s3.secretAccessKey ?? "",
     s3.sessionToken ?? "",
     ...recordingKeys,

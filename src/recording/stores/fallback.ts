@@ -58,6 +58,10 @@ export function withFallback(shared: RecordingStore, local: RecordingStore, opti
     async put(recording) {
       if (!(await put(recording))) await local.put(recording);
     },
+    async offer(recording) {
+      const offered = await tryShared("writing", () => shared.offer(recording));
+      return offered?.value ?? local.offer(recording);
+    },
     async list() {
       return (await tryShared("reading", () => shared.list()))?.value ?? local.list();
     },

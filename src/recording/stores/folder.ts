@@ -76,42 +76,52 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
     names.remove(file);
   }
 
+  async function get(key: string, label?: string, request?: ChatRequest): Promise<Recording | undefined> {
+    const expected = label === undefined ? undefined : fileName(label, key);
+    const found = expected && (await tryRead(expected, key, request));
+    if (found) return found;
+    for (const file of await names.ending(beginning(key))) {
+      if (file === expected) continue;
+      const other = await tryRead(file, key, request);
+      if (other) return other;
+    }
+    return undefined;
+  }
+
+  async function put(recording: Recording): Promise<void> {
+    const file = fileName(recording.label, recording.key);
+    const text = writeRecording(recording, signer);
+    const there = await names.ending(beginning(recording.key));
+    try {
+      if (!there.includes(file)) {
+        const mode = await modeForNew(folder);
+        await writeWhole(folder, file, text, mode).catch(async (error: unknown) => {
+          if (codeOf(error) !== "ENOENT") throw error;
+          await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
+          await writeWhole(folder, file, text, mode);
+        });
+      } else if (!(await isSameText(join(folder, file), text))) {
+        await writeWhole(folder, file, text, (await stat(join(folder, file))).mode & 0o777);
+      }
+    } catch (error) {
+      throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
+    }
+    names.add(file);
+    await clearLeftovers();
+    complaints.remove(file);
+    // The same request under another label, such as from an earlier version, would be a duplicate.
+    for (const other of there) if (other !== file) await take(other);
+  }
+
   return {
     name: `recordings in ${folder}`,
-    async get(key, label, request) {
-      const expected = label === undefined ? undefined : fileName(label, key);
-      const found = expected && (await tryRead(expected, key, request));
-      if (found) return found;
-      for (const file of await names.ending(beginning(key))) {
-        if (file === expected) continue;
-        const other = await tryRead(file, key, request);
-        if (other) return other;
-      }
-      return undefined;
-    },
-    async put(recording) {
-      const file = fileName(recording.label, recording.key);
-      const text = writeRecording(recording, signer);
-      const there = await names.ending(beginning(recording.key));
-      try {
-        if (!there.includes(file)) {
-          const mode = await modeForNew(folder);
-          await writeWhole(folder, file, text, mode).catch(async (error: unknown) => {
-            if (codeOf(error) !== "ENOENT") throw error;
-            await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
-            await writeWhole(folder, file, text, mode);
-          });
-        } else if (!(await isSameText(join(folder, file), text))) {
-          await writeWhole(folder, file, text, (await stat(join(folder, file))).mode & 0o777);
-        }
-      } catch (error) {
-        throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
-      }
-      names.add(file);
-      await clearLeftovers();
-      complaints.remove(file);
-      // The same request under another label, such as from an earlier version, would be a duplicate.
-      for (const other of there) if (other !== file) await take(other);
+    get,
+    put,
+    async offer(recording) {
+      // Whoever offers holds the claim on this key, so nobody else does so at the same time.
+      const there = await get(recording.key, recording.label, recording.request);
+      if (there === undefined) await put(recording);
+      return there ?? recording;
     },
     async list() {
       const found: Recording[] = [];

@@ -8,12 +8,19 @@ export function createMemoryStore(
 ): RecordingStore {
   const byKey = new Map<string, Recording>();
   for (const recording of recordings) byKey.set(recording.key, recording);
+  async function put(recording: Recording): Promise<void> {
+    if (readOnly) throw new Error(`${name} is read-only`);
+    byKey.set(recording.key, recording);
+  }
+
   return {
     name,
     get: async (key) => byKey.get(key),
-    async put(recording) {
-      if (readOnly) throw new Error(`${name} is read-only`);
-      byKey.set(recording.key, recording);
+    put,
+    async offer(recording) {
+      const there = byKey.get(recording.key);
+      if (there === undefined) await put(recording);
+      return there ?? recording;
     },
     list: async () => [...byKey.values()].sort(compareLabels),
     ...(readOnly ? {} : { remove: async (key: string) => void byKey.delete(key) }),

@@ -2,13 +2,13 @@
  * The common part of stores on a server: reads, checks and lists recordings that are stored as texts under names, and
  * reports those that cannot be used. A server only has to implement `RemoteObjects`.
  */
-import { Labels } from "../labels.ts";
-import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "../record.ts";
-import type { Claim, Fault, Recording, RecordingStore, StoreEntry } from "../recording.ts";
-import type { Signer } from "../signature.ts";
-import { Complaints } from "./complaints.ts";
-import { inParallel } from "./in-parallel.ts";
-import { compareLabels } from "./memory.ts";
+import { Labels } from "../../labels.ts";
+import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "../../record.ts";
+import type { Claim, Fault, Recording, RecordingStore, StoreEntry } from "../../recording.ts";
+import type { Signer } from "../../signature.ts";
+import { Complaints } from "../complaints.ts";
+import { inParallel } from "../in-parallel.ts";
+import { compareLabels } from "../memory.ts";
 
 /** The operations that a store needs from a server. Rejects with Unreachable, or with an error about the one object. */
 export interface RemoteObjects {
@@ -21,13 +21,15 @@ export interface RemoteObjects {
   /** Undefined if there is none. Rejects with TooLongError beyond LONGEST_RECORDING. */
   read(object: string): Promise<string | undefined>;
   write(object: string, text: string): Promise<void>;
+  /** Writes it unless there is one already. False: there is. */
+  create(object: string, text: string): Promise<boolean>;
   remove(object: string): Promise<void>;
   /** All objects that may contain recordings. */
   list(): Promise<readonly RemoteObject[]>;
   /** Like RecordingStore.claim and `holder`. */
   claim(key: string): Promise<Claim | undefined>;
   holder(key: string): Promise<string | undefined>;
-  close?(): void;
+  close?(): Promise<void>;
 }
 
 export interface RemoteObject {
@@ -50,7 +52,15 @@ export interface RemoteOptions {
 }
 
 /** The store as a whole cannot be used. Any other error concerns one object. */
-export class Unreachable extends Error {}
+export class Unreachable extends Error {
+  /** The server answered, and waiting does not help: a wrong password, a missing right, a full disk. */
+  readonly refused: boolean;
+
+  constructor(message: string, { refused = false }: { readonly refused?: boolean } = {}) {
+    super(message);
+    this.refused = refused;
+  }
+}
 
 export function createRemoteStore(
   objects: RemoteObjects,
@@ -110,6 +120,17 @@ export function createRemoteStore(
       await objects.write(object, writeRecording(recording, signer));
       complaints.remove(object);
     },
+    async offer(recording) {
+      const object = objects.nameOf(recording.key);
+      const text = writeRecording(recording, signer);
+      if (await objects.create(object, text)) return recording;
+      const there = await read(object, recording, complain);
+      if (there !== undefined) return there;
+      // It cannot be used, or was removed in the meantime.
+      await objects.write(object, text);
+      complaints.remove(object);
+      return recording;
+    },
     async list() {
       const found: Recording[] = [];
       for await (const { recording, fault } of entries()) {
@@ -129,6 +150,6 @@ export function createRemoteStore(
     discard: (object) => objects.remove(object),
     claim: (key) => objects.claim(key),
     holder: (key) => objects.holder(key),
-    close: async () => objects.close?.(),
+    close: async () => await objects.close?.(),
   };
 }

@@ -1,0 +1,201 @@
+/**
+ * A connection to Redis, to Redis behind Sentinel, or to a cluster, that survives failures.
+ *
+ * ioredis reconnects and sends unanswered commands again; all commands here may be sent twice. This file adds the limits:
+ * when a silent connection is replaced, when to give up, and what to say then.
+ */
+
+import { readFileSync } from "node:fs";
+import { Cluster, Redis } from "ioredis";
+import { pause, within } from "../../../abort.ts";
+import { codeOf, messageOf } from "../../../errno.ts";
+import type { RedisAddress } from "../address.ts";
+import { Unreachable } from "./remote.ts";
+
+export interface RedisConnection {
+  /** Sends a command about one key. Rejects with Unreachable, or with an error about the key. */
+  send(command: string, key: string, ...args: readonly (string | number)[]): Promise<unknown>;
+  /** Runs a script on one key. */
+  evaluate(script: string, key: string, args: readonly (string | number)[]): Promise<unknown>;
+  /** All keys with a prefix, on all masters. */
+  scan(prefix: string): Promise<readonly string[]>;
+  /** Called whenever there is a new connection. */
+  onReady: () => void;
+  close(): void;
+}
+
+/** A reply that takes longer is requested again on a new connection. */
+const SILENCE_MS = 5_000;
+/** How often to try to connect, before and after the first success: a server restarts within a few seconds. */
+const FIRST_ATTEMPTS = 3;
+const MORE_ATTEMPTS = 8;
+const SLOWEST_RETRY_MS = 2_000;
+
+/** Replies of a server that is starting, failing over or busy: it will do later. */
+const TEMPORARY = /^(LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|FAILOVER|UNBLOCKED)\b/;
+
+export function connectRedis(address: RedisAddress, timeoutMs: number): RedisConnection {
+  let client: Redis | Cluster | undefined;
+  /** What went wrong most recently with the connection itself. */
+  let lost: unknown;
+
+  function open(): Redis | Cluster {
+    if (client !== undefined && client.status !== "end") return client;
+    let connected = false;
+    const retry = (times: number) => {
+      if (times >= (connected ? MORE_ATTEMPTS : FIRST_ATTEMPTS)) return null;
+      return Math.min(50 * 2 ** times, SLOWEST_RETRY_MS) * (0.5 + Math.random() / 2);
+    };
+    const opened = createClient(address, retry, Math.min(SILENCE_MS, timeoutMs / 2));
+    opened.on("error", (error: unknown) => {
+      lost = error;
+    });
+    opened.on("ready", () => {
+      connected = true;
+      lost = undefined;
+      connection.onReady();
+    });
+    client = opened;
+    return opened;
+  }
+
+  /** Sends, and sends again as long as the server is only temporarily unable. */
+  async function attempt(command: string, args: readonly (string | number)[], until: number): Promise<unknown> {
+    for (let delay = 50; ; delay = Math.min(delay * 2, SLOWEST_RETRY_MS)) {
+      try {
+        return await open().call(command, ...args);
+      } catch (error) {
+        if (!TEMPORARY.test(messageOf(error)) || performance.now() + delay > until) throw error;
+        await pause(delay * (0.5 + Math.random() / 2));
+      }
+    }
+  }
+
+  async function limited<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await within(timeoutMs, work, () => new Late(timeoutMs));
+    } catch (error) {
+      throw explain(error, address, lost);
+    }
+  }
+
+  const run = (command: string, args: readonly (string | number)[]) =>
+    limited(attempt(command, args, performance.now() + timeoutMs));
+
+  const connection: RedisConnection = {
+    onReady: () => {},
+    send: (command, key, ...args) => run(command, [key, ...args]),
+    evaluate: (script, key, args) => run("EVAL", [script, 1, key, ...args]),
+    async scan(prefix) {
+      const found = new Set<string>();
+      const pattern = `${prefix.replace(/[\\*?[\]]/g, "\\$&")}*`;
+      const one = open();
+      // A cluster's nodes are known once a command has been answered.
+      if (one instanceof Cluster) await run("EXISTS", [prefix]);
+      for (const node of one instanceof Cluster ? one.nodes("master") : [one]) {
+        let cursor = "0";
+        do {
+          const page = await limited(node.scan(cursor, "MATCH", pattern, "COUNT", 1000));
+          for (const key of page[1]) found.add(key);
+          cursor = page[0];
+        } while (cursor !== "0");
+      }
+      return [...found].sort();
+    },
+    close() {
+      client?.disconnect();
+      client = undefined;
+    },
+  };
+  return connection;
+}
+
+class Late extends Error {
+  constructor(timeoutMs: number) {
+    super(`no answer within ${timeoutMs / 1000} s`);
+  }
+}
+
+type Retry = (times: number) => number | null;
+
+function createClient(address: RedisAddress, retry: Retry, silenceMs: number): Redis | Cluster {
+  const { kind, hosts, socket, master, db, username, password, sentinelUsername, sentinelPassword } = address;
+  const tls = address.tls && readTls(address.tls);
+  const common = {
+    lazyConnect: true,
+    connectTimeout: silenceMs,
+    socketTimeout: silenceMs,
+    keepAlive: 10_000,
+    // Not every user may send INFO; while the server is loading, it says so in its replies.
+    enableReadyCheck: false,
+    disableClientInfo: true,
+    maxRetriesPerRequest: null,
+    ...(db !== undefined && { db }),
+    ...(username && { username }),
+    ...(password && { password }),
+    ...(tls && { tls }),
+  };
+  if (kind === "cluster") {
+    return new Cluster([...hosts], {
+      lazyConnect: true,
+      enableReadyCheck: false,
+      slotsRefreshTimeout: silenceMs,
+      clusterRetryStrategy: retry,
+      redisOptions: common,
+    });
+  }
+  if (kind === "sentinel") {
+    return new Redis({
+      ...common,
+      retryStrategy: retry,
+      sentinels: [...hosts],
+      name: master ?? "",
+      sentinelRetryStrategy: retry,
+      ...(sentinelUsername && { sentinelUsername }),
+      ...(sentinelPassword && { sentinelPassword }),
+      ...(tls && { sentinelTLS: tls, enableTLSForSentinelMode: true }),
+      // After a failover, the old master may still answer, as a replica.
+      reconnectOnError: (error: Error) => (error.message.startsWith("READONLY") ? 2 : false),
+    });
+  }
+  const [server] = hosts;
+  return new Redis({ ...common, retryStrategy: retry, ...(socket === undefined ? server : { path: socket }) });
+}
+
+function readTls({ ca, cert, key }: NonNullable<RedisAddress["tls"]>) {
+  return {
+    ...(ca && { ca: readFileSync(ca) }),
+    ...(cert && { cert: readFileSync(cert) }),
+    ...(key && { key: readFileSync(key) }),
+  };
+}
+
+function explain(error: unknown, address: RedisAddress, lost: unknown): Error {
+  const message = messageOf(error);
+  const { name } = address;
+  if (message.startsWith("WRONGTYPE")) return new Error("it is not text");
+  if (message.startsWith("NOAUTH")) {
+    return new Unreachable(`${name}: the server requires a password; write redis://:PASSWORD@HOST`, { refused: true });
+  }
+  const replied = error instanceof Error && error.name === "ReplyError";
+  if (replied) return new Unreachable(`${name}: ${message}`, { refused: !TEMPORARY.test(message) });
+  // ioredis reports that a connection is closed, and why in an event.
+  return new Unreachable(
+    `${name}: ${explainLoss(error instanceof Late && lost === undefined ? error : (lost ?? error), address)}`,
+  );
+}
+
+function explainLoss(error: unknown, { hosts, socket }: RedisAddress): string {
+  const message = messageOf(error);
+  const code = codeOf(error);
+  const silent = /^Socket timeout\D*(\d+)ms/.exec(message)?.[1];
+  if (silent !== undefined) return `no answer within ${Number(silent) / 1000} s`;
+  if (message.startsWith("NOAUTH")) return "the server requires a password; write redis://:PASSWORD@HOST";
+  if (/^Protocol error|reply type byte|Unknown RESP type/.test(message)) return "the server is not a Redis server";
+  if (socket !== undefined && code !== undefined) return `no server listens on the socket ${socket}`;
+  if (code === "ECONNREFUSED") return "connection refused; is the server running?";
+  if (code === "ENOTFOUND" || code === "EAI_AGAIN") {
+    return `cannot resolve the host name ${hosts.map(({ host }) => host).join(", ")}`;
+  }
+  return message;
+}

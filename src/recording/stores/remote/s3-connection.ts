@@ -1,0 +1,258 @@
+/**
+ * Requests to S3, or any server with the same protocol, with the retries, credentials and clock correction of Amazon's
+ * client. This file adds limits in time, conditions, and errors for people.
+ */
+
+import {
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  type S3ClientConfig,
+} from "@aws-sdk/client-s3";
+import { FetchHttpHandler } from "@smithy/fetch-http-handler";
+import { memoizeSuccess, within } from "../../../abort.ts";
+import { codeOf } from "../../../errno.ts";
+import { TooLongError } from "../../../text/bounded-read.ts";
+import type { S3Address } from "../address.ts";
+import { type RemoteObject, Unreachable } from "./remote.ts";
+
+export interface S3Settings {
+  /** Absent: Amazon's own, chosen by the region. */
+  readonly endpoint?: string;
+  readonly region?: string;
+  /** Absent: found where Amazon's tools look: profiles, roles, web identity, the machine. */
+  readonly accessKeyId?: string;
+  readonly secretAccessKey?: string;
+  readonly sessionToken?: string;
+}
+
+/** An object without its content. */
+export interface ObjectHead {
+  readonly etag: string;
+  /** How old it is by the server's own clock; undefined if the server does not say what time it is. */
+  readonly ageMs: number | undefined;
+}
+
+/** For writing. Neither: whatever is there is replaced. */
+export type Condition = { readonly ifMatch?: string; readonly ifNoneMatch?: "*" };
+
+export interface S3Connection {
+  /** Undefined if there is none. Rejects with TooLongError. */
+  read(key: string, most: number): Promise<string | undefined>;
+  head(key: string): Promise<ObjectHead | undefined>;
+  /** The new ETag; undefined if the condition does not hold. */
+  write(key: string, text: string, condition?: Condition): Promise<string | undefined>;
+  remove(key: string): Promise<void>;
+  list(prefix: string): Promise<readonly RemoteObject[]>;
+  close(): void;
+}
+
+/** As often as a request is sent: about 5 s if the server refuses each. */
+const ATTEMPTS = 5;
+const FALLBACK_REGION = "us-east-1";
+
+export function connectS3({ bucket, name }: S3Address, settings: S3Settings, timeoutMs: number): S3Connection {
+  const client = memoizeSuccess(() => createClient(settings, timeoutMs));
+
+  /** Rejects with Unreachable, or with TooLongError. Undefined for a missing object. */
+  async function ask<T>(
+    work: (client: S3Client, options: { abortSignal: AbortSignal }) => Promise<T>,
+  ): Promise<T | undefined> {
+    const stop = new AbortController();
+    try {
+      const answer = client().then((opened) => work(opened, { abortSignal: stop.signal }));
+      return await within(timeoutMs, answer, () => new Error(`no answer within ${timeoutMs / 1000} s`));
+    } catch (error) {
+      if (isNamed(error, "NoSuchKey", "NotFound")) return undefined;
+      if (error instanceof TooLongError) throw error;
+      throw new Unreachable(`${name}: ${reasonOf(error)}`, { refused: isRefusal(error) });
+    } finally {
+      stop.abort();
+    }
+  }
+
+  return {
+    read: (key, most) =>
+      ask(async (s3, options) => {
+        const { Body, ContentLength = 0 } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }), options);
+        if (ContentLength > most) throw new TooLongError(most);
+        return Body === undefined ? "" : await textOf(Body.transformToWebStream(), most);
+      }),
+    head: (key) =>
+      ask(async (s3, options) => {
+        const { ETag, LastModified, $metadata } = await s3.send(
+          new HeadObjectCommand({ Bucket: bucket, Key: key }),
+          options,
+        );
+        if (!ETag) throw new Error("the server is not an S3 server: it sent no ETag");
+        return { etag: ETag, ageMs: ageOf(LastModified, $metadata) };
+      }),
+    write: (key, text, { ifMatch, ifNoneMatch } = {}) =>
+      ask(async (s3, options) => {
+        try {
+          const { ETag } = await s3.send(
+            new PutObjectCommand({
+              Bucket: bucket,
+              Key: key,
+              Body: text,
+              ContentType: "text/plain; charset=utf-8",
+              ...(ifMatch && { IfMatch: ifMatch }),
+              ...(ifNoneMatch && { IfNoneMatch: ifNoneMatch }),
+            }),
+            options,
+          );
+          return ETag ?? "";
+        } catch (error) {
+          // 409: another conditional write to the same object is under way.
+          if ((ifMatch || ifNoneMatch) && [409, 412].includes(statusOf(error) ?? 0)) return undefined;
+          throw error;
+        }
+      }),
+    async remove(key) {
+      await ask((s3, options) => s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }), options));
+    },
+    async list(prefix) {
+      const found: RemoteObject[] = [];
+      let token: string | undefined;
+      do {
+        const from = { Bucket: bucket, Prefix: prefix, ...(token !== undefined && { ContinuationToken: token }) };
+        const page = await ask((s3, options) => s3.send(new ListObjectsV2Command(from), options));
+        if (page === undefined) throw new Unreachable(`${name}: there is no such bucket`, { refused: true });
+        for (const { Key, LastModified } of page.Contents ?? []) {
+          if (Key !== undefined) found.push({ name: Key, age: ageOf(LastModified, page.$metadata) });
+        }
+        token = page.NextContinuationToken;
+      } while (token !== undefined);
+      return found;
+    },
+    close() {
+      client().then(
+        (opened) => opened.destroy(),
+        () => {},
+      );
+    },
+  };
+}
+
+/** By the metadata of an answer: the time of the server that sent it. */
+const serverTimes = new WeakMap<object, number>();
+
+/** In milliseconds, by the server's clock. */
+function ageOf(changed: Date | undefined, answer: object): number | undefined {
+  const now = serverTimes.get(answer);
+  return now === undefined || changed === undefined ? undefined : now - changed.getTime();
+}
+
+async function createClient(settings: S3Settings, timeoutMs: number): Promise<S3Client> {
+  const { endpoint, region, accessKeyId, secretAccessKey, sessionToken } = settings;
+  const config: S3ClientConfig = {
+    ...(endpoint && { endpoint }),
+    ...(region && { region }),
+    ...(accessKeyId &&
+      secretAccessKey && { credentials: { accessKeyId, secretAccessKey, ...(sessionToken && { sessionToken }) } }),
+    // Every server knows this style, and every bucket name works with it.
+    forcePathStyle: true,
+    followRegionRedirects: true,
+    maxAttempts: ATTEMPTS,
+    // Servers other than Amazon's do not know the newer checksums.
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+    // The platform's own fetch knows HTTP_PROXY and NODE_EXTRA_CA_CERTS.
+    requestHandler: new FetchHttpHandler({ keepAlive: true, customFetch: fetchWithin(timeoutMs / 2) }),
+  };
+  const client = new S3Client(config);
+  try {
+    await client.config.region();
+    return prepared(client);
+  } catch {
+    return prepared(new S3Client({ ...config, region: FALLBACK_REGION }));
+  }
+}
+
+/** Notes the time of the server. */
+function prepared(client: S3Client): S3Client {
+  client.middlewareStack.add(
+    (next) => async (args) => {
+      const result = await next(args);
+      const { response } = result;
+      const date = isRecord(response) && isRecord(response.headers) ? response.headers.date : undefined;
+      const now = typeof date === "string" ? Date.parse(date) : Number.NaN;
+      const output: unknown = result.output;
+      if (!Number.isNaN(now) && isRecord(output) && isRecord(output.$metadata)) serverTimes.set(output.$metadata, now);
+      return result;
+    },
+    { step: "deserialize", priority: "high", name: "llmfsServerTime" },
+  );
+  return client;
+}
+
+/** Limits the wait for the headers of an answer, and names failures as Amazon's client knows them, so that it retries. */
+function fetchWithin(ms: number): typeof fetch {
+  const limited = async (input: Request | string | URL, init?: RequestInit): Promise<Response> => {
+    const stop = new AbortController();
+    const timer = setTimeout(() => stop.abort(), ms);
+    const given = init?.signal ?? (input instanceof Request ? input.signal : undefined);
+    try {
+      const signal = given ? AbortSignal.any([given, stop.signal]) : stop.signal;
+      return await fetch(input, { ...init, signal });
+    } catch (error) {
+      if (given?.aborted) throw error;
+      const message = stop.signal.aborted ? `no answer within ${ms / 1000} s` : explainLoss(error);
+      throw Object.assign(new Error(message, { cause: error }), { name: "TimeoutError" });
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+  return Object.assign(limited, { preconnect: fetch.preconnect });
+}
+
+/** Reads piece by piece, up to a maximum length. */
+async function textOf(stream: ReadableStream<Uint8Array>, most: number): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  for await (const piece of stream) {
+    length += piece.length;
+    if (length > most) throw new TooLongError(most);
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces).toString("utf8");
+}
+
+function explainLoss(error: unknown): string {
+  const code = codeOf(error);
+  if (code === "ConnectionRefused" || code === "ECONNREFUSED") return "connection refused; is the server running?";
+  return error instanceof Error ? `${error.message}${code === undefined ? "" : ` (${code})`}` : String(error);
+}
+
+/** The server answered, and waiting does not help. */
+function isRefusal(error: unknown): boolean {
+  if (isNamed(error, "CredentialsProviderError")) return true;
+  const status = statusOf(error);
+  return status === 501 || (status !== undefined && status >= 300 && status < 500 && status !== 408 && status !== 429);
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (isNamed(error, "CredentialsProviderError")) {
+    return "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or give this machine a role";
+  }
+  const status = statusOf(error);
+  const detail = status === undefined ? "" : ` (${error.name}, status ${status})`;
+  return `${error.message}${detail}`;
+}
+
+function isNamed(error: unknown, ...names: readonly string[]): boolean {
+  return error instanceof Error && names.includes(error.name);
+}
+
+function statusOf(error: unknown): number | undefined {
+  if (!isRecord(error) || !isRecord(error.$metadata)) return undefined;
+  return typeof error.$metadata.httpStatusCode === "number" ? error.$metadata.httpStatusCode : undefined;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null;
+}

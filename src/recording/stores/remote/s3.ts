@@ -1,0 +1,90 @@
+/**
+ * Recordings on S3, or any server with the same protocol, for a fleet.
+ *
+ * Objects: `<prefix>/recordings/<key>.txt` holds the text of record.ts; `<prefix>/claims/<key>` belongs to the process
+ * that is generating that answer.
+ */
+
+import { memoizeSuccess, pause } from "../../../abort.ts";
+import { describeThisProcess } from "../../holder.ts";
+import { LONGEST_RECORDING } from "../../record.ts";
+import type { RecordingStore } from "../../recording.ts";
+import { parseS3 } from "../address.ts";
+import { createRemoteStore, type RemoteObjects, type RemoteOptions, Unreachable } from "./remote.ts";
+import { S3Claims } from "./s3-claims.ts";
+import { connectS3, type S3Connection, type S3Settings } from "./s3-connection.ts";
+
+export type S3Options = S3Settings & RemoteOptions;
+
+/** The number of parallel reads when everything is listed. */
+const PARALLEL = 16;
+/** On a server that ignores conditions: how long to wait before checking what was stored. */
+const SETTLE_MS = 200;
+
+/** `url` is `s3://bucket/prefix`. */
+export function createS3Store(url: string, options: S3Options = {}): RecordingStore {
+  const {
+    warn = () => {},
+    signer,
+    who = describeThisProcess,
+    claimMs = 30_000,
+    timeoutMs = 20_000,
+    ...settings
+  } = options;
+  const address = parseS3(url);
+  const { prefix, name } = address;
+  const at = (path: string) => (prefix === "" ? path : `${prefix}/${path}`);
+  const connection = connectS3(address, settings, timeoutMs);
+  const conditional = memoizeSuccess(async () => {
+    const honoured = await honoursConditions(connection, at(`claims/probe-${crypto.randomUUID()}`));
+    if (!honoured) {
+      warn(
+        `${name} ignores conditions on writes (If-None-Match), so two machines may pay for the same answer; ` +
+          "the one that is stored last counts for both",
+      );
+    }
+    return honoured;
+  });
+  const place = (key: string) => at(`claims/${key}`);
+  const claims = new S3Claims({ connection, place, conditional, claimMs, who, settleMs: SETTLE_MS });
+
+  const objects: RemoteObjects = {
+    name,
+    parallel: PARALLEL,
+    nameOf: (key) => at(`recordings/${key}.txt`),
+    read: (object) => connection.read(object, LONGEST_RECORDING),
+    async write(object, text) {
+      await connection.write(object, text);
+    },
+    async create(object, text) {
+      if (await conditional()) return (await connection.write(object, text, { ifNoneMatch: "*" })) !== undefined;
+      if ((await connection.head(object)) !== undefined) return false;
+      await connection.write(object, text);
+      await pause(SETTLE_MS);
+      return (await connection.read(object, LONGEST_RECORDING)) === text;
+    },
+    remove: (object) => connection.remove(object),
+    list: () => connection.list(at("recordings/")),
+    claim: (key) => claims.take(key),
+    holder: (key) => claims.holder(key),
+    async close() {
+      await claims.close();
+      connection.close();
+    },
+  };
+  return createRemoteStore(objects, { warn, ...(signer && { signer }) });
+}
+
+/** Writes an object twice; the second write must fail. */
+async function honoursConditions(connection: S3Connection, object: string): Promise<boolean> {
+  await connection.write(object, "probe");
+  try {
+    return (await connection.write(object, "probe", { ifNoneMatch: "*" })) === undefined;
+  } catch (error) {
+    // Some servers do not implement conditions and say so.
+    if (error instanceof Unreachable && error.refused) return false;
+    throw error;
+  } finally {
+    await connection.remove(object);
+  }
+}

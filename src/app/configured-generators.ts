@@ -24,6 +24,8 @@ export interface Sources extends AsyncDisposable {
   readonly list: List;
   /** Generates files whose rule names another generator than the model. All others go to `model`. */
   generate(model: Generate): Generate;
+  /** The request for the model, as in `generate`; undefined if a rule names another generator. */
+  toModel(request: GenerationRequest): GenerationRequest | undefined;
   /** Gives generators access to the tree, and connects them to the mount. */
   attach(mounted: Pick<MountedFilesystem, "tree" | "guard">): void;
 }
@@ -83,6 +85,7 @@ export async function openSources(file: string, log: Log, options: SourcesOption
       const content = await model(asked, signal, sink);
       return refresh === undefined ? content : { ...content, refresh: policyText(refresh) };
     },
+    toModel: (request) => forModel(rules, request).asked,
     attach(mounted) {
       tree.resolve(mounted.tree);
       loaded.groups.watch(mounted.guard);

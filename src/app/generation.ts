@@ -15,7 +15,7 @@ import { type LanguageModel, LlmError } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { RecordingStore } from "../recording/recording.ts";
-import type { Generate } from "../rpc/generation.ts";
+import type { Generate, GenerationRequest } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 import { CONCURRENCY, describeConfig, formatAbout, withoutPassword } from "./mount-info.ts";
 import { createTenthCheck, type Progress } from "./progress.ts";
@@ -32,6 +32,8 @@ export interface Generation extends AsyncDisposable {
   readonly generate: Generate;
   /** Records the previous answer to this request again, because the file has its previous content again. */
   restoreRecording(request: string): void;
+  /** What files are generated with. Rejects as `generate` does. */
+  parts(): Promise<GenerationParts>;
   /** Resolves when the usage includes all cancelled requests. */
   settled(): Promise<void>;
   /** Loads the modules for generating files, while something else is being waited for. */
@@ -42,6 +44,13 @@ export interface Generation extends AsyncDisposable {
     mountpoint: string,
     rules?: readonly RuleSummary[],
   ): void;
+}
+
+export interface GenerationParts {
+  readonly engine: Engine;
+  readonly model: LanguageModel;
+  /** The model for requests without a model of their own. */
+  readonly modelName: string;
 }
 
 /** The outline is prepared in advance for snapshots up to this size. */
@@ -110,6 +119,8 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   let opened: Promise<Engine> | undefined;
   /** Undefined after a layout, because the tree then contains this prompt itself. */
   let guidance = config.contentPrompt;
+  const guide = (request: GenerationRequest): GenerationRequest =>
+    guidance === undefined ? request : { ...request, prompts: [guidance, ...request.prompts] };
 
   return {
     get usage() {
@@ -150,8 +161,13 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     },
     async generate(request, signal, sink) {
       opened = engine();
-      const prompts = guidance === undefined ? request.prompts : [guidance, ...request.prompts];
-      return (await opened.catch(rethrowAsFsError)).generate({ ...request, prompts }, signal, sink);
+      return (await opened.catch(rethrowAsFsError)).generate(guide(request), signal, sink);
+    },
+    async parts() {
+      opened = engine();
+      const [asking, { model: languageModel, name }] = await Promise.all([opened, model()]).catch(rethrowAsFsError);
+      const requestFor: Engine["requestFor"] = (request, signal) => asking.requestFor(guide(request), signal);
+      return { engine: { ...asking, requestFor }, model: languageModel, modelName: name };
     },
     restoreRecording(request) {
       model()

@@ -2,9 +2,11 @@
  * Runs a mount, from the configuration to the saved tree, for `mount`, `run` and `demo`.
  */
 
+import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
+import type { GenerationRequest } from "../rpc/generation.ts";
 import { openSources, type Sources } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
@@ -80,11 +82,11 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       size: config.size,
       inodes: config.inodes,
       ...(from === undefined ? {} : { from }),
-      command: async ({ op }) => {
-        switch (op) {
-          case "save":
-            return { saved: (await keeper?.save()) ?? { kind: "none" } };
-        }
+      command: async (command, stop) => {
+        if (command.op === "save") return { saved: (await keeper?.save()) ?? { kind: "none" } };
+        const { runTreeCommand } = await import("./tree-commands.ts");
+        const toModel = sources?.toModel ?? withoutRules;
+        return runTreeCommand(command, { config, generation, filesystem, toModel }, stop);
       },
       generate: sources?.generate(generation.generate) ?? generation.generate,
       ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants, named: sources.named }),
@@ -140,6 +142,11 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
   } finally {
     progress.clear();
   }
+}
+
+/** The request for the model where there are no rules. */
+function withoutRules(request: GenerationRequest): GenerationRequest | undefined {
+  return request.generator === DEFAULT_GENERATOR ? request : undefined;
 }
 
 /** Opens the record in which this process publishes the state of the mount. */

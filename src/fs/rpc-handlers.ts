@@ -2,9 +2,11 @@
 
 import { ORIGIN } from "../attributes.ts";
 import { FsError } from "../errno.ts";
+import { NO_TICKET } from "../rpc/generation.ts";
 import type { Added, Adder, NewEntry } from "../rpc/growth.ts";
 import type {
   CommandOutcome,
+  FileMetadata,
   FromFilesystem,
   Methods,
   MountCommand,
@@ -21,6 +23,7 @@ import { components, join, toBytes } from "../tree/path.ts";
 import { MAY_EXEC, MAY_READ } from "../tree/permissions/access.ts";
 import { countChanges } from "./changes.ts";
 import type { FsContext } from "./context.ts";
+import { listGenerated, requestsFor, setMetadata, versionOf } from "./control/generated-files.ts";
 import { SLICE_MS } from "./control/produced.ts";
 import { addToMount } from "./lazy/added-entries.ts";
 import { nextMoment } from "./lazy/freshness.ts";
@@ -254,6 +257,24 @@ export class RpcHandlers {
     return addToMount(this.#mount, entries, adder);
   }
 
+  version(): Result<"version"> {
+    return versionOf(this.#mount);
+  }
+
+  generated(): Result<"generated"> {
+    return listGenerated(this.#mount);
+  }
+
+  requestsFor(paths: readonly string[]): Result<"requestsFor"> {
+    return requestsFor(this.#mount, paths);
+  }
+
+  setMetadata(files: readonly FileMetadata[]): void {
+    setMetadata(this.#mount, files);
+    // What is saved of them has changed.
+    this.answerCount++;
+  }
+
   /** Starts a snapshot; `beforeChange` reports every change to it until it ends. */
   beginSnapshot(times: boolean): SnapshotSaver {
     const saver = new SnapshotSaver(this.#mount.tree, { times });
@@ -329,7 +350,7 @@ export class RpcHandlers {
 
   /** The generation on whose behalf a call is made. Throws EINTR if that generation has ended. */
   #requesterOf(ticket: number | undefined): Requester {
-    if (ticket === undefined) return {};
+    if (ticket === undefined || ticket === NO_TICKET) return {};
     const requester = this.#mount.waiters.get(ticket);
     if (requester === undefined) throw new FsError("EINTR", "the generation that asked for it has ended");
     return { requester };

@@ -81,6 +81,8 @@ export interface Ended {
   readonly message?: string;
 }
 
+export type GeneratedFiles = Pick<Methods, "version" | "generated" | "requestsFor" | "setMetadata">;
+
 export interface MountedFilesystem extends AsyncDisposable {
   readonly tree: TreePort;
   /** "major:minor", as in /proc/self/mountinfo. */
@@ -97,6 +99,8 @@ export interface MountedFilesystem extends AsyncDisposable {
   check(): Promise<HeldCounts>;
   /** Every file whose content is still to be made. */
   pending(): Promise<readonly PendingFile[]>;
+  /** Files with generated content, and the version of all contents. */
+  readonly files: GeneratedFiles;
   /** Resolves when a file has its content; a pending one is generated. Rejects with FsError. */
   make(path: string): Promise<void>;
   /** Until disposed, failed files are logged at level "info", because somebody reports them to the user anyway. */
@@ -207,6 +211,12 @@ class Link {
       revision: () => this.#call("revision"),
       check: () => this.#call("check"),
       pending: () => this.#call("pending"),
+      files: {
+        version: () => this.#call("version"),
+        generated: () => this.#call("generated"),
+        requestsFor: (paths) => this.#call("requestsFor", paths),
+        setMetadata: (files) => this.#call("setMetadata", files),
+      },
       make: (path) => this.#call("make", path),
       quietFailures: () => {
         this.#quiet += 1;

@@ -7,6 +7,7 @@
 
 import type { MessagePort } from "node:worker_threads";
 import type { ErrnoName } from "../errno.ts";
+import type { FailedCheck } from "./control-protocol.ts";
 import type {
   GeneratedContent,
   GenerationRequest,
@@ -88,12 +89,29 @@ export interface Methods {
   pending(): Promise<readonly PendingFile[]>;
   /** Adds entries: all that are new, or none. Rejects with FsError, with nothing added. */
   add(entries: readonly NewEntry[], adder: Adder): Promise<Added>;
+  /** A number that changes with the names and the contents of files. */
+  version(): Promise<number>;
+  /** The paths of all files with generated content. */
+  generated(): Promise<readonly string[]>;
+  /** What would be asked for these files now. Those without generated content are left out. The tickets are NO_TICKET. */
+  requestsFor(paths: readonly string[]): Promise<readonly GenerationRequest[]>;
+  /** Replaces metadata of files with generated content; undefined removes it. Other files are left alone. */
+  setMetadata(files: readonly FileMetadata[]): Promise<void>;
+}
+
+export interface FileMetadata {
+  readonly path: string;
+  readonly metadata: ReadonlyMap<string, string | undefined>;
 }
 
 /** What somebody asked for through `.llmfs/control` and the main thread does. */
 export type MountCommand =
   /** Saves the tree at its configured destination. */
-  { readonly op: "save" };
+  | { readonly op: "save" }
+  /** Asks the model which files made a check fail: `diagnosis` in the answer. */
+  | { readonly op: "diagnose"; readonly failure: FailedCheck }
+  /** Records the content of all generated files, if this is still the version of the contents: `frozen` in the answer. */
+  | { readonly op: "freeze"; readonly version: number };
 
 /** JSON-able members of the answer, or why there are none. */
 export type CommandOutcome =

@@ -1,10 +1,8 @@
 /** An open `.llmfs/control`: accepts requests, line by line, and answers them; see rpc/control-protocol.ts. */
 
-import { attribute, checkSetting } from "../../attributes.ts";
-import { FsError, messageOf } from "../../errno.ts";
+import { FsError } from "../../errno.ts";
 import { type Caller, type Header, PARKED, type Parked } from "../../fuse/ops.ts";
 import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
-import type { NewEntry } from "../../rpc/growth.ts";
 import type { MountCommand } from "../../rpc/messages.ts";
 import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
@@ -14,6 +12,7 @@ import type { FsContext } from "../context.ts";
 import { inGroup } from "../ops/attributes.ts";
 import type { RpcHandlers } from "../rpc-handlers.ts";
 import type { ControlHandle } from "./directory.ts";
+import { type ControlRequest, OPS, parseRequest, readCommand, readNewFile, readWish, requirePath } from "./requests.ts";
 
 const SIZE_BITS = SUBMIT_BYTES << 16;
 
@@ -28,17 +27,6 @@ const MOST_UNREAD = 1 << 20;
 const MOST_UNDER_WAY = 65_536;
 
 const NEWLINE = 0x0a;
-
-interface ControlRequest {
-  readonly id: unknown;
-  readonly op: unknown;
-  readonly path: unknown;
-  readonly prompt: unknown;
-  readonly force: unknown;
-  readonly description: unknown;
-  readonly generator: unknown;
-  readonly depends: unknown;
-}
 
 /** Numbers for the channel's waiters in waiters.ts. They are negative; the kernel's are positive. */
 let lastName = 0;
@@ -151,15 +139,14 @@ export class ControlChannel implements ControlHandle {
 
   #begin(request: ControlRequest, id: unknown, caller: Caller): void {
     if (request.op === "stop") return this.#stop(id);
-    if (request.op === "save") return this.#command(id, { op: "save" });
+    if (request.op === "version") return this.#answer(id, undefined, { version: this.#handlers.version() });
     if (request.op === "add") return this.#add(request, id, caller);
+    const command = readCommand(request);
+    if (command !== undefined) return this.#command(id, command);
     const { regen, pending } = this.#mount;
-    const changes = request.op === "regen" || request.op === "undo";
+    const changes = request.op === "regen" || request.op === "rewrite" || request.op === "undo";
     if (!changes && request.op !== "make") {
-      throw new FsError(
-        "EINVAL",
-        `there is no op ${JSON.stringify(request.op)}; expected make, regen, undo, add, save or stop`,
-      );
+      throw new FsError("EINVAL", `there is no op ${JSON.stringify(request.op)}; expected one of ${OPS.join(", ")}`);
     }
     const file = this.#resolveFile(request.path, changes ? caller : undefined);
     if (request.op === "undo") {
@@ -167,8 +154,10 @@ export class ControlChannel implements ControlHandle {
       return this.#answer(id);
     }
     if (request.op === "make" && !file.lazy) return this.#answer(id);
-    if (request.op === "regen") {
-      this.#mount.authors.checkRegeneration(file, textOf(request, "prompt") !== undefined, caller.uid);
+    const wish = readWish(request);
+    if (request.op !== "make") {
+      const newPrompt = wish.prompt !== undefined || wish.instruction !== undefined;
+      this.#mount.authors.checkRegeneration(file, newPrompt, caller.uid);
     }
     const name = --lastName;
     const finish = (error?: FsError) => {
@@ -178,7 +167,7 @@ export class ControlChannel implements ControlHandle {
     this.#underWay.add(name);
     try {
       if (request.op === "make") pending.wait(file, waiter);
-      else regen.generate(file, { prompt: textOf(request, "prompt"), force: request.force === true }, waiter);
+      else regen.generate(file, wish, waiter);
     } catch (error) {
       this.#underWay.delete(name);
       throw error;
@@ -227,6 +216,7 @@ export class ControlChannel implements ControlHandle {
 
   /** Passes a command on to the main thread. */
   #command(id: unknown, command: MountCommand): void {
+    if (command.op === "freeze") this.#checkWrites();
     const number = this.#handlers.command(command, (outcome) => {
       this.#commands.delete(number);
       if ("result" in outcome) this.#answer(id, undefined, outcome.result);
@@ -266,44 +256,4 @@ export class ControlChannel implements ControlHandle {
     this.#unreadBytes -= given.length;
     return given;
   }
-}
-
-function parseRequest(text: string): ControlRequest {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new FsError("EINVAL", `a request must be a line of JSON: ${messageOf(error)}`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new FsError("EINVAL", "a request must be a JSON object");
-  }
-  const { id, op, path, prompt, force, description, generator, depends } = value as Partial<ControlRequest>; // every field is optional
-  return { id, op, path, prompt, force, description, generator, depends };
-}
-
-function requirePath(path: unknown): string {
-  if (typeof path === "string" && path.startsWith("/")) return path;
-  throw new FsError("EINVAL", `"path" must be a path that begins with "/"`);
-}
-
-function textOf(request: ControlRequest, name: "prompt" | "description" | "generator" | "depends"): string | undefined {
-  const text = request[name];
-  if (text === undefined || typeof text === "string") return text;
-  throw new FsError("EINVAL", `"${name}" must be a string`);
-}
-
-/** The values are checked as those of the attributes that they become. */
-function readNewFile(request: ControlRequest): NewEntry {
-  const path = requirePath(request.path);
-  const settings = Object.fromEntries(
-    (["prompt", "description", "generator", "depends"] as const).flatMap((name) => {
-      const text = textOf(request, name);
-      if (text === undefined || text === "") return [];
-      checkSetting(attribute(name), Buffer.from(text));
-      return [[name, text]];
-    }),
-  );
-  const { depends, ...rest } = settings;
-  return { type: "file", path, ...rest, ...(depends !== undefined && { uses: depends.split("\n") }) };
 }

@@ -28,8 +28,12 @@ An answer:  {"id": 1, "ok": true, "usage": {…}}
 
 make     generate a file that has no content
 regen    generate new content; "prompt" also sets the file's prompt; "force" includes files written by hand
+rewrite  write a generated file again from its content, as "instruction" says
 undo     restore the previous content
 save     save the tree to the file of --save; "saved" in the answer has the outcome
+version  get a number that changes with the names and contents of files
+diagnose ask the model which files made a check fail, from "failure"
+freeze   record the content of all generated files, if "version" still holds
 stop     cancel running requests; closing the file does the same
 
 Attributes of a file: getfattr -d -m ${OURS.slice(0, -1)} FILE

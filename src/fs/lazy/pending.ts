@@ -153,7 +153,10 @@ export function fill(file: RegularFile, { bytes, draft }: ArrivedContent): void 
 }
 
 /** Stores the content's metadata as attributes. Returns what could not be stored; that does not fail the content. */
-export function keepMetadata(file: RegularFile, { metadata, refresh }: GeneratedContent): readonly string[] {
+export function keepMetadata(
+  file: RegularFile,
+  { metadata, refresh }: Pick<GeneratedContent, "metadata" | "refresh">,
+): readonly string[] {
   const problems: string[] = [];
   const all = [...metadata].map(([key, value]): [string, string] => [`${METADATA}${key}`, value]);
   if (refresh !== undefined) all.push([REFRESH, refresh]);

@@ -30,6 +30,8 @@ const BUSY = new FsError("EBUSY", "the file is being generated");
 
 const THEIRS = new FsError("EEXIST", "somebody wrote what is in the file");
 
+const NO_CONTENT = new FsError("ENODATA", "the file has no content that could be written again");
+
 const WRITTEN = new FsError("EBUSY", "the file was changed while it was regenerated; the change was kept");
 
 const GIVEN_AWAY = new FsError("EBUSY", "the file's owner changed while it was regenerated");
@@ -38,6 +40,10 @@ const STRANGER =
   "a caller of another process namespace cannot be recognized when it opens the file; use 'llmfs regen' instead";
 
 const REQUEST = `${METADATA}request`;
+
+/** A longer file does not fit into a request. */
+const LONGEST_REWRITTEN = 1024 * 1024;
+const TOO_LONG = new FsError("EFBIG", `only files of at most ${LONGEST_REWRITTEN} bytes can be written again`);
 
 /** How long a thread may take between setting the attribute and the open, and how many threads may do so at a time. */
 const DEMANDS = { milliseconds: 60_000, notes: 256 };
@@ -52,6 +58,7 @@ interface Line {
   attempt: Attempt | undefined;
   /** The prompt of the current attempt. */
   prompt: string | undefined;
+  instruction: string | undefined;
   /** The reason why the last attempt failed. */
   error: FsError | undefined;
   /** The number of contents generated so far. */
@@ -63,6 +70,8 @@ export interface Wish {
   readonly prompt: string | undefined;
   /** Whether to replace content that a user wrote, too. */
   readonly force: boolean;
+  /** The file is written again from its content with this instruction, whatever was asked for before. */
+  readonly instruction?: string;
 }
 
 interface Demand {
@@ -103,10 +112,13 @@ export class Regeneration {
    * Requests new content and waits for it. Throws EEXIST for content that a user wrote, unless `force`; EBUSY,
    * EOPNOTSUPP, EDEADLK; and EINVAL or E2BIG for the prompt.
    */
-  generate(file: RegularFile, { prompt, force }: Wish, waiter: Waiter): void {
+  generate(file: RegularFile, wish: Wish, waiter: Waiter): void {
+    const { prompt, force, instruction } = wish;
     const target = this.#resolveTarget(file, prompt);
-    if (!force && target.state === "static" && target.size > 0) throw THEIRS;
-    if (!target.lazy) return this.#make(target, prompt, waiter);
+    const theirs = target.state === "static" && (target.size > 0 || instruction !== undefined);
+    if (!force && theirs) throw THEIRS;
+    if (!target.lazy) return this.#make(target, wish, waiter);
+    if (instruction !== undefined) throw NO_CONTENT;
     this.#mount().pending.forgive(target);
     this.#mount().pending.wait(target, waiter);
   }
@@ -161,7 +173,7 @@ export class Regeneration {
     if (others.length > 0) this.#demands.set(pid, others);
     else this.#demands.delete(pid);
     if (demand.count < (this.#findLine(target)?.count ?? 0)) return false;
-    this.#make(target, demand.prompt, {
+    this.#make(target, demand, {
       unique: opening.unique,
       pid,
       done: () => {
@@ -205,12 +217,14 @@ export class Regeneration {
     return target;
   }
 
-  #make(target: RegularFile, prompt: string | undefined, given: Waiter): void {
+  #make(target: RegularFile, { prompt, instruction }: Partial<Wish>, given: Waiter): void {
+    if (instruction !== undefined && target.size > LONGEST_REWRITTEN) throw TOO_LONG;
     const line = this.#lineOf(target);
     const running = this.#waiters.reuse(line.attempt, given.pid);
     if (running !== undefined && !this.#waiters.isLeft(running)) throw BUSY;
     const waiter = this.#waiters.admit(target, given);
-    if (running !== undefined && line.prompt === prompt) return this.#waiters.join(running, waiter);
+    const same = line.prompt === prompt && line.instruction === instruction;
+    if (running !== undefined && same) return this.#waiters.join(running, waiter);
     if (running !== undefined) this.#waiters.callOff(running);
     const end = (error: FsError | undefined, answer: Parameters<Waiters["end"]>[1]) => {
       line.attempt = undefined;
@@ -240,9 +254,11 @@ export class Regeneration {
     });
     line.attempt = attempt;
     line.prompt = prompt;
+    line.instruction = instruction;
     this.#waiters.join(attempt, waiter);
     const brief = buildRequest(this.#mount(), target, attempt.ticket, 0);
-    this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), again: true } });
+    const rewrite = instruction === undefined ? {} : { rewrite: { content: target.bytes(), instruction } };
+    this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), ...rewrite, again: true } });
   }
 
   #take(line: Line, content: ArrivedContent, prompt: string | undefined): void {
@@ -279,6 +295,7 @@ export class Regeneration {
       previous: undefined,
       attempt: undefined,
       prompt: undefined,
+      instruction: undefined,
       error: undefined,
       count: 0,
     };

@@ -75,6 +75,13 @@ function poem(fs: ServedTree, path = "/poem"): void {
   fs.kernel.letGo();
 }
 
+/** A program writes "mine" to the file. */
+function overwrite(fs: ServedTree, path: string): void {
+  const handle = fs.open(path, O_RDWR);
+  fs.write(handle, "mine", 0, O_RDWR);
+  fs.kernel.release(handle.nodeid, handle.fh);
+}
+
 /** Tells llmfs that the other thread has accounted for what was cancelled. */
 function settled(fs: ServedTree): void {
   for (const message of fs.posted.splice(0)) if (message.type === "settle") fs.answers.onSettled(message.id);
@@ -526,6 +533,142 @@ describe("adding a file", () => {
     const open = channel(fs, O_RDONLY);
     open.submitted({ id: 1, op: "add", path: "/a" });
     expect(open.answers()).toEqual([{ id: 1, errno: "EACCES", message: "the control file is not open for writing" }]);
+    open.close();
+  });
+});
+
+describe("writing a file again", () => {
+  const rewrite = (path: string, instruction: unknown = "in verse") => ({ id: 1, op: "rewrite", path, instruction });
+
+  test("sends its content and the instruction, and puts the answer in its place", () => {
+    using fs = withChannel();
+    poem(fs);
+    const open = channel(fs);
+    open.ask(rewrite("/poem"));
+    const request = fs.requests.at(-1);
+    expect(request).toMatchObject({ path: "/poem", again: true, rewrite: { instruction: "in verse" } });
+    expect(Buffer.from(request?.rewrite?.content ?? []).toString()).toBe("first");
+    fs.content("second");
+    expect(open.answers()).toEqual([{ id: 1, ok: true }]);
+    expect(fs.cat("/poem")).toBe("second");
+    open.close();
+  });
+
+  test("never touches what somebody wrote or changed, whatever its size, nor a file without content", () => {
+    using fs = withChannel();
+    fs.file("/written", "by hand");
+    fs.file("/empty");
+    poem(fs, "/changed");
+    overwrite(fs, "/changed");
+    fs.pending("/pending");
+    const before = fs.requests.length;
+    const open = channel(fs);
+    open.ask(...["/written", "/empty", "/changed", "/pending", "/nowhere"].map((path) => rewrite(path)));
+    expect(open.answers().map(({ errno }) => errno)).toEqual(["EEXIST", "EEXIST", "EEXIST", "ENODATA", "ENOENT"]);
+    expect(fs.requests).toHaveLength(before);
+    open.close();
+  });
+
+  test("keeps what somebody writes in the meantime", () => {
+    using fs = withChannel();
+    poem(fs);
+    const open = channel(fs);
+    open.ask(rewrite("/poem"));
+    overwrite(fs, "/poem");
+    fs.content("second");
+    expect(open.answers()).toMatchObject([{ id: 1, errno: "EBUSY" }]);
+    expect(fs.cat("/poem")).toBe("minet");
+    open.close();
+  });
+
+  test("needs an instruction, and a descriptor that is open for writing", () => {
+    using fs = withChannel();
+    poem(fs);
+    const open = channel(fs);
+    open.ask(rewrite("/poem", 7), { id: 2, op: "rewrite", path: "/poem" });
+    expect(open.answers().map(({ errno }) => errno)).toEqual(["EINVAL", "EINVAL"]);
+    open.close();
+    const readOnly = channel(fs, O_RDONLY);
+    readOnly.submitted(rewrite("/poem"), { id: 2, op: "freeze", version: 1 });
+    expect(readOnly.answers().map(({ errno }) => errno)).toEqual(["EACCES", "EACCES"]);
+    readOnly.close();
+  });
+});
+
+describe("a request that the main thread handles", () => {
+  const commands = (fs: ServedTree) => fs.posted.filter((message) => message.type === "command");
+  const failure = { command: "make", ending: "exit status 2", output: "no", earlier: [] };
+
+  test("is passed on, and answered with the outcome", () => {
+    using fs = withChannel();
+    const open = channel(fs);
+    open.ask({ id: 1, op: "diagnose", failure }, { id: 2, op: "freeze", version: 3 });
+    expect(commands(fs).map(({ command }) => command)).toEqual([
+      { op: "diagnose", failure },
+      { op: "freeze", version: 3 },
+    ]);
+    const [first, second] = commands(fs);
+    fs.answers.onCompleted(second?.id ?? 0, { failure: { code: "EBUSY", message: "changed" } });
+    fs.answers.onCompleted(first?.id ?? 0, { result: { diagnosis: { why: "" } } });
+    expect(open.answers()).toEqual([
+      { id: 2, errno: "EBUSY", message: "changed" },
+      { id: 1, ok: true, diagnosis: { why: "" } },
+    ]);
+    open.close();
+  });
+
+  test("is stopped with its channel", () => {
+    using fs = withChannel();
+    const open = channel(fs);
+    open.ask({ id: 1, op: "diagnose", failure });
+    open.close();
+    const [asked] = commands(fs);
+    expect(fs.posted.filter(({ type }) => type === "stop")).toEqual([{ type: "stop", id: asked?.id ?? 0 }]);
+    fs.answers.onCompleted(asked?.id ?? 0, { failure: { code: "EINTR", message: "" } });
+  });
+
+  test("is refused if members are missing or wrong", () => {
+    using fs = withChannel();
+    const open = channel(fs);
+    const wrong = [
+      undefined,
+      "x",
+      {},
+      { ...failure, output: 1 },
+      { ...failure, earlier: [1] },
+      { ...failure, earlier: "" },
+    ];
+    open.ask(...wrong.map((one, id) => ({ id, op: "diagnose", failure: one })), { id: 9, op: "freeze", version: "1" });
+    expect(open.answers().map(({ errno }) => errno)).toEqual(Array(7).fill("EINVAL"));
+    expect(commands(fs)).toEqual([]);
+    open.close();
+  });
+
+  test("gets a version that changes with names and contents, and not with metadata", () => {
+    using fs = withChannel();
+    poem(fs);
+    const open = channel(fs);
+    const version = () => {
+      open.ask({ id: 1, op: "version" });
+      return open.answers()[0]?.version;
+    };
+    const first = version();
+    expect(version()).toBe(first);
+    expect(fs.answers.generated()).toEqual(["/poem"]);
+    expect(fs.answers.requestsFor(["/poem", "/nowhere"]).map(({ path, ticket }) => [path, ticket])).toEqual([
+      ["/poem", 0],
+    ]);
+    fs.answers.setMetadata([{ path: "/poem", metadata: new Map([["request", "k"]]) }]);
+    expect(fs.answers.requestsFor(["/poem"])[0]?.file.xattrs.get("user.llmfs.meta.request")).toBe("k");
+    fs.answers.setMetadata([{ path: "/poem", metadata: new Map([["request", undefined]]) }]);
+    expect(fs.answers.requestsFor(["/poem"])[0]?.file.xattrs.has("user.llmfs.meta.request")).toBe(false);
+    expect(version()).toBe(first);
+    overwrite(fs, "/poem");
+    const second = version();
+    expect(second).not.toBe(first);
+    fs.directory("/new");
+    expect(version()).not.toBe(second);
+    expect(fs.answers.generated()).toEqual([]);
     open.close();
   });
 });

@@ -1,6 +1,6 @@
-/** Waits that end early, or not too late, and work that is done once. Nothing here knows llmfs. */
+/** Waits with a signal or a time limit, and memoized work. Nothing here knows llmfs. */
 
-/** Waits; rejects as soon as the signal fires: with its reason, or with `reason()`. */
+/** Waits. Rejects as soon as the signal is aborted: with its reason, or with `reason()`. */
 export function pause(ms: number, signal?: AbortSignal, reason: () => unknown = () => signal?.reason): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(reason());
@@ -16,7 +16,10 @@ export function pause(ms: number, signal?: AbortSignal, reason: () => unknown = 
   });
 }
 
-/** The work's result, or the signal's reason as soon as it fires: work that ignores the signal is left behind. */
+/**
+ * Resolves with the work's result, or rejects with the signal's reason as soon as it is aborted. The work may ignore
+ * the signal.
+ */
 export function abortable<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const stop = () => reject(signal.reason);
@@ -26,14 +29,14 @@ export function abortable<T>(signal: AbortSignal, work: Promise<T>): Promise<T> 
   });
 }
 
-/** The work's result; rejects with `late()` if it takes longer. The work is left behind then. */
+/** Resolves with the work's result, or rejects with `late()` if it takes longer. The work then continues unobserved. */
 export function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
   const deadline = Promise.withResolvers<never>();
   const timer = setTimeout(() => deadline.reject(late()), ms);
   return Promise.race([work, deadline.promise]).finally(() => clearTimeout(timer));
 }
 
-/** Looks again and again, for so long at most. True as soon as it holds. */
+/** Checks the condition repeatedly. Returns true as soon as it holds, false after `forMs`. */
 export async function waitUntil(holds: () => boolean, forMs: number, everyMs = 20): Promise<boolean> {
   for (const end = performance.now() + forMs; !holds(); await pause(everyMs)) {
     if (performance.now() >= end) return false;
@@ -41,7 +44,7 @@ export async function waitUntil(holds: () => boolean, forMs: number, everyMs = 2
   return true;
 }
 
-/** A value that is made when it is first asked for, once; a failure is kept as well. */
+/** Computes a value when it is first requested, and only once; a failure is kept as well. */
 export function memoize<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {
@@ -50,7 +53,7 @@ export function memoize<T>(make: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** The same, but what failed is tried again the next time. */
+/** The same, but a failure is tried again the next time. */
 export function memoizeSuccess<T>(make: () => Promise<T>): () => Promise<T> {
   let made: Promise<T> | undefined;
   return () => {

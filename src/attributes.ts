@@ -1,8 +1,8 @@
 /**
- * The names that llmfs gives a meaning: its extended attributes, its control directory, its generator for models.
+ * The names that have a meaning in llmfs: its extended attributes, its control directory, its generator for models.
  *
- * ATTRIBUTES has a row for each attribute. setxattr(2) checks values by it, a misspelt name is compared with it, and
- * docs/attributes.md is written from it.
+ * ATTRIBUTES has a row for each attribute. setxattr(2) checks values against it, misspelt names are compared with it,
+ * and docs/attributes.md is generated from it.
  */
 import { FsError } from "./errno.ts";
 import { findNearest } from "./text/did-you-mean.ts";
@@ -10,10 +10,10 @@ import { findNearest } from "./text/did-you-mean.ts";
 /** The control directory in the root of a mount. No entry of a tree may have this name there. */
 export const CONTROL_NAME = ".llmfs";
 
-/** The generator of a file that names none: it asks a language model. */
+/** The default generator, which asks a language model. */
 export const DEFAULT_GENERATOR = "llm";
 
-/** The beginning of every attribute's name. */
+/** The prefix of every attribute's name. */
 export const OURS = "user.llmfs.";
 
 export interface Attribute {
@@ -22,9 +22,9 @@ export interface Attribute {
   /** Who sets it. */
   readonly by: string;
   readonly meaning: string;
-  /** What is wrong with a value. Absent: any text will do, or the attribute is not checked here. */
+  /** Returns what is wrong with a value. Absent: any text is valid, or the attribute is not checked here. */
   readonly fault?: (text: string) => string | undefined;
-  /** Whether users set it so that content is made in a certain way: its value is checked as text. */
+  /** Whether users set it to control how content is generated; its value is then checked as text. */
   readonly setting?: true;
 }
 
@@ -118,37 +118,40 @@ export const STATE = attribute("state");
 export const ERROR = attribute("error");
 export const REGEN = attribute("regen");
 export const ORIGIN = attribute("origin");
-/** What a generator reported of its content: `user.llmfs.meta.<key>`. */
+/** Metadata that a generator returned with its content: `user.llmfs.meta.<key>`. */
 export const METADATA = `${OURS}meta.`;
 
-/** What `user.llmfs.refresh` says. */
+/** The meaning of `user.llmfs.refresh`. */
 export interface Policy {
-  /** Milliseconds; 0: no time at all. */
+  /** Milliseconds; 0: expires at once. */
   readonly ms: number;
-  /** The old one is served while a new one is made. */
+  /** Whether the old content is served while new content is generated. */
   readonly stale: boolean;
 }
 
-/** "always", "300s", "300s stale"; undefined for anything else, "once" among it. */
+/** "always", "300s", "300s stale"; undefined for anything else, including "once". */
 export function parsePolicy(text: string): Policy | undefined {
   if (text === "always") return { ms: 0, stale: false };
   const [, seconds, stale] = /^(\d+(?:\.\d+)?)s( stale)?$/.exec(text) ?? [];
   return seconds === undefined ? undefined : { ms: Number(seconds) * 1000, stale: stale !== undefined };
 }
 
-/** The opposite of `parsePolicy`. */
+/** The inverse of `parsePolicy`. */
 export function policyText({ ms, stale }: Policy): string {
   return ms === 0 ? "always" : `${ms / 1000}s${stale ? " stale" : ""}`;
 }
 
 const TABLE: ReadonlyMap<string, Attribute> = new Map(Object.entries(ATTRIBUTES));
 
-/** The full names of those that only people set, to say how content is made. They mean the same in any tree. */
+/**
+ * The full names of attributes that only users set, to control how content is generated. They mean the same in any
+ * tree.
+ */
 export const SETTINGS: ReadonlySet<string> = new Set(
   [...TABLE].flatMap(([name, { by, setting }]) => (by === "you" && setting === true ? [`${OURS}${name}`] : [])),
 );
 
-/** A value that nobody could use is refused where it is set. Throws FsError EINVAL. An empty value counts as none. */
+/** Rejects an invalid value when it is set. Throws FsError EINVAL. An empty value counts as absent. */
 export function checkSetting(name: string, value: Uint8Array): void {
   if (!name.startsWith(OURS) || value.length === 0) return;
   const row = TABLE.get(name.slice(OURS.length));
@@ -161,8 +164,8 @@ export function checkSetting(name: string, value: Uint8Array): void {
 }
 
 /**
- * The name that was probably meant, where one of ours is misspelt. It is stored anyway: names that are not known
- * may be a later version's, in a copy or a snapshot of its tree.
+ * Returns the name that was probably meant if one of ours is misspelt. It is stored anyway, because an unknown name may
+ * belong to a later version, in a copy or a snapshot of its tree.
  */
 export function suggestName(name: string): string | undefined {
   if (!name.startsWith(OURS)) return undefined;

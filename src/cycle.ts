@@ -1,4 +1,4 @@
-/** Finds files that wait for each other in a circle, which would never end, and describes the circle. */
+/** Finds files that wait for each other in a cycle, which would never end, and describes the cycle. */
 import { FsError } from "./errno.ts";
 
 /**

@@ -1,8 +1,8 @@
 /**
- * Errno names and numbers, and the one error that becomes an errno.
+ * Errno names and numbers, and the one error class that becomes an errno.
  *
- * Numbers are Linux's, the same on x86-64 and arm64 (asm-generic/errno-base.h, asm-generic/errno.h).
- * This file imports nothing.
+ * The numbers are Linux's, which are the same on x86-64 and arm64 (asm-generic/errno-base.h, asm-generic/errno.h). This
+ * file imports nothing.
  */
 export const ERRNO = {
   EPERM: 1,
@@ -65,17 +65,17 @@ export function isErrnoName(name: string): name is ErrnoName {
   return Object.hasOwn(ERRNO, name);
 }
 
-/** The name of an errno as the kernel counts it, or EIO for one this table lacks. */
+/** The name of an errno, or EIO for one that this table lacks. */
 export function errnoName(number: number): ErrnoName {
   return NAMES.get(number) ?? "EIO";
 }
 
 export interface FsErrorOptions extends ErrorOptions {
-  /** What it is about; the message begins with it. */
+  /** The path that the error is about; the message begins with it. */
   readonly path?: string;
 }
 
-/** A failure the caller of a system call sees: `code` for the kernel, `message` for people. */
+/** A failure that the caller of a system call sees: `code` for the kernel, `message` for people. */
 export class FsError extends Error {
   override readonly name = "FsError";
   readonly code: ErrnoName;
@@ -90,12 +90,12 @@ export class FsError extends Error {
     this.reason = reason;
   }
 
-  /** Whatever was thrown, as what the caller of a system call gets: EIO, unless it says something else. */
+  /** Converts anything that was thrown to the error for the caller of a system call: EIO, unless it has an errno. */
   static from(error: unknown): FsError {
     return error instanceof FsError ? error : new FsError("EIO", messageOf(error), { cause: error });
   }
 
-  /** The same failure, as one of this path. */
+  /** The same failure, for this path. */
   at(path: string): FsError {
     return this.path === path ? this : new FsError(this.code, this.message, { path, cause: this });
   }
@@ -105,19 +105,19 @@ export class FsError extends Error {
   }
 }
 
-/** The name of an error's errno, of ours or of a system call's: "ENOENT". Undefined where it has none. */
+/** The name of an error's errno, for our errors and those of system calls: "ENOENT". Undefined if it has none. */
 export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : undefined;
 }
 
-/** What an error says, whatever was thrown. */
+/** The message of anything that was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
 /**
- * The same, for whoever has named what it is about: without the path, or the name of a store, that it begins with. An
- * error of another process or thread has only its message.
+ * The message for a caller that has already named the path or store: without the path or name at its start. An error
+ * from another process or thread has only its message.
  */
 export function reasonOf(error: unknown, name: string): string {
   if (error instanceof FsError && error.path === name) return error.reason;

@@ -1,21 +1,21 @@
 /**
- * Whether a path leads through an llmfs mount, where a model may have written what is at its end.
+ * Whether a path leads through an llmfs mount, so that a model may have written the file.
  *
- * The path is followed as the kernel follows it, and every directory on the way is looked at: what lies in a filesystem
- * that is mounted inside an llmfs mount still finds its neighbours there, and a symlink may lead into one and out again.
+ * The path is followed as the kernel follows it, and every directory on the way is checked: a file on a filesystem that
+ * is mounted inside an llmfs mount still has neighbours in that mount, and a symlink may lead into a mount and out
+ * again.
  */
 import { lstatSync, readlinkSync, type Stats, statfsSync, statSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { FS_TYPE, type MountPoint, readMounts } from "./mountinfo.ts";
 
-/** As fs/namei.c: more symlinks than this on the way is ELOOP. */
+/** As in fs/namei.c: following more symlinks than this is ELOOP. */
 const MOST_SYMLINKS = 40;
-/** An overlay may lie on another. */
+/** An overlay may be a layer of another one. */
 const MOST_LAYERS = 8;
 
 /**
- * The mount that an absolute path leads through, in words that name it; undefined where it leads through none. What does
- * not exist leads nowhere.
+ * Describes the mount that an absolute path leads through; undefined if there is none, or if the path does not exist.
  */
 export function findMountOnPath(
   path: string,
@@ -28,7 +28,7 @@ export function findMountOnPath(
   let symlinks = 0;
   for (let name = ahead.pop(); name !== undefined; name = ahead.pop()) {
     const next = name === ".." ? dirname(at) : join(at, name);
-    // Known without asking it: it may not answer.
+    // Known without a system call, which may block if the mount does not answer.
     if (all.findLast((mount) => mount.path === next)?.type === FS_TYPE) return describeMount(next);
     const stats = tryStat(lstatSync, next);
     const found = look(stats);
@@ -42,11 +42,11 @@ export function findMountOnPath(
     if (isAbsolute(target)) at = "/";
     ahead.push(...splitPath(target).reverse());
   }
-  // Links in /proc lead elsewhere than they say, as into another mount namespace.
+  // Links in /proc do not lead where their text says, for example into another mount namespace.
   return look(tryStat(statSync, dirname(path))) ?? checkEnd(path, all, look);
 }
 
-/** Undefined for what cannot be reached: nobody can use it either. */
+/** Returns undefined for a path that cannot be reached, because nothing can use it either. */
 function tryStat(stat: (path: string) => Stats, path: string): Stats | undefined {
   try {
     return stat(path);
@@ -72,7 +72,7 @@ function checkEnd(
   return look(stats) ?? (strange ? "a FUSE mount of another mount namespace" : undefined);
 }
 
-/** What an inode's filesystem has to do with llmfs. */
+/** How an inode's filesystem is related to llmfs. */
 function mountOf(stats: Stats, all: readonly MountPoint[], depth: number): string | undefined {
   const device = deviceOf(stats);
   for (const mount of all) {
@@ -92,8 +92,8 @@ function describeMount(place: string): string {
 }
 
 /**
- * The directories an overlay shows, as far as they can be found out. A relative one began where the overlay was mounted from,
- * which nobody knows afterwards: any directory above one of our mounts may have been that.
+ * The directories that an overlay shows, as far as they are known. A relative path started in the directory from which
+ * the overlay was mounted, which cannot be found out afterwards: it may be any directory above one of our mounts.
  */
 function overlayLayers({ superOptions }: MountPoint, all: readonly MountPoint[]): readonly string[] {
   const values = superOptions.matchAll(/(?:^|,)(?:lowerdir\+?|upperdir|datadir\+)=((?:\\.|[^,\\])*)/g);
@@ -103,13 +103,13 @@ function overlayLayers({ superOptions }: MountPoint, all: readonly MountPoint[])
   return paths.flatMap((path) => (isAbsolute(path) ? [path] : [...above].map((start) => join(start, path))));
 }
 
-/** The directories above a path, the nearest first. */
+/** The parent directories of a path, nearest first. */
 function ancestors(path: string): readonly string[] {
   const above = dirname(path);
   return above === path ? [] : [above, ...ancestors(above)];
 }
 
-/** "major:minor", as linux/kdev_t.h:new_decode_dev(). */
+/** "major:minor", as in linux/kdev_t.h:new_decode_dev(). */
 function deviceOf({ dev }: Stats): string {
   return `${(dev >>> 8) & 0xfff}:${(dev & 0xff) | ((dev >>> 12) & 0xfff00)}`;
 }

@@ -1,15 +1,15 @@
 /**
- * Sizes and offsets of 64 bits. What a number holds exactly is a number; beyond 2^53 they are bigints. So files reach
- * the size that tmpfs allows, 2^63 - 1, and only those that do pay for it.
+ * 64-bit sizes and offsets. A value that a number represents exactly is a number; beyond 2^53 it is a bigint. So files
+ * can be as large as on tmpfs, 2^63 - 1, and only such files pay for it.
  *
- * The two compare with one another (`<`, `>=`); arithmetic goes through `plus` and `minus`. Imports nothing.
+ * Numbers and bigints can be compared (`<`, `>=`); arithmetic uses `plus` and `minus`. Imports nothing.
  */
 export type Wide = number | bigint;
 
-/** The largest size of a file, and the largest offset behind its last byte: the kernel's MAX_LFS_FILESIZE. */
+/** The largest size of a file, and the largest offset after its last byte: the kernel's MAX_LFS_FILESIZE. */
 export const MAX_WIDE = 2n ** 63n - 1n;
 
-/** Invariant of every Wide: it is a bigint only where a number would not be exact. */
+/** Invariant: every Wide is a bigint only if a number would not be exact. */
 export function toWide(value: bigint): Wide {
   return value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value;
 }
@@ -26,7 +26,7 @@ export function minus(a: Wide, b: Wide): Wide {
   return typeof a === "number" && typeof b === "number" ? a - b : toWide(BigInt(a) - BigInt(b));
 }
 
-/** The smaller one; `limit` is a number, and so is what comes back if `a` is no less. */
+/** The smaller one. `limit` is a number, so the result is one too. */
 export function atMost(a: Wide, limit: number): number {
   return a < limit ? Number(a) : limit;
 }

@@ -1,9 +1,9 @@
 /**
  * The C library, through bun:ffi: the system calls that Bun has no API for.
  *
- * A shared leaf: the only file that imports "bun:ffi", and it imports nothing of llmfs but errno and wide. Every function returns what the
- * system call returns and throws SystemError where it fails, except those of the request loop (`read`, `write`,
- * `pread`, `pwrite`, `poll`), which return the negative errno, because there failure is an ordinary answer.
+ * A shared leaf: the only file that imports "bun:ffi". Of llmfs it imports only errno and int64. Every function returns
+ * what the system call returns and throws SystemError if it fails, except those of the request loop (`read`, `write`,
+ * `pread`, `pwrite`, `poll`), which return the negative errno, because failures are frequent there.
  *
  * Linux only. The library is loaded at the first call, so that importing this file costs nothing and works anywhere.
  */
@@ -60,7 +60,7 @@ const SYMBOLS = {
 
 type Library = ReturnType<typeof dlopen<typeof SYMBOLS>>["symbols"];
 
-/** POSIX asynchronous I/O. Before glibc 2.34 it has a library of its own, so its absence is no failure. */
+/** POSIX asynchronous I/O. Before glibc 2.34 it is in a library of its own, so its absence is not an error. */
 const ASYNC_SYMBOLS = {
   aio_write: { args: ["ptr"], returns: "i32" },
   aio_error: { args: ["ptr"], returns: "i32" },
@@ -71,9 +71,9 @@ const ASYNC_SYMBOLS = {
 type AsyncLibrary = ReturnType<typeof dlopen<typeof ASYNC_SYMBOLS>>["symbols"];
 
 /**
- * Always the library that this process runs on, never a file: glibc has it loaded by this name, and musl takes every name
- * that begins with "libc." for itself. Any other name that is not found is looked for in the current directory by Bun, so
- * whatever else is loaded has to be named by its whole path.
+ * Always the library that this process already uses, never a file: glibc has loaded it under this name, and musl
+ * resolves every name that starts with "libc." to itself. Bun searches the current directory for any other name that is
+ * not found, so other libraries must be named by their absolute path.
  */
 const LIBC = "libc.so.6";
 
@@ -101,24 +101,24 @@ function loadAsync(): AsyncLibrary | null {
       if (name !== undefined) asyncLibrary = dlopen(name, ASYNC_SYMBOLS).symbols;
       if (asyncLibrary !== null) break;
     } catch {
-      // The next one, or none.
+      // Try the next one.
     }
   }
   return asyncLibrary;
 }
 
-/** The absolute path of a library beside the C library in use. Undefined if it is not known. */
+/** The absolute path of a library in the same directory as the C library. Undefined if it is not known. */
 function besideLibc(name: string): string | undefined {
   const libc = /(\/\S+)\/libc[.-][^/\s]*$/m.exec(readFileSync("/proc/self/maps", "utf8"))?.[1];
   return libc === undefined ? undefined : `${libc}/${name}`;
 }
 
-/** Throws NativeCodeError where this process cannot make system calls: for who wants to know before it begins. */
+/** Throws NativeCodeError if this process cannot make system calls, for callers that want to know in advance. */
 function checkSystemCalls(): void {
   load();
 }
 
-/** System calls need machine code made at run time, and this process may not execute any. */
+/** Our system calls need machine code that is generated at run time, and this process may not execute any. */
 class NativeCodeError extends Error {
   override readonly name = "NativeCodeError";
 
@@ -134,7 +134,7 @@ class NativeCodeError extends Error {
   }
 }
 
-/** A limit of this process, by its name in /proc/self/limits. Undefined: there is none. */
+/** A limit of this process, by its name in /proc/self/limits. Undefined if there is none. */
 function softLimit(name: string): string | undefined {
   try {
     return new RegExp(`^${name} +(\\d+)`, "m").exec(readFileSync("/proc/self/limits", "utf8"))?.[1];
@@ -153,10 +153,10 @@ function errno(): number {
   return errnoView[0] ?? 0;
 }
 
-/** A system call that failed: which one, on what, and why. */
+/** A failed system call: which one, on what, and why. */
 export class SystemError extends FsError {
   readonly call: string;
-  /** The errno as the kernel gave it, also where errno.ts has no name for it. */
+  /** The kernel's errno, even if errno.ts has no name for it. */
   readonly number: number;
 
   constructor(call: string, number: number, what?: string) {
@@ -176,7 +176,7 @@ function orErrno(result: number | bigint): number {
   return result < 0 ? -errno() : Number(result);
 }
 
-/** A NUL-terminated copy; strings are taken as UTF-8, bytes as they are. */
+/** A NUL-terminated copy; strings are encoded as UTF-8, bytes are copied. */
 function cString(text: string | Uint8Array): Buffer {
   const bytes = Buffer.from(text);
   if (bytes.includes(0)) throw new FsError("EINVAL", "a path must not hold a NUL byte");
@@ -184,11 +184,11 @@ function cString(text: string | Uint8Array): Buffer {
 }
 
 /**
- * An address that stays valid while the buffer is reachable: for buffers that are made once and used forever.
+ * An address that stays valid while the buffer is reachable: for buffers that are created once and used forever.
  *
- * The engine keeps the bytes of an array of up to 1,000 bytes beside the object, and moves them when the array is
- * compiled into a hot function or its ArrayBuffer is asked for; a call by the old address then writes into memory of
- * somebody else. Asking for the ArrayBuffer first makes the move happen here, once.
+ * The engine stores up to 1,000 bytes of an array inside the object, and moves them when the array is used in a hot
+ * compiled function or its ArrayBuffer is requested. A call with the old address would then write to memory that
+ * belongs to something else. Requesting the ArrayBuffer first makes the move happen here, once.
  */
 export function address(buffer: Uint8Array | Int32Array | BigInt64Array | BigUint64Array): Pointer {
   if (buffer.buffer.byteLength === 0) throw new Error("an empty buffer has no address");
@@ -200,7 +200,7 @@ export const O_WRONLY = 1;
 export const O_RDWR = 2;
 const O_NONBLOCK = 0o4000;
 export const O_CLOEXEC = 0o2000000;
-/** Reads through this descriptor leave the access time alone. */
+/** Reads through this descriptor do not update the access time. */
 const O_NOATIME = 0o1000000;
 
 export function open(path: string | Uint8Array, flags: number, mode = 0): number {
@@ -215,12 +215,12 @@ export function close(fd: number): void {
   check("close", load().close(fd), `of descriptor ${fd}`);
 }
 
-/** Bytes read, or the negative errno. */
+/** Returns the number of bytes read, or the negative errno. */
 export function read(fd: number, buffer: Pointer | Uint8Array, length: number): number {
   return orErrno(load().read(fd, buffer, length));
 }
 
-/** Bytes written, or the negative errno. */
+/** Returns the number of bytes written, or the negative errno. */
 export function write(fd: number, buffer: Pointer | Uint8Array, length: number): number {
   return orErrno(load().write(fd, buffer, length));
 }
@@ -229,22 +229,23 @@ const EINPROGRESS = 115;
 const AIO_CANCELED = 0;
 const SIGEV_NONE = 1;
 
-/** A write that a thread of the C library does, so that only that thread waits where the kernel does. */
+/** A write by a thread of the C library, so that only that thread blocks. */
 export interface AsyncWrite {
-  /** False while it is under way. */
+  /** False while the write is in progress. */
   done(): boolean;
-  /** True where it had not begun, and now never will. */
+  /** True if the write had not begun, and now never will. */
   cancel(): boolean;
 }
 
 /**
- * Begins to write the first `length` bytes of a buffer, which is copied. Undefined where the C library has no such
- * threads; throws where it can have none right now. glibc writes to one descriptor in the order of the calls, one at a time; musl in any order.
+ * Starts to write the first `length` bytes of a buffer, which is copied. Returns undefined if the C library has no such
+ * threads; throws if it cannot start one now. glibc writes to a descriptor in the order of the calls, one at a time;
+ * musl in any order.
  */
 export function writeAsync(fd: number, buffer: Uint8Array, length: number): AsyncWrite | undefined {
   const library = loadAsync();
   if (library === null) return undefined;
-  // struct aiocb (the same in glibc and musl as far as these fields go), and the bytes behind it.
+  // struct aiocb (these fields are the same in glibc and musl), followed by the bytes.
   const block = new Uint8Array(AIOCB_SIZE + length);
   block.set(buffer.subarray(0, length), AIOCB_SIZE);
   const at = address(block);
@@ -254,7 +255,7 @@ export function writeAsync(fd: number, buffer: Uint8Array, length: number): Asyn
   view.setBigUint64(24, BigInt(length), true);
   view.setInt32(44, SIGEV_NONE, true);
   check("aio_write", library.aio_write(at));
-  // The block must not be collected before the thread is through with it.
+  // The block must not be garbage-collected before the thread has finished with it.
   under.add(block);
   let ended = false;
   const end = () => {
@@ -278,10 +279,10 @@ export function writeAsync(fd: number, buffer: Uint8Array, length: number): Asyn
 
 /** Larger than any struct aiocb. */
 const AIOCB_SIZE = 256;
-/** The blocks of writes that are under way. */
+/** The blocks of writes in progress. */
 const under = new Set<Uint8Array>();
 
-/** A pipe: the end to read from, and the end to write to. */
+/** A pipe: its read end and its write end. */
 export function pipe(): [out: number, into: number] {
   const ends = new Int32Array(2);
   check("pipe2", load().pipe2(ends, O_CLOEXEC));
@@ -297,7 +298,10 @@ export function growPipe(fd: number, bytes: number): number {
 
 const spliceFrom = new BigInt64Array(1);
 
-/** Bytes moved from one descriptor to the other, one of them a pipe's; or the negative errno. Never waits for the pipe. */
+/**
+ * Moves bytes between two descriptors, one of them a pipe. Returns their number or the negative errno. Never waits for
+ * the pipe.
+ */
 export function splice(from: number, offset: number | undefined, to: number, length: number): number {
   const SPLICE_F_NONBLOCK = 2;
   if (offset === undefined) return orErrno(load().splice(from, null, to, null, length, SPLICE_F_NONBLOCK));
@@ -305,17 +309,17 @@ export function splice(from: number, offset: number | undefined, to: number, len
   return orErrno(load().splice(from, spliceFrom, to, null, length, SPLICE_F_NONBLOCK));
 }
 
-/** Bytes read, or the negative errno. */
+/** Returns the number of bytes read, or the negative errno. */
 export function pread(fd: number, buffer: Uint8Array, length: number, offset: Wide): number {
   return length === 0 ? 0 : orErrno(load().pread(fd, buffer, length, offset));
 }
 
-/** Bytes written, or the negative errno. */
+/** Returns the number of bytes written, or the negative errno. */
 export function pwrite(fd: number, buffer: Uint8Array, length: number, offset: Wide): number {
   return length === 0 ? 0 : orErrno(load().pwrite(fd, buffer, length, offset));
 }
 
-/** Lets whoever else is to run on this processor run first. */
+/** Lets other threads that are waiting for this processor run first. */
 export function yieldProcessor(): void {
   load().sched_yield();
 }
@@ -323,7 +327,7 @@ export function yieldProcessor(): void {
 export const POLLIN = 1;
 export const POLLPRI = 2;
 
-/** `entries` is an array of struct pollfd. The number of ready ones, or the negative errno. */
+/** `entries` is an array of struct pollfd. Returns the number of ready ones, or the negative errno. */
 export function poll(entries: Pointer, count: number, timeoutMs: number): number {
   return orErrno(load().poll(entries, count, timeoutMs));
 }
@@ -335,23 +339,23 @@ export function ftruncate(fd: number, size: Wide): void {
 export const FALLOC_FL_KEEP_SIZE = 1;
 export const FALLOC_FL_PUNCH_HOLE = 2;
 
-/** 0, or the negative errno. */
+/** Returns 0 or the negative errno. */
 export function fallocate(fd: number, mode: number, offset: Wide, length: Wide): number {
   return orErrno(load().fallocate(fd, mode, offset, length));
 }
 
-/** The new offset, or the negative errno. */
+/** Returns the new offset or the negative errno. */
 export function lseek(fd: number, offset: Wide, whence: number): Wide {
   const result = load().lseek(fd, offset, whence);
   return typeof result === "bigint" ? toWide(result) : orErrno(result);
 }
 
 const onArm = process.arch === "arm64";
-/** struct stat: size, blocks and times stand at the same place on x86-64 and arm64. */
+/** struct stat: size, blocks and times have the same offsets on x86-64 and arm64. */
 const statBuffer = new Int32Array(36);
 let statAddress = 0;
 
-/** Bytes of an open file, all of them before its end: what can be handed on without being read. */
+/** A range of an open file, all of it before the file's end, which can be passed on without reading it. */
 export interface Extent {
   readonly fd: number;
   readonly offset: number;
@@ -360,7 +364,7 @@ export interface Extent {
 
 export interface FileStat {
   size: number;
-  /** Of 512 bytes. */
+  /** In units of 512 bytes. */
   blocks: number;
   atime: number;
   atimeNsec: number;
@@ -368,10 +372,10 @@ export interface FileStat {
   mtimeNsec: number;
 }
 
-/** Fills `into` from fstat(2): no allocation. */
+/** Fills `into` from fstat(2), without allocating. */
 export function fstat(fd: number, into: FileStat): void {
   if (statAddress === 0) statAddress = address(statBuffer);
-  // By number: the C library has a symbol `fstat` only since glibc 2.33.
+  // Called by number, because the C library exports `fstat` only since glibc 2.33.
   check("fstat", load().syscall(onArm ? 80 : 5, fd, statAddress, 0, 0, 0, 0));
   into.size = statField(12);
   into.blocks = statField(16);
@@ -392,23 +396,23 @@ export function futimens(fd: number, atime: number, atimeNsec: number, mtime: nu
   check("futimens", load().futimens(fd, twoTimespecs));
 }
 
-/** Sets both times of an open file to what the kernel stamps files with at this moment. */
+/** Sets both times of an open file to the kernel's current time. */
 export function touch(fd: number): void {
   check("futimens", load().futimens(fd, null));
 }
 
-/** The size of an open file, to the byte also where FileStat rounds it. */
+/** The exact size of an open file, even if FileStat rounds it. */
 export function sizeOf(fd: number, stat: FileStat): Wide {
   fstat(fd, stat);
   return toWide((BigInt(statBuffer[13] ?? 0) << 32n) | BigInt((statBuffer[12] ?? 0) >>> 0));
 }
 
-/** The 64-bit field whose low half is the nth word. */
+/** The 64-bit field whose low half is the word at this index. */
 function statField(word: number): number {
   return (statBuffer[word + 1] ?? 0) * 2 ** 32 + ((statBuffer[word] ?? 0) >>> 0);
 }
 
-/** Blocks of the filesystem that a descriptor is on: all, and free ones. */
+/** The total and the free blocks of the filesystem that a descriptor is on. */
 export function fstatfs(fd: number): { blocks: number; free: number } {
   const buffer = new BigUint64Array(16);
   check("fstatfs", load().fstatfs(fd, buffer));
@@ -416,8 +420,8 @@ export function fstatfs(fd: number): { blocks: number; free: number } {
 }
 
 /**
- * Whether nobody else has the file open or mapped: a write lease is given in that case only (fcntl(2), F_SETLEASE).
- * False as well where there can be no leases.
+ * Whether no other process has the file open or mapped: only then is a write lease granted (fcntl(2), F_SETLEASE). Also
+ * false if leases are not supported.
  */
 export function isExclusive(fd: number): boolean {
   const [F_SETLEASE, F_WRLCK, F_UNLCK] = [1024, 1, 2];
@@ -427,9 +431,9 @@ export function isExclusive(fd: number): boolean {
 }
 
 /**
- * Takes the lock on a range of a file, or gives it back, without waiting: 0, or the negative errno (EAGAIN, EACCES:
- * somebody else has it; ENOLCK: this process cannot make system calls). It is a lock of the open file, not of the process,
- * and ends when that is closed.
+ * Locks a range of a file, or unlocks it, without waiting. Returns 0 or the negative errno (EAGAIN, EACCES: it is
+ * locked elsewhere; ENOLCK: this process cannot make system calls). The lock belongs to the open file, not to the
+ * process, and ends when the file is closed.
  */
 export function lockRange(fd: number, offset: bigint, length: bigint, on: boolean): number {
   try {
@@ -439,12 +443,12 @@ export function lockRange(fd: number, offset: bigint, length: bigint, on: boolea
     throw error;
   }
   const [F_OFD_SETLK, F_WRLCK, F_UNLCK] = [37, 1, 2];
-  // struct flock: l_type and l_whence, l_start, l_len, l_pid; the last has to be 0.
+  // struct flock: l_type and l_whence, l_start, l_len, l_pid; the last must be 0.
   const flock = BigInt64Array.of(BigInt(on ? F_WRLCK : F_UNLCK), offset, length, 0n);
   return orErrno(load().fcntl(fd, F_OFD_SETLK, address(flock)));
 }
 
-/** Another's lock on some of a range; undefined where there is none, or nobody can tell. */
+/** Returns another owner's lock in a range; undefined if there is none, or if that cannot be found out. */
 export function lockedRange(
   fd: number,
   offset: bigint,
@@ -457,23 +461,23 @@ export function lockedRange(
   return (type & 0xffffn) === F_UNLCK ? undefined : { offset: start, length: extent };
 }
 
-/** The result, or the negative errno. */
+/** Returns the result or the negative errno. */
 export function ioctl(fd: number, request: number, argument: Uint8Array): number {
   return orErrno(load().ioctl(fd, request, argument));
 }
 
-/** An anonymous file in memory. EMFILE and ENOMEM are what can go wrong. */
+/** Creates an anonymous file in memory. Can fail with EMFILE and ENOMEM. */
 export function memfd(name: string): number {
   const MFD_CLOEXEC = 1;
   return check("memfd_create", load().memfd_create(cString(name), MFD_CLOEXEC), name);
 }
 
-/** A non-blocking counter to wake a thread that sleeps in `poll`. */
+/** A non-blocking counter that wakes up a thread that sleeps in `poll`. */
 export function eventfd(): number {
   return check("eventfd", load().eventfd(0, O_NONBLOCK | O_CLOEXEC));
 }
 
-/** Another descriptor of the same open file. */
+/** Returns another descriptor of the same open file. */
 export function duplicate(fd: number): number {
   const F_DUPFD_CLOEXEC = 1030;
   return check("fcntl", load().fcntl(fd, F_DUPFD_CLOEXEC, 0), "F_DUPFD_CLOEXEC");
@@ -494,7 +498,7 @@ export function setCloseOnExec(fd: number, on: boolean): void {
   check("fcntl", load().fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0));
 }
 
-/** Sends a signal, or 0 for none, to every process of a group. False when there is none that could be sent it. */
+/** Sends a signal, or 0 for none, to every process in a group. Returns false if there is none that may be signalled. */
 export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean {
   try {
     return process.kill(-group, signal);
@@ -503,7 +507,7 @@ export function signalGroup(group: number, signal: NodeJS.Signals | 0): boolean 
   }
 }
 
-/** Lets go of a child that has ended. False when it has not, or is not a child. */
+/** Reaps a child that has ended. Returns false if it has not, or is not a child. */
 export function reap(pid: number): boolean {
   const WNOHANG = 1;
   return load().waitpid(pid, null, WNOHANG) === pid;
@@ -537,17 +541,17 @@ export function mount(source: string, target: string, type: string, flags: numbe
   );
 }
 
-// The system calls of the mount API have the same numbers on every machine; C libraries lack them before glibc 2.36.
+// The system calls of the mount API have the same numbers on all machines. C libraries before glibc 2.36 lack them.
 const [SYS_FSOPEN, SYS_FSCONFIG, SYS_FSMOUNT, SYS_FSPICK] = [430, 431, 432, 433];
 const [FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE, FSCONFIG_CMD_RECONFIGURE] = [1, 6, 7];
 const CLOEXEC = 1;
 
-/** A filesystem that is mounted nowhere: only through this descriptor can it be reached. */
+/** Mounts a filesystem nowhere: it can be reached only through the returned descriptor. */
 export function detachedMount(type: string, options: Readonly<Record<string, string>>): number {
   const context = syscall("fsopen", SYS_FSOPEN, ptr(cString(type)), CLOEXEC);
   try {
     configure(context, options, FSCONFIG_CMD_CREATE);
-    // Every read is seen in the access time.
+    // Every read updates the access time.
     const MOUNT_ATTR_STRICTATIME = 0x20;
     return syscall("fsmount", SYS_FSMOUNT, context, CLOEXEC, MOUNT_ATTR_STRICTATIME);
   } finally {
@@ -555,7 +559,7 @@ export function detachedMount(type: string, options: Readonly<Record<string, str
   }
 }
 
-/** Changes the options of a filesystem by a descriptor of its mount. */
+/** Changes the options of a filesystem through a descriptor of its mount. */
 export function reconfigureMount(mount: number, options: Readonly<Record<string, string>>): void {
   const FSPICK_EMPTY_PATH = 8;
   const context = syscall("fspick", SYS_FSPICK, mount, ptr(cString("")), CLOEXEC | FSPICK_EMPTY_PATH);
@@ -578,10 +582,10 @@ function syscall(name: string, number: number, a: number, b: number, c = 0, d = 
   return check(name, load().syscall(number, a, b, c, d, e, 0));
 }
 
-/** As long as a value can be: XATTR_SIZE_MAX. */
+/** The maximum length of a value: XATTR_SIZE_MAX. */
 const XATTR_SIZE_MAX = 65536;
 
-/** Undefined where the file has no such attribute. */
+/** Returns undefined if the file has no such attribute. */
 export function getxattr(path: string | Uint8Array, name: string): Buffer | undefined {
   const value = Buffer.alloc(XATTR_SIZE_MAX);
   try {
@@ -593,19 +597,19 @@ export function getxattr(path: string | Uint8Array, name: string): Buffer | unde
   }
 }
 
-/** The longest list of names: XATTR_LIST_MAX. */
+/** The maximum length of a list of names: XATTR_LIST_MAX. */
 const XATTR_LIST_MAX = 65536;
 /** Filled and read within one call. */
 const xattrList = Buffer.alloc(XATTR_LIST_MAX);
 
-/** The names of a file's attributes, as strings of one character per byte. */
+/** The names of a file's attributes, as strings with one character for each byte. */
 export function listxattr(path: string | Uint8Array): readonly string[] {
   const length = load().listxattr(cString(path), xattrList, xattrList.length);
   const names = xattrList.toString("latin1", 0, check("listxattr", length, Buffer.from(path).toString()));
   return names.split("\0").slice(0, -1);
 }
 
-/** A file without a name in the directory that a descriptor stands for. */
+/** Creates an unnamed file in the directory of a descriptor. */
 export function temporaryFile(directory: number): number {
   const O_DIRECTORY = onArm ? 0o40000 : 0o200000;
   return openat(directory, ".", 0o20000000 | O_DIRECTORY | O_RDWR | O_CLOEXEC | O_NOATIME, 0o600);
@@ -625,7 +629,7 @@ export function socketpair(): [number, number] {
   return [pair[0] ?? -1, pair[1] ?? -1];
 }
 
-/** The descriptor that the peer sends with SCM_RIGHTS, or undefined when the peer closes without sending one. */
+/** Receives the descriptor that the peer sends with SCM_RIGHTS. Undefined if the peer closes without sending one. */
 export function receiveDescriptor(socket: number): number | undefined {
   const MSG_CMSG_CLOEXEC = 0x40000000;
   const byte = new Uint8Array(8);
@@ -659,19 +663,19 @@ const timespec = new BigInt64Array(2);
 const timespecWords = new Int32Array(timespec.buffer);
 const timespecSeconds = new Uint32Array(timespec.buffer);
 
-/** CLOCK_REALTIME: calls back with whole seconds since the epoch and nanoseconds. No allocation. */
+/** CLOCK_REALTIME: calls back with whole seconds since the epoch and nanoseconds, without allocating. */
 export function now<T>(take: (seconds: number, nanoseconds: number) => T): T {
   load().clock_gettime(0, timespec);
   return take((timespecWords[1] ?? 0) * 2 ** 32 + (timespecSeconds[0] ?? 0), timespecWords[2] ?? 0);
 }
 
-/** Drops the ambient capabilities of the calling thread, so that what it starts has none. */
+/** Drops the ambient capabilities of the calling thread, so that programs it starts have none. */
 export function clearAmbientCapabilities(): void {
   const [PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL] = [47, 4];
   check("prctl", load().prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0));
 }
 
-/** Whether a namespace, by its file in /proc, is owned by a user namespace in which this process has no say. */
+/** Whether a namespace, given as a file in /proc, belongs to a user namespace in which this process has no rights. */
 export function isForeignNamespace(path: string): boolean {
   const [NS_GET_USERNS, EPERM] = [0xb701, 1];
   const fd = load().open(cString(path), O_RDONLY | O_CLOEXEC, 0);
@@ -682,13 +686,13 @@ export function isForeignNamespace(path: string): boolean {
   return owner === -EPERM;
 }
 
-/** Has the kernel kill this process when the thread that started it ends. */
+/** Makes the kernel kill this process when the thread that started it ends. */
 export function dieWithParent(): void {
   const [PR_SET_PDEATHSIG, SIGKILL] = [1, 9];
   check("prctl", load().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0));
 }
 
-/** How many descriptors this process may have open (RLIMIT_NOFILE, the soft limit). */
+/** The number of descriptors that this process may have open (RLIMIT_NOFILE, the soft limit). */
 export function descriptorLimit(): number {
   return Number(softLimit("Max open files") ?? Number.POSITIVE_INFINITY);
 }
@@ -710,7 +714,7 @@ export function getLimit(resource: number): Limit {
   return { soft: limits[0] ?? UNLIMITED, hard: limits[1] ?? UNLIMITED };
 }
 
-/** False where this process may not. */
+/** Returns false if this process may not change the limit. */
 export function setLimit(resource: number, { soft, hard }: Limit): boolean {
   return load().setrlimit(resource, BigUint64Array.of(soft, hard)) === 0;
 }
@@ -718,14 +722,14 @@ export function setLimit(resource: number, { soft, hard }: Limit): boolean {
 export interface TcpConnection {
   /** The other side has not answered yet. */
   readonly opening: boolean;
-  /** The other side's; undefined while the connection is being opened. */
+  /** The other side's port; undefined while the connection is being opened. */
   readonly port: number | undefined;
 }
 
-/** What a descriptor is connected to. Undefined if it is not a TCP socket, or not for a connection. */
+/** The connection of a descriptor. Undefined if it is not a TCP socket, or not connected. */
 export function tcpConnection(fd: number): TcpConnection | undefined {
   const [IPPROTO_TCP, TCP_INFO, TCP_SYN_SENT] = [6, 11, 2];
-  // struct tcp_info begins with the state; struct sockaddr_in and sockaddr_in6 with the family and the port.
+  // struct tcp_info starts with the state; struct sockaddr_in and sockaddr_in6 with the family and the port.
   const info = new Uint8Array(8);
   if (load().getsockopt(fd, IPPROTO_TCP, TCP_INFO, info, Int32Array.of(info.length)) < 0) return undefined;
   if (info[0] === TCP_SYN_SENT) return { opening: true, port: undefined };
@@ -734,7 +738,7 @@ export function tcpConnection(fd: number): TcpConnection | undefined {
   return { opening: false, port: peer.getUint16(2) };
 }
 
-/** How many processors this process may run on (sched_getaffinity). */
+/** The number of processors that this process may run on (sched_getaffinity). */
 export function processors(): number {
   const mask = new Uint8Array(128);
   const length = orErrno(load().sched_getaffinity(0, mask.length, mask));

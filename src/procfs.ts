@@ -1,18 +1,19 @@
-/** What /proc says about other processes. A shared leaf: it imports nothing of llmfs but how names are shown. */
+/** Information about other processes from /proc. A shared leaf: of llmfs it imports only how names are printed. */
 import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
 import { printableLine } from "./text/printable.ts";
 
-/** Signals of one thread, as sets with bit n-1 for signal n: proc_pid_status(5). */
+/** The signals of one thread, as sets with bit n-1 for signal n: proc_pid_status(5). */
 export interface ThreadSignals {
-  /** Sent to it or to its process, and neither blocked nor ignored. */
+  /** Signals that were sent to the thread or its process, and are neither blocked nor ignored. */
   readonly pending: bigint;
-  /** Those for which the process has installed a handler. */
+  /** Signals for which the process has installed a handler. */
   readonly caught: bigint;
 }
 
 /**
- * Undefined if the thread cannot be seen: it is gone, it belongs to a process namespace that is not below ours, or /proc
- * is absent, hides other users' processes or shows another namespace than ours. Does not wait for the thread.
+ * Returns undefined if the thread cannot be seen: it has ended, it belongs to a process namespace that is not below
+ * ours, or /proc is missing, hides other users' processes, or shows another namespace than ours. Does not wait for the
+ * thread.
  */
 export function readThreadSignals(thread: number): ThreadSignals | undefined {
   if (thread === 0 || !showsOurNamespace()) return undefined;
@@ -34,7 +35,7 @@ export function parseThreadSignals(status: string): ThreadSignals | undefined {
 
 let ours: boolean | undefined;
 
-/** A container may be given the /proc of its host, where our numbers are other processes. */
+/** A container may have the /proc of its host, where our process ids belong to other processes. */
 function showsOurNamespace(): boolean {
   try {
     ours ??= readlinkSync("/proc/self") === String(process.pid);
@@ -47,7 +48,7 @@ function showsOurNamespace(): boolean {
 /** No program has more ancestors. */
 const MOST_PARENTS = 64;
 
-/** A thread's number, those of its process group and session, and of its parents' all the way up. */
+/** The ids of a thread, of its process group and session, and of all its ancestors. */
 export function listRelatives(thread: number): readonly number[] {
   const found: number[] = [];
   try {
@@ -57,14 +58,14 @@ export function listRelatives(thread: number): readonly number[] {
       at = Number(parent);
     }
   } catch {
-    // Gone, or not to be seen.
+    // It has ended, or is not visible.
   }
   return found;
 }
 
-// What follows is empty where a process is gone, or is not for this one to see.
+// The following functions return nothing for a process that has ended or is not visible.
 
-/** All processes that this one can see, lowest id first. */
+/** All visible processes, lowest id first. */
 export function listProcesses(): readonly number[] {
   return listFolder("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -72,7 +73,7 @@ export function listProcesses(): readonly number[] {
     .sort((one, other) => one - other);
 }
 
-/** As "vim (4711)". */
+/** A process as text, such as "vim (4711)". */
 export function nameOf(pid: number): string {
   const name = Buffer.from(readText(`/proc/${pid}/comm`), "latin1")
     .toString("utf8")
@@ -80,32 +81,32 @@ export function nameOf(pid: number): string {
   return `${printableLine(name)} (${pid})`;
 }
 
-/** The user a process runs as. */
+/** The user that a process runs as. */
 export function ownerOf(pid: number): number | undefined {
   return statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid;
 }
 
-/** What a process does: proc_pid_stat(5), state. */
+/** The state of a process: proc_pid_stat(5), state. */
 export function conditionOf(pid: number): "stopped" | "alive" | "gone" {
   const [state = ""] = statOf(pid);
   if (state === "" || state === "Z" || state === "X") return "gone";
   return state === "T" || state === "t" ? "stopped" : "alive";
 }
 
-/** Changes when the process id is used again: starttime. Undefined when the process is gone. */
+/** Distinguishes processes with the same id: starttime. Undefined if the process has ended. */
 export function startTimeOf(pid: number): string | undefined {
   const fields = statOf(pid);
-  // A zombie has let go of everything.
+  // A zombie has released everything.
   return fields[0] === "Z" ? undefined : fields[19];
 }
 
-/** What proc_pid_stat(5) lists behind the name: state, ppid, pgrp, session, tty_nr, tpgid, … */
+/** The fields of proc_pid_stat(5) after the name: state, ppid, pgrp, session, tty_nr, tpgid, … */
 export function statOf(pid: number | "self"): readonly string[] {
   return fieldsOf(readText(`/proc/${pid}/stat`));
 }
 
 function fieldsOf(stat: string): readonly string[] {
-  // The name, in parentheses, may hold anything.
+  // The name, in parentheses, may contain anything.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).trimEnd();
   return fields === "" ? [] : fields.split(" ");
 }
@@ -118,23 +119,23 @@ export function statusOf(pid: number | "self", field: string): string | undefine
   return new RegExp(`^${field}:[ \\t]*(.*)$`, "m").exec(readText(`/proc/${pid}/status`))?.[1]?.trimEnd();
 }
 
-/** Whether a mask of signals or capabilities of proc_pid_status(5) has this bit; false where there is no such mask. */
+/** Whether a mask of signals or capabilities in proc_pid_status(5) has this bit; false if there is no such mask. */
 export function statusHas(pid: number | "self", field: string, bit: number): boolean {
   const mask = statusOf(pid, field) ?? "";
   return /^[0-9a-f]+$/.test(mask) && (BigInt(`0x${mask}`) & (1n << BigInt(bit))) !== 0n;
 }
 
-/** Pages of memory that a process has: proc_pid_statm(5), resident. */
+/** The pages of memory that a process uses: proc_pid_statm(5), resident. */
 export function residentPagesOf(pid: number): number {
   return Number(readText(`/proc/${pid}/statm`).split(" ")[1] ?? 0);
 }
 
-/** The open descriptors of a process; of this one also the one that they are listed by. */
+/** The open descriptors of a process; for this process they include the one used for listing them. */
 export function descriptorsOf(pid: number | "self"): readonly number[] {
   return listFolder(`/proc/${pid}/fd`).map(Number);
 }
 
-/** Names the mount namespace of a process. */
+/** An identifier of a process's mount namespace. */
 export function mountNamespaceOf(pid: number | "self"): string {
   return readLink(`/proc/${pid}/ns/mnt`);
 }
@@ -147,7 +148,7 @@ export function listFolder(folder: string): readonly string[] {
   }
 }
 
-/** Never follows it, so that whatever it leads to is not asked. */
+/** Does not follow the link, so that its target is not accessed. */
 export function readLink(path: string): string {
   try {
     return readlinkSync(path);
@@ -156,7 +157,7 @@ export function readLink(path: string): string {
   }
 }
 
-/** Bytes as Latin-1. */
+/** Returns bytes as Latin-1. */
 export function readText(path: string): string {
   try {
     return readFileSync(path, "latin1");

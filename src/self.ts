@@ -1,26 +1,26 @@
 /**
- * How this program is started again: as a daemon, as the guardian of a mount, as a helper that runs users' code.
+ * How this program starts itself again: as a daemon, as the guardian of a mount, as a helper that runs users' code.
  *
- * The executable may be replaced, or removed, while a mount runs (an upgrade). What is started then must be the program
- * that is running, not another version of it, so the kernel is asked for the very file. While the path still leads to
- * that file the path is used, because `ps` shows it and names the process after it.
+ * The executable may be replaced or removed while a mount runs, for example by an upgrade. The new process must run the
+ * same version, so it is started from the running file itself. While the path still leads to that file, the path is
+ * used, because `ps` shows it and names the process after it.
  */
 import { type Stats, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 
-/** The first argument, where this program is started to be something else than the command line. */
+/** The first argument if this program is started as something other than the command line. */
 export const ROLE = { daemon: "--daemon", guardian: "--guardian", helper: "--helper" } as const;
 
-/** The running program, whatever has become of its path. Only in a process that it starts directly. */
+/** The running program, even if its path has changed. Valid only for a process that this one starts directly. */
 const RUNNING = "/proc/self/exe";
 
-/** The command that starts this program; arguments follow. All paths in it are absolute. */
+/** The command that starts this program; arguments follow. All its paths are absolute. */
 export function selfCommand(): readonly string[] {
   if (!isCompiled()) return fromSource();
   return [isSameFile(statOf(process.execPath), statOf(RUNNING)) ? process.execPath : RUNNING];
 }
 
-/** The same for another program (unshare) to start, for which /proc/self is that program. */
+/** The same for another program (unshare) to start, because /proc/self then refers to that program. */
 export function selfCommandForOthers(): readonly string[] {
   return isCompiled() ? [process.execPath] : fromSource();
 }
@@ -29,12 +29,12 @@ function isCompiled(): boolean {
   return Bun.main.startsWith("/$bunfs/");
 }
 
-/** Not Bun.main, which is the test or the program that uses llmfs as a library. */
+/** Not Bun.main, which may be a test, or a program that uses llmfs as a library. */
 function fromSource(): readonly string[] {
   return [process.execPath, fileURLToPath(new URL("./main.ts", import.meta.url))];
 }
 
-/** True where /proc does not say: the path is all there is. */
+/** Also true if /proc does not say, because then only the path is known. */
 function isSameFile(named: Stats | undefined, running: Stats | undefined): boolean {
   return running === undefined || (named?.dev === running.dev && named.ino === running.ino);
 }

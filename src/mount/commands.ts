@@ -1,10 +1,10 @@
-/** What the filesystem thread has the main thread do, because somebody asked for it through `.llmfs/control`. */
+/** What the filesystem thread lets the main thread do, on a request through `.llmfs/control`. */
 import { codeOf, FsError, isErrnoName, messageOf } from "../errno.ts";
 import type { MountCommand, ToFilesystem } from "../rpc/messages.ts";
 
 /**
- * Does what is asked. Resolves with JSON-able members of the answer. The signal fires when nobody waits any more; what must
- * not be left half done may ignore it.
+ * Runs a command. Resolves with the members of the answer, as JSON values. The signal is aborted when nothing waits for
+ * the answer any more; work that must not be left half done may ignore it.
  */
 export type RunCommand = (command: MountCommand, signal: AbortSignal) => Promise<Readonly<Record<string, unknown>>>;
 
@@ -41,7 +41,7 @@ export class Commands {
   }
 }
 
-/** Any failure, as the errno and the reason that callers get. */
+/** Any failure, as the errno and reason for callers. */
 export function toFsError(error: unknown): FsError {
   if (error instanceof FsError) return error;
   const code = codeOf(error) ?? "";

@@ -1,6 +1,6 @@
 /**
- * The contents of files that somebody wrote, as the main thread knows them: each is sent over once, and again when it was
- * written to. Requests for hundreds of files show a model the same few neighbours.
+ * The contents of static files on the main thread. Each is sent once, and again after a write. Requests for hundreds of
+ * files show a model the same few neighbouring files.
  */
 import type { StaticContent, StaticsRequest } from "../rpc/messages.ts";
 
@@ -31,7 +31,7 @@ export class ContentCache {
     this.#most = mostBytes;
   }
 
-  /** Something was written, at the latest when there was this version. */
+  /** Notes a version of the contents. A write happened at the latest with this version. */
   noteVersion(version: number): void {
     this.#newest = Math.max(this.#newest, version);
   }

@@ -1,15 +1,16 @@
 /**
  * A mounted filesystem, as the main thread sees it.
  *
- * Glossary, in Linux's sense: an *inode* is a file, directory or symlink itself; a *dentry* is a name for one. *Lookup*
+ * Glossary, as in Linux: an *inode* is a file, directory or symlink itself; a *dentry* is a name for one. *Lookup*
  * finds an inode by a name and lets the kernel refer to it by its nodeid until it *forgets* it. A *handle* is an open
- * file. A *request* of the kernel gets one *reply*. Ours: a *generator* makes a file's content; a file without any is
- * *pending*; an *attempt* is one run of a generator; *waiters* are who waits for it, and when the last one leaves it has a
- * *grace*; a *recording* is a model's answer kept for the next time; a *snapshot* is the whole tree in a file.
+ * file. A *request* of the kernel gets one *reply*. Our own terms: a *generator* produces a file's content; a file
+ * without content is *pending*; an *attempt* is one run of a generator; its *waiters* wait for the result, and when the
+ * last one leaves, the attempt continues for a *grace* period; a *recording* is a model's answer that is kept for
+ * reuse; a *snapshot* is the whole tree in a file.
  *
- * The tree lives in a worker (worker.ts) that answers the kernel and never waits. This side mounts, runs generations as
- * they are asked for, and reaches the tree through the port (messages.ts) only. Whoever runs in this thread must not touch
- * the mount synchronously: a pending file is generated here, and would wait for itself.
+ * The tree lives in a worker (worker.ts) that answers the kernel and never waits. This side mounts, runs generations on
+ * request, and reaches the tree only through the port (messages.ts). Code in this thread must not access the mount
+ * synchronously: a pending file is generated here, so it would wait for itself.
  */
 import { MessageChannel, Worker } from "node:worker_threads";
 import { FsError, reasonOf } from "../errno.ts";
@@ -37,42 +38,44 @@ import { type SnapshotSaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
 import { TreeViews } from "./tree-view.ts";
 
 export interface FilesystemOptions {
-  /** Absolute. */
+  /** An absolute path. */
   readonly mountpoint: string;
-  /** What mount tables show as the source. Default: "llmfs". */
+  /** The source in mount tables. Default: "llmfs". */
   readonly source?: string;
   readonly readOnly?: boolean;
   readonly allowOther?: boolean;
-  /** The mountpoint was made for this mount: it goes with it, also where this process is killed. */
+  /** The mountpoint was created for this mount, and is removed with it, even if this process is killed. */
   readonly temporary?: boolean;
-  /** Bytes the contents may take. Absent: no limit. */
+  /** The maximum number of bytes for contents. Absent: no limit. */
   readonly size?: number;
   readonly inodes?: number;
   /** Absent: an empty tree. */
   readonly from?: StartingTree;
-  /** Makes the content of pending files. */
+  /** Generates the content of pending files. */
   readonly generate: Generate;
-  /** A regeneration was undone. `request`: the key of the request that both contents answer. */
+  /** Called when a regeneration is undone. `request`: the key of the request that both contents answer. */
   readonly onUndone?: (request: string) => void;
-  /** Resolves when the calls that were called off are booked. */
+  /** Resolves when the cost of all cancelled calls is known. */
   readonly whenSettled?: () => Promise<void>;
-  /** Says what is in the directories that generators list. */
+  /** Lists the directories that have a generator. */
   readonly list?: List;
   /** Files and directories that exist from the start, in addition to those of the snapshot. */
   readonly plants?: readonly Plant[];
-  /** Files that are there if their generator says so when somebody asks for their name. */
+  /** Files that exist if their generator says so when their name is looked up. */
   readonly named?: readonly NamedFiles[];
   readonly command?: RunCommand;
   readonly log: (level: LogLevel, tag: string, text: string) => void;
-  /** The time, in seconds since 1970, of what the snapshot and generators make; absent: the time it is. */
+  /**
+   * The time, in seconds since 1970, of everything that the snapshot and generators create. Absent: the current time.
+   */
   readonly epoch?: number;
   /** Log every request of the kernel. */
   readonly debug?: boolean;
-  /** Lets the kernel read and write large files by itself, where it can. Default: true. */
+  /** Lets the kernel read and write large files by itself, if it supports that. Default: true. */
   readonly passthrough?: boolean;
-  /** Sleep at once when there is no request, instead of looking again for a while. Default: false. */
+  /** Sleep at once when there is no request, instead of polling for a while. Default: false. */
   readonly lowPower?: boolean;
-  /** What a pending file claims as its size, in bytes. For experiments. */
+  /** The size in bytes that a pending file reports. For experiments. */
   readonly claimedSize?: number;
 }
 
@@ -89,15 +92,17 @@ export interface MountedFilesystem extends AsyncDisposable {
   readonly device: string;
   /** Resolves when the mount is gone, whoever unmounted it. */
   readonly ended: Promise<Ended>;
-  /** Whether the tree began with files that wait to be generated. */
+  /** Whether the tree contained pending files at the start. */
   readonly beganPending: boolean;
-  /** Writes a snapshot as of this moment: whole, or not at all. Works after `ended` too, until disposed. */
+  /** Writes a snapshot of this moment, completely or not at all. Also works after `ended`, until disposed. */
   save(file: string, options?: SnapshotSaveOptions): Promise<void>;
-  /** Whether the tree may have changed since an earlier call. Works after `ended` too. */
+  /** Tells whether the tree may have changed since an earlier call. Also works after `ended`. */
   revision(): Promise<Revision>;
-  /** What is held, after a look at the tree's invariants: rejects where one is broken. Works after `ended` too. */
+  /**
+   * Counts what is held, after checking the tree's invariants; rejects if one is violated. Also works after `ended`.
+   */
   check(): Promise<HeldCounts>;
-  /** Every file whose content is still to be made. */
+  /** Every file that has no content yet. */
   pending(): Promise<readonly PendingFile[]>;
   /** Files with generated content, and the version of all contents. */
   readonly files: GeneratedFiles;
@@ -106,15 +111,17 @@ export interface MountedFilesystem extends AsyncDisposable {
   /** Until disposed, failed files are logged at level "info", because somebody reports them to the user anyway. */
   quietFailures(): Disposable;
   /**
-   * What `.llmfs/NAME` contains from now on. The first text is sent at once; later ones are made when they are sent, and
-   * that is before whatever is made after this call is there for a reader.
+   * Sets what `.llmfs/NAME` contains from now on. The first text is sent at once. Later ones are rendered when they are
+   * sent, which is before a reader can see anything generated after this call.
    */
   publish(name: PublishedName, text: () => string): void;
-  /** A process group has begun to work for the mount, or has ended: however this process ends, it goes with it. */
+  /**
+   * Reports that a process group has begun to work for the mount, or has ended. It is ended however this process ends.
+   */
   guard(group: number, living: boolean): void;
-  /** The same for one process, which shares its group with others. */
+  /** Like `guard`, for one process that shares its group with others. */
   guardProcess(pid: number, living: boolean): void;
-  /** Takes the mount away and resolves when it is gone. */
+  /** Removes the mount, and resolves when it is gone. */
   unmount(): Promise<void>;
 }
 
@@ -140,9 +147,9 @@ class Link {
   readonly #loaded = Promise.withResolvers<boolean>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Ended>();
-  /** How many report failures themselves. */
+  /** The number of callers that report failures themselves. */
   #quiet = 0;
-  /** By ticket. */
+  /** The running tasks, by ticket. */
   readonly #tasks = new Map<number, GenerationTask>();
   readonly #commands: Commands;
   readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
@@ -184,7 +191,7 @@ class Link {
     for (const promise of [this.#loaded.promise, this.#ready.promise]) promise.catch(() => {});
   }
 
-  /** Whether a file waits to be generated. */
+  /** Whether there is a pending file. */
   get loaded(): Promise<boolean> {
     return this.#loaded.promise;
   }
@@ -335,7 +342,7 @@ class Link {
     });
   }
 
-  /** Answers with what the work comes to, or with why it failed. */
+  /** Answers with the result of the work, or with the reason why it failed. */
   async #work(
     { ticket, path }: GenerationRequest | ListingRequest,
     work: (task: GenerationTask) => Promise<ToFilesystem>,
@@ -363,12 +370,12 @@ class Link {
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
     this.#calls.set(id, { resolve, reject });
     this.#outbox.post({ type: "call", id, method, args });
-    // The worker answers a method with that method's value; the message cannot carry the type.
+    // The worker answers a method with that method's value; a message cannot carry the type.
     return promise as Promise<Awaited<ReturnType<Methods[K]>>>;
   }
 }
 
-/** What a generator gets that goes on writing. One for all: most never see it. */
+/** The error for a generator that continues to write. One for all, because most never see it. */
 const OVER = new FsError("EINTR", "the generation is over");
 
 function isBatch(message: FromFilesystem | readonly FromFilesystem[]): message is readonly FromFilesystem[] {

@@ -1,9 +1,9 @@
-/** What the main thread makes for the filesystem thread: one attempt, from the request to its answer. */
+/** The main thread's part of one attempt, from the request to its answer. */
 import { FsError } from "../errno.ts";
 import type { ContentSink, Stage } from "../rpc/generation.ts";
 import type { FromFilesystem, ToFilesystem } from "../rpc/messages.ts";
 
-/** Pieces of one content that are under way to the other thread at a time. */
+/** Maximum number of pieces of one content that are on their way to the other thread at a time. */
 const WINDOW = 4;
 
 export class GenerationTask implements ContentSink {
@@ -13,12 +13,12 @@ export class GenerationTask implements ContentSink {
   #underWay = 0;
   #refused: FsError | undefined;
   #wake = () => {};
-  /** Called when a program that makes the content waits for another file. */
+  /** Called when a program that generates the content waits for another file. */
   #tell: ((over: Promise<void>) => void) | undefined;
   #waiting = 0;
   #over = Promise.withResolvers<void>();
   #stage: Stage = "preparing";
-  /** As the other thread knows it. */
+  /** The stage that the other thread knows. */
   #reported: Stage = "preparing";
 
   constructor(ticket: number, post: (message: ToFilesystem) => void) {
@@ -30,12 +30,12 @@ export class GenerationTask implements ContentSink {
     return this.#stop.signal;
   }
 
-  /** Nobody wants it any more. */
+  /** The result is no longer wanted. */
   cancel(): void {
     this.#stop.abort();
   }
 
-  /** How far it has come. What changes back within the same turn is not worth a message. */
+  /** Sets the stage. A change that is reversed within the same turn of the event loop is not sent. */
   setStage(stage: Stage): void {
     if (this.#stage === this.#reported && stage !== this.#stage) queueMicrotask(() => this.#report());
     this.#stage = stage;
@@ -47,7 +47,7 @@ export class GenerationTask implements ContentSink {
     this.#post({ type: "stage", ticket: this.#ticket, stage: this.#stage });
   }
 
-  /** Gives a piece of the content to the other thread, a few pieces ahead of it. */
+  /** Sends a piece of the content to the other thread, which may be a few pieces behind. */
   async write(bytes: Uint8Array): Promise<void> {
     if (this.#refused !== undefined) throw this.#refused;
     this.#underWay += 1;
@@ -66,13 +66,13 @@ export class GenerationTask implements ContentSink {
     else this.#refuse(new FsError(code, message));
   }
 
-  /** A program makes the content. `waits` is called each time it, or a child of it, waits for another file. */
+  /** A program generates the content. `waits` is called each time it, or a child of it, waits for another file. */
   setMaker(pid: number, waits: (over: Promise<void>) => void): void {
     this.#tell = waits;
     this.#post({ type: "working", ticket: this.#ticket, pid });
   }
 
-  /** A program of it begins to wait, or does so no longer. */
+  /** A program of the task starts to wait, or stops waiting. */
   setWaiting(begins: boolean): void {
     this.#waiting += begins ? 1 : -1;
     if (begins && this.#waiting === 1) {
@@ -81,7 +81,7 @@ export class GenerationTask implements ContentSink {
     } else if (this.#waiting === 0) this.#over.resolve();
   }
 
-  /** A generator that did not notice its end yet does so with its next piece. */
+  /** A generator that has not noticed its end yet does so with its next piece. */
   end(why: FsError): void {
     this.#over.resolve();
     this.#refuse(why);

@@ -1,8 +1,8 @@
 /**
- * What the main thread says to the filesystem's thread.
+ * Messages from the main thread to the filesystem thread.
  *
- * A message costs more than what is in it, and waking the other thread more than the message: what is said in one turn
- * of the loop of events goes over as one.
+ * Sending a message costs more than its contents, and waking up the other thread costs more than the message. So
+ * everything sent in one turn of the event loop is one message.
  */
 import type { MessagePort } from "node:worker_threads";
 import * as libc from "../libc.ts";
@@ -68,7 +68,7 @@ export class Outbox {
   }
 }
 
-/** The memory of bytes that have it for themselves: it moves to the other thread, where it would be copied. */
+/** Returns the buffers that only these bytes use: they are moved to the other thread instead of being copied. */
 function ownedBuffers(message: ToFilesystem): ArrayBuffer[] {
   if (message.type !== "content" && message.type !== "piece") return [];
   const { buffer, byteLength } = message.type === "piece" ? message.bytes : message.content.bytes;

@@ -1,23 +1,23 @@
 /**
- * The tree's layout as the main thread knows it: fetched again when it has changed, at a limited rate.
+ * The tree's outline on the main thread: fetched again when it has changed, at a limited rate.
  *
- * A tree that somebody writes to has another layout with every file that generating looks at. Fetching it stops the
- * filesystem's thread for a while, and everything rendered from it is rendered again. So after each fetch there is a rest, ten
- * times as long as both took; requests in the meantime get the next fetch. Nobody gets an older layout than the
- * one told of before he asked.
+ * While a program writes to the tree, each generation may find another outline. Fetching it blocks the filesystem
+ * thread for a while, and everything rendered from it is rendered again. So each fetch is followed by a pause, ten
+ * times as long as both took, and requests in the meantime share the next fetch. A caller never gets an older outline
+ * than one that was announced before its call.
  */
 import type { TreeEntry } from "../rpc/tree-port.ts";
 
 export interface Fetched {
   readonly version: number;
-  /** Absent: as before. */
+  /** Absent: unchanged. */
   readonly entries?: readonly TreeEntry[];
 }
 
 export interface OutlineCacheClock {
   now(): number;
   sleep(ms: number): Promise<unknown>;
-  /** When this thread has done what it was given to do. */
+  /** Resolves when this thread has finished its current work. */
   idle(): Promise<unknown>;
 }
 
@@ -35,9 +35,9 @@ export class OutlineCache {
   #known: Required<Fetched> = { version: -1, entries: [] };
   /** The latest version known to exist. */
   #newest = 0;
-  /** On its way; what it brings is `since` or newer. */
+  /** The fetch in progress; its result is at least as new as `since`. */
   #coming: { readonly since: number; readonly entries: Promise<readonly TreeEntry[]> } | undefined;
-  /** To be fetched when the rest is over. */
+  /** The fetch that starts after the pause. */
   #next: Promise<readonly TreeEntry[]> | undefined;
   #restsUntil = Number.NEGATIVE_INFINITY;
 
@@ -46,7 +46,7 @@ export class OutlineCache {
     this.#clock = clock;
   }
 
-  /** There is a layout with this version, or with a later one. */
+  /** Notes that an outline with this version, or a later one, exists. */
   noteVersion(version: number): void {
     this.#newest = Math.max(this.#newest, version);
   }
@@ -85,7 +85,7 @@ export class OutlineCache {
         this.#restsUntil = now + Math.min(LONGEST_REST_MS, (now - begun) * REST);
       };
       rest();
-      // Who waited for it draws first, and that is counted, too.
+      // The callers that waited for it render first, and that time counts too.
       this.#clock.idle().then(rest);
     }
     this.noteVersion(version);

@@ -1,9 +1,9 @@
-/** A snapshot of a mounted tree, as the main thread gets it from the filesystem's thread: piece by piece. */
+/** A snapshot of a mounted tree, which the main thread gets from the filesystem thread piece by piece. */
 import type { Methods } from "../rpc/messages.ts";
 
 export interface SnapshotSaveOptions {
   readonly times?: boolean;
-  /** Called with the bytes that were taken so far. */
+  /** Called with the number of bytes received so far. */
   readonly progress?: (bytes: number) => void;
 }
 

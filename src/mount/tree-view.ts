@@ -13,7 +13,7 @@ export type CallMethod = <K extends keyof Methods>(
   ...args: Parameters<Methods[K]>
 ) => Promise<Awaited<ReturnType<Methods[K]>>>;
 
-/** As many users' layouts are kept. */
+/** The maximum number of users whose outline is cached. */
 const MOST_VIEWERS = 16;
 
 export class TreeViews {
@@ -21,7 +21,7 @@ export class TreeViews {
   readonly #layout: OutlineCache;
   readonly #statics: ContentCache;
   readonly #layouts = new Map<number, OutlineCache>();
-  /** The latest version of the layout known to exist. */
+  /** The latest version of the outline known to exist. */
   #newest = 0;
 
   constructor(call: CallMethod) {
@@ -30,7 +30,7 @@ export class TreeViews {
     this.#statics = new ContentCache((request) => call("readStatics", request));
   }
 
-  /** A request says how new a tree it is made from. */
+  /** Notes how new the tree is that a request was made from. */
   noteVersions({ layout = 0, contents = 0 }: Pick<GenerationRequest, "layout" | "contents">): void {
     this.#newest = Math.max(this.#newest, layout);
     for (const one of [this.#layout, ...this.#layouts.values()]) one.noteVersion(layout);

@@ -1,20 +1,21 @@
 /**
- * An open `.llmfs/control`: whoever has it open asks for work on files, and reads what became of each request.
+ * The protocol of `.llmfs/control`: a program that has it open requests work on files, and reads the outcome of each
+ * request.
  *
- * A request is a line of JSON, and so is the answer to it. Any number of requests may be under way; answers come in the
- * order in which the work is done, and bear the request's `id`.
+ * A request is a line of JSON, and so is its answer. Any number of requests may be in progress. Answers come in the
+ * order in which the work is done, and contain the request's `id`.
  *
  *   {"id": 1, "op": "make", "path": "/a.md"}                         generates the file if it has no content
- *   {"id": 2, "op": "regen", "path": "/a.md", "prompt": "In verse."} generates another content, with another prompt
- *   {"id": 3, "op": "regen", "path": "/b.md", "force": true}         also if somebody wrote what is in the file
- *   {"id": 4, "op": "undo", "path": "/a.md"}                         brings the previous content back
+ *   {"id": 2, "op": "regen", "path": "/a.md", "prompt": "In verse."} generates new content, with another prompt
+ *   {"id": 3, "op": "regen", "path": "/b.md", "force": true}         also if a user wrote the content
+ *   {"id": 4, "op": "undo", "path": "/a.md"}                         restores the previous content
  *   {"id": 5, "op": "save"}                                          saves the tree at the destination of --save
- *   {"id": 11, "op": "add", "path": "/c.md", "description": "what it is"} makes a pending file, and directories above it
- *   {"id": 6, "op": "stop"}                                          calls off everything that is under way here
- *   {"id": 7, "op": "version"}                                       says which version of the contents there is
+ *   {"id": 6, "op": "stop"}                                          cancels everything in progress here
+ *   {"id": 7, "op": "version"}                                       returns the current version of the contents
  *   {"id": 8, "op": "diagnose", "failure": {…}}                      asks the model which files made a check fail
- *   {"id": 9, "op": "rewrite", "path": "/a.c", "instruction": "…"}   writes a generated file again, from its content
- *   {"id": 10, "op": "freeze", "version": 81}                        records what all generated files contain
+ *   {"id": 9, "op": "rewrite", "path": "/a.c", "instruction": "…"}   rewrites a generated file, starting from its content
+ *   {"id": 10, "op": "freeze", "version": 81}                        records the contents of all generated files
+ *   {"id": 11, "op": "add", "path": "/c.md", "description": "what it is"} adds a pending file and missing parent directories
  *
  *   {"id": 1, "ok": true, "usage": {…}}
  *   {"id": 2, "errno": "EDQUOT", "message": "the budget …", "usage": {…}}
@@ -23,16 +24,16 @@
  *   {"id": 8, "ok": true, "diagnosis": {…}, "usage": {…}}
  *   {"id": 10, "ok": true, "frozen": {"files": 12, "written": 3}, "usage": {…}}
  *
- * `id` is any JSON value; `usage` is what the mount has spent until then, as in usage.json. In `path` a byte that is no
- * part of valid UTF-8 is a lone surrogate, as in snapshots. write(2) takes requests, and may take fewer bytes than it
- * was given. Where nothing can be opened for writing (a read-only mount), ioctl(2) with SUBMIT takes them. read(2) waits
- * while requests are under way (with O_NONBLOCK it fails with EAGAIN) and returns 0 when there are none. When the file is closed, what is under way is called
- * off after a moment (see fs/waiting/grace.ts).
+ * `id` is any JSON value; `usage` is what the mount has spent so far, as in usage.json. In `path` a byte that is not
+ * part of valid UTF-8 is a lone surrogate, as in snapshots. write(2) accepts requests, and may accept fewer bytes than
+ * it was given. On a read-only mount, where nothing can be opened for writing, ioctl(2) with SUBMIT accepts them.
+ * read(2) waits while requests are in progress (with O_NONBLOCK it fails with EAGAIN) and returns 0 when there are
+ * none. When the file is closed, requests in progress are cancelled after a moment (see fs/waiting/grace.ts).
  *
- * `add` may have `prompt`, `generator` and `depends` too, which become the attributes of these names.
+ * `add` may also have `prompt`, `generator` and `depends`, which become the attributes of these names.
  *
- * The file's mode says who may ask. `regen`, `rewrite`, `undo`, `add` and `freeze` need it to be open for writing, and the caller needs the
- * permission to write to the file, or to the directory, that is named.
+ * The file's mode decides who may send requests. `regen`, `rewrite`, `undo`, `add` and `freeze` require it to be open for
+ * writing, and the caller needs write permission on the named file, or on the directory.
  */
 
 /** A check that failed, as the model gets to see it. Texts are cut by whoever sends them. */
@@ -69,5 +70,5 @@ export interface Frozen {
 
 /** _IOW('l', 1, char[n]): how many bytes follow stands in the fourteen bits that are 0 here. */
 export const SUBMIT = 0x4000_6c01;
-/** As many bytes as one command takes: asm-generic/ioctl.h. */
+/** The maximum number of bytes for one command: asm-generic/ioctl.h. */
 export const SUBMIT_BYTES = (1 << 14) - 1;

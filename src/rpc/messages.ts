@@ -1,8 +1,8 @@
 /**
  * The messages between the two threads, and the methods that the main thread calls.
  *
- * The filesystem thread owns the tree and never waits. It asks for content ("generate") and goes on; the answer comes
- * back by ticket. Everything here is plain data that `postMessage` can copy.
+ * The filesystem thread owns the tree and never waits. It requests content ("generate") and continues; the answer is
+ * matched by its ticket. Everything here is plain data that `postMessage` can copy.
  */
 
 import type { MessagePort } from "node:worker_threads";
@@ -21,24 +21,24 @@ import type { Added, Adder, NewEntry } from "./growth.ts";
 import type { PackedEntries } from "./packed-outline.ts";
 import type { FileInfo, TreeEntry } from "./tree-port.ts";
 
-/** What a snapshot is taken of, at one moment. */
+/** The state of the tree at one moment. */
 export interface Revision {
-  /** The same number: nothing was asked that changes anything. */
+  /** As long as the number is the same, there was no request that changes anything. */
   readonly count: number;
-  /** Somebody has a file open for writing. */
+  /** Whether a file is open for writing. */
   readonly writing: boolean;
 }
 
 export interface StaticsRequest {
   readonly paths: readonly string[];
   readonly limit: number;
-  /** Different from the last call: the caller has forgotten all contents. */
+  /** A different number than in the last call means that the caller has dropped all contents. */
   readonly epoch: number;
-  /** If given, every content is sent that this user may read. */
+  /** If given, every content that this user may read is sent. */
   readonly viewer?: number;
 }
 
-/** `ino` 0: no such file. `bytes` absent: as told before in the same epoch. */
+/** `ino` 0: no such file. `bytes` absent: as sent before in the same epoch. */
 export interface StaticContent {
   readonly ino: number;
   readonly bytes?: Uint8Array;
@@ -46,21 +46,21 @@ export interface StaticContent {
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
-/** What the kernel and the tree hold on to. */
+/** What the kernel and the tree hold. */
 export interface HeldCounts {
-  /** Inodes that the kernel may still ask for; the root always. */
+  /** Inodes that the kernel may still use; always includes the root. */
   readonly nodes: number;
   /** Open files. */
   readonly handles: number;
-  /** Inodes that have a name, the root among them. */
+  /** Inodes that have a name, including the root. */
   readonly named: number;
-  /** Inodes that take memory. */
+  /** Inodes in memory. */
   readonly inodes: number;
 }
 
 /**
- * What the main thread may call, by name. Arguments and results are plain data. `viewer` is a user's number: only what
- * that user may see is there.
+ * The methods that the main thread may call. Arguments and results are plain data. `viewer` is a user id: only what
+ * that user may see is returned.
  */
 export interface Methods {
   outline(viewer?: number): Promise<readonly TreeEntry[]>;
@@ -76,16 +76,16 @@ export interface Methods {
     version: number,
     viewer?: number,
   ): Promise<{ readonly version: number; readonly entries?: PackedEntries }>;
-  /** To be compared with an earlier one. */
+  /** Returns a value to compare with an earlier one. */
   revision(): Promise<Revision>;
-  /** Begins a snapshot as of this moment; returns its number. */
+  /** Starts a snapshot of this moment; returns its number. */
   saveBegin(times: boolean): Promise<number>;
-  /** The next piece of it, UTF-8; undefined at the end. */
+  /** Returns the next piece of the snapshot, as UTF-8; undefined at the end. */
   saveNext(id: number): Promise<Uint8Array | undefined>;
   saveEnd(id: number): Promise<void>;
-  /** What is held. Rejects where the tree's invariants are broken. */
+  /** Counts what is held. Rejects if an invariant of the tree is violated. */
   check(): Promise<HeldCounts>;
-  /** Every file whose content is still to be made, in the order of the tree. */
+  /** Every file that has no content yet, in the order of the tree. */
   pending(): Promise<readonly PendingFile[]>;
   /** Adds entries: all that are new, or none. Rejects with FsError, with nothing added. */
   add(entries: readonly NewEntry[], adder: Adder): Promise<Added>;
@@ -104,7 +104,7 @@ export interface FileMetadata {
   readonly metadata: ReadonlyMap<string, string | undefined>;
 }
 
-/** What somebody asked for through `.llmfs/control` and the main thread does. */
+/** A request through `.llmfs/control` that the main thread handles. */
 export type MountCommand =
   /** Saves the tree at its configured destination. */
   | { readonly op: "save" }
@@ -113,42 +113,42 @@ export type MountCommand =
   /** Records the content of all generated files, if this is still the version of the contents: `frozen` in the answer. */
   | { readonly op: "freeze"; readonly version: number };
 
-/** JSON-able members of the answer, or why there are none. */
+/** The members of the answer, as JSON values, or the reason for a failure. */
 export type CommandOutcome =
   | { readonly result: Readonly<Record<string, unknown>> }
   | { readonly failure: { readonly code: ErrnoName; readonly message: string } };
 
-/** Control files whose text the main thread knows. */
+/** Control files whose text comes from the main thread. */
 export type PublishedName = "config.json" | "usage.json";
 
-/** A file without content. JSON-able: `.llmfs/pending.json` holds a list of them. */
+/** A file without content, as a JSON value: `.llmfs/pending.json` is a list of them. */
 export interface PendingFile {
   /** As text; see tree/path.ts for names that are not UTF-8. */
   readonly path: string;
   readonly state: "pending" | "generating" | "failed";
-  /** What `user.llmfs.generator` says, or "llm". */
+  /** The value of `user.llmfs.generator`, or "llm". */
   readonly generator: string;
-  /** What `user.llmfs.depends` says. */
+  /** The value of `user.llmfs.depends`. */
   readonly depends?: string;
-  /** Why it failed: "EDQUOT: the budget …". */
+  /** The reason for the last failure: "EDQUOT: the budget …". */
   readonly error?: string;
 }
 
-/** What a mount starts from: a snapshot, or a directory of the disk (a real path). */
+/** What a mount starts from: a snapshot, or a directory on disk (a real path). */
 export type StartingTree = { readonly file: string } | { readonly text: Uint8Array } | { readonly directory: string };
 
 /** How the filesystem thread is started. */
 export interface WorkerOptions {
   readonly port: MessagePort;
-  /** An eventfd that the main thread counts up after each message. */
+  /** An eventfd that the main thread increments after each message. */
   readonly wake: number;
   readonly mountpoint: string;
   readonly debug: boolean;
   readonly passthrough: boolean;
   readonly lowPower: boolean;
-  /** Of the root directory, where the snapshot says nothing. */
+  /** The owner of the root directory, unless the snapshot says otherwise. */
   readonly owner: { readonly uid: number; readonly gid: number };
-  /** Other users may come in. */
+  /** Whether other users can enter the mount. */
   readonly shared: boolean;
   readonly size?: number;
   readonly inodes?: number;
@@ -161,27 +161,27 @@ export interface WorkerOptions {
 
 /** Filesystem thread → main thread: one message, or several at once. */
 export type FromFilesystem =
-  /** The tree is built; `pending` says whether a file in it waits to be generated. */
+  /** The tree is built; `pending` tells whether it contains a pending file. */
   | { readonly type: "loaded"; readonly pending: boolean }
-  /** The snapshot is no good, and there is nothing to mount. `name` is the error's. */
+  /** The snapshot is invalid, and there is nothing to mount. `name` is the error's. */
   | { readonly type: "refused"; readonly name: string; readonly message: string }
-  /** The kernel and we have shaken hands. */
+  /** The handshake with the kernel is done. */
   | { readonly type: "ready"; readonly protocol: string }
   | { readonly type: "generate"; readonly request: GenerationRequest }
   | { readonly type: "list"; readonly request: ListingRequest }
   /** Answered with "completed". */
   | { readonly type: "command"; readonly id: number; readonly command: MountCommand }
-  /** Nobody waits for this command any more. It is answered all the same. */
+  /** The answer to this command is no longer needed. It is answered anyway. */
   | { readonly type: "stop"; readonly id: number }
   /** A regeneration was undone, and both contents answer the same request, whose key this is. */
   | { readonly type: "undone"; readonly request: string }
-  /** Nobody waits for this attempt any more. */
+  /** This attempt has no waiters any more. */
   | { readonly type: "cancel"; readonly ticket: number }
-  /** A program that makes the ticket's content waits for another one, or does so no longer. They may be several. */
+  /** A program that generates the ticket's content waits for another file, or no longer does. Several may wait. */
   | { readonly type: "waits"; readonly ticket: number; readonly waits: boolean }
-  /** Answered with "settled" when the calls that were called off until now are booked. */
+  /** Answered with "settled" when the cost of all calls cancelled so far is known. */
   | { readonly type: "settle"; readonly id: number }
-  /** A piece was taken; with a code it was not, and no other will be. */
+  /** A piece was accepted. With a code it was rejected, and no other will be accepted. */
   | { readonly type: "taken"; readonly ticket: number; readonly code?: ErrnoName; readonly message?: string }
   | { readonly type: "reply"; readonly id: number; readonly value: unknown }
   | { readonly type: "fault"; readonly id: number; readonly code: ErrnoName; readonly message: string }
@@ -190,9 +190,9 @@ export type FromFilesystem =
 
 /** Main thread → filesystem thread; always several at once. */
 export type ToFilesystem =
-  /** It is mounted: `fd` is /dev/fuse. */
+  /** The mount exists: `fd` is /dev/fuse. */
   | { readonly type: "serve"; readonly fd: number }
-  /** The next bytes of a content that is being made. Each is answered with "taken". */
+  /** The next bytes of content that is being generated. Each is answered with "taken". */
   | { readonly type: "piece"; readonly ticket: number; readonly bytes: Uint8Array }
   | {
       readonly type: "content";
@@ -203,7 +203,7 @@ export type ToFilesystem =
   | { readonly type: "failed"; readonly ticket: number; readonly code: ErrnoName; readonly message: string }
   | { readonly type: "settled"; readonly id: number }
   | { readonly type: "stage"; readonly ticket: number; readonly stage: Stage }
-  /** The attempt's content is made by this program, which may read the mount. */
+  /** The attempt's content is generated by this program, which may read the mount. */
   | { readonly type: "working"; readonly ticket: number; readonly pid: number }
   | { readonly type: "call"; readonly id: number; readonly method: keyof Methods; readonly args: readonly unknown[] }
   | ({ readonly type: "completed"; readonly id: number } & CommandOutcome)

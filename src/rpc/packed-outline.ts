@@ -1,17 +1,17 @@
 /**
- * The layout on its way from one thread to the other. An object for each of fifty thousand entries takes the thread that
- * sends it as long as making them; one long string and a few numbers take next to nothing.
+ * The outline while it is sent from one thread to the other. Sending an object for each of fifty thousand entries takes
+ * as long as creating them; one long string and a few numbers take almost no time.
  */
 import type { TreeEntry } from "./tree-port.ts";
 
 export interface PackedEntries {
-  /** The texts of all entries, one behind the other: path, description and target of each. */
+  /** The texts of all entries in a row: path, description and target of each. */
   readonly text: string;
-  /** How long each of the three is; -1: there is none. */
+  /** The length of each of the three; -1 if it is absent. */
   readonly lengths: Int32Array;
   /** Indices into TYPES and, in the higher bits, STATES. */
   readonly kinds: Uint8Array;
-  /** NaN: none. */
+  /** NaN: absent. */
   readonly sizes: Float64Array;
 }
 

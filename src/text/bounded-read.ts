@@ -1,10 +1,10 @@
-/** Reads files whole that come from outside, up to a limit: a device, a pipe or a huge file must not fill the memory. */
+/** Reads whole files from outside, up to a limit: a device, a pipe or a huge file must not fill the memory. */
 import { closeSync, constants, openSync, readSync } from "node:fs";
 import { open } from "node:fs/promises";
 
 const PIECE = 64 * 1024;
 
-/** What a file holds is more than is read of its kind. */
+/** A file is larger than the limit for its kind. */
 export class TooLongError extends Error {
   override readonly name = "TooLongError";
 
@@ -13,7 +13,7 @@ export class TooLongError extends Error {
   }
 }
 
-/** The whole file, which may be a pipe, or what an open descriptor gives. Throws TooLongError, or what the system says. */
+/** Reads a whole file, which may be a pipe or an open descriptor. Throws TooLongError, or the system's error. */
 export function readBounded(file: string | number, most: number): Buffer {
   const fd = typeof file === "number" ? file : openSync(file, constants.O_RDONLY);
   try {
@@ -31,9 +31,11 @@ export function readBounded(file: string | number, most: number): Buffer {
   }
 }
 
-/** The whole of a regular file. Rejects with TooLongError, with an Error for anything else, or what the system says. */
+/**
+ * Reads a whole regular file. Rejects with TooLongError, with an Error for anything else, or with the system's error.
+ */
 export async function readRegular(path: string, most: number): Promise<Buffer> {
-  // Without waiting: a fifo of that name would have no end.
+  // Non-blocking, because a fifo of that name would block forever.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {
     const info = await file.stat();
@@ -41,7 +43,7 @@ export async function readRegular(path: string, most: number): Promise<Buffer> {
     if (info.size > most) throw new TooLongError(most);
     const pieces: Buffer[] = [];
     for (let length = 0; ; ) {
-      // A byte more, to see its end. It may have grown, and files in /proc have no size.
+      // One byte more, to detect the end. The file may have grown, and files in /proc have no size.
       const piece = Buffer.allocUnsafe(Math.max(PIECE, info.size - length + 1));
       const { bytesRead } = await file.read(piece, 0, piece.length, null);
       if (bytesRead === 0) return Buffer.concat(pieces);

@@ -1,6 +1,6 @@
-/** The candidate that was probably meant, for "did you mean …?"; undefined when none is near. */
+/** Returns the candidate that was probably meant, for "did you mean …?"; undefined if none is similar enough. */
 export function findNearest(typed: string, candidates: readonly string[]): string | undefined {
-  // Every letter is as near to every other: of one letter the case alone can be wrong.
+  // Any two letters differ by one edit, so for a single letter only the case may differ.
   if (/^-?.$/.test(typed)) return candidates.find((one) => one.toLowerCase() === typed.toLowerCase());
   let best: string | undefined;
   let least = Math.max(1, Math.floor(typed.replace(/^-+/, "").length / 3)) + 1;
@@ -13,7 +13,7 @@ export function findNearest(typed: string, candidates: readonly string[]): strin
   return longer.length === 1 ? longer[0] : undefined;
 }
 
-/** Insertions, deletions, replacements, and swaps of neighbours (optimal string alignment). */
+/** Counts insertions, deletions, replacements, and swaps of neighbours (optimal string alignment). */
 function editDistance(a: string, b: string): number {
   let before: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);

@@ -1,23 +1,23 @@
 /**
  * Long work on the main thread, done in slices.
  *
- * Timers, signals, the kernel's interrupts and `unmount` are served by the same thread: work whose time grows with a
+ * Timers, signals, the kernel's interrupts and `unmount` are handled by the same thread. Work whose time grows with a
  * text from outside must let them run in between.
  */
 
-/** How long one slice may take. */
+/** The maximum length of a slice. */
 const SLICE_MS = 8;
 
 export class Pace {
   readonly #signal: AbortSignal | undefined;
   #since = performance.now();
 
-  /** Work that nobody waits for any longer is given up at the next pause. */
+  /** With a signal, the work ends at the next pause after the signal is aborted. */
   constructor(signal?: AbortSignal) {
     this.#signal = signal;
   }
 
-  /** Whether a slice is over. Ask this before awaiting `pause`, which costs a turn of the microtask queue. */
+  /** Whether the slice is over. Check this before awaiting `pause`, which costs a turn of the microtask queue. */
   get due(): boolean {
     return performance.now() - this.#since >= SLICE_MS;
   }

@@ -1,9 +1,9 @@
 /**
- * Matching paths against patterns with wildcards, in time by the product of both lengths at the most.
+ * Matches paths against patterns with wildcards, in time proportional to the product of both lengths at most.
  *
- * A regular expression of the same meaning takes time by a power of a name's length, one for each wildcard; patterns are
- * matched by the thread that answers the kernel, and names come from anybody. So it is used for patterns with few
- * wildcards only. The syntax is in generators/pattern.ts.
+ * An equivalent regular expression can take time proportional to the name's length to the power of the number of
+ * wildcards. Patterns are matched by the thread that answers the kernel, and names come from any user. So regular
+ * expressions are used only for patterns with few wildcards. The syntax is in generators/pattern.ts.
  */
 
 export type Piece =
@@ -12,7 +12,7 @@ export type Piece =
   | { readonly kind: "choice"; readonly texts: readonly string[] }
   | { readonly kind: "star" | "one" | "deep" };
 
-/** Throws Error with what is wrong with the pattern. Slashes at its beginning mean nothing. */
+/** Throws an Error that says what is wrong with the pattern. Leading slashes are ignored. */
 export function piecesOf(written: string): Piece[] {
   const source = written.replace(/^\/+/, "");
   if (source === "" || source.endsWith("/")) throw new Error("a match is the path of files, and does not end in /");
@@ -32,8 +32,8 @@ export function piecesOf(written: string): Piece[] {
 }
 
 /**
- * A step of matching. `within` stays in one name, `parts` takes whole directories with their slashes, `all` crosses
- * slashes; each takes as much as it can, `named` at least one character and as little as it can.
+ * A step of matching. `within` stays in one name, `parts` matches whole directories with their slashes, `all` crosses
+ * slashes; each matches as much as possible. `named` matches at least one character and as little as possible.
  */
 type Step =
   | { readonly kind: "texts"; readonly texts: readonly string[] }
@@ -41,7 +41,7 @@ type Step =
 
 export class PathPattern {
   readonly #steps: readonly Step[];
-  /** The same as a regular expression, where that is soon matched. */
+  /** An equivalent regular expression, if it is fast. */
   readonly #expression: RegExp | undefined;
 
   constructor(pieces: readonly Piece[]) {
@@ -53,7 +53,7 @@ export class PathPattern {
     return this.#expression?.test(path) ?? this.#table(path) !== undefined;
   }
 
-  /** What the named parts stand for, in their order; undefined if the path does not fit. */
+  /** Returns the values of the named parts, in order; undefined if the path does not match. */
   parts(path: string): readonly string[] | undefined {
     if (this.#expression !== undefined) return this.#expression.exec(path)?.slice(1);
     const table = this.#table(path);
@@ -68,7 +68,7 @@ export class PathPattern {
     return parts;
   }
 
-  /** From which places the rest of the path fits the rest of the steps; undefined if the whole does not. */
+  /** For each step, the positions from which the rest of the path matches; undefined if the whole does not match. */
   #table(path: string): Table | undefined {
     const table = new Table(this.#steps.length + 1, path.length + 1);
     table.set(this.#steps.length, path.length);
@@ -103,7 +103,10 @@ function stepOf(piece: Piece, index: number, pieces: readonly Piece[]): Step {
   }
 }
 
-/** Two wildcards in a name, and one for whole directories: at worst the square of a name's length, or of the path's depth. */
+/**
+ * Two wildcards in a name, and one for whole directories: at worst quadratic in the length of a name, or in the depth
+ * of the path.
+ */
 const MOST_IN_NAME = 2;
 const MOST_CHOICES = 3;
 
@@ -156,9 +159,9 @@ class Table {
     this.#cells[row * this.#columns + column] = 1;
   }
 
-  /** The row of a step, from the one after it. */
+  /** Computes the row of a step from the row of the next step. */
   fill(row: number, step: Step, path: string): void {
-    /** Whether the step, with what it took further on, can be followed by the rest. */
+    /** Whether the step, having matched more, can be followed by the rest. */
     let further = false;
     for (let at = path.length; at >= 0; at--) {
       // No step begins or ends within a character.
@@ -182,7 +185,7 @@ class Table {
           further ||= below;
           break;
         case "parts":
-          // A name has a character at least: a slash begins none.
+          // A name has at least one character, so none starts at a slash.
           further = slash ? this.fits(row, at + 1) : further;
           if (below || (further && !slash)) this.set(row, at);
           continue;
@@ -194,7 +197,7 @@ class Table {
 
 const SLASH = 0x2f;
 
-/** Where a step ends that begins at `at`: the place it prefers of those that the rest fits. There is one. */
+/** Where a step that begins at `at` ends: of the positions that the rest accepts, the one that the step prefers. */
 function ending(path: string, step: Step, at: number, fits: (end: number) => boolean): number {
   switch (step.kind) {
     case "texts":
@@ -228,7 +231,7 @@ function ending(path: string, step: Step, at: number, fits: (end: number) => boo
   throw new Error(`no end for a part of ${path} that fits`);
 }
 
-/** Two for a character beyond the basic plane. */
+/** Two for a character beyond the basic plane, otherwise one. */
 function unitsAt(path: string, at: number): number {
   return (path.codePointAt(at) ?? 0) > 0xffff ? 2 : 1;
 }

@@ -1,25 +1,25 @@
 /**
  * Text from outside (models, servers, file names, attributes, snapshots), made safe to print.
  *
- * Terminals obey control characters: ESC begins their commands, and so do the C1 characters, such as U+009B, in terminals
- * that know them. Other characters are obeyed by whatever draws the text: those that turn the direction of writing, and
- * those that take no room, make a line look like another one. All of these are written as JSON writes them in a string,
- * so that text which is JSON stays the same JSON.
+ * Terminals interpret control characters: ESC starts their commands, and so do C1 characters such as U+009B in some
+ * terminals. Other characters affect how text is displayed: those that change the direction of writing, and invisible
+ * ones, make a line look like another one. All of these are escaped as in a JSON string, so that text which is JSON
+ * stays the same JSON.
  */
 
 /**
- * Control characters but for tab and newline; marks, overrides and isolates of direction; separators of lines and
- * paragraphs; what takes no room (joiners, which scripts and emoji need, left out); tags; and halves of a surrogate pair.
+ * Control characters except tab and newline; direction marks, overrides and isolates; line and paragraph separators;
+ * invisible characters (except joiners, which scripts and emoji need); tags; and lone surrogates.
  */
 const UNPRINTABLE =
   /[[\p{Cc}--[\n\t]]\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Cs}]/gv;
 
-/** Newlines and tabs stay. */
+/** Keeps newlines and tabs. */
 export function printable(text: string): string {
   return text.replace(UNPRINTABLE, escapeUnits);
 }
 
-/** For what must not begin another line: newlines and tabs are escaped, too. */
+/** For text that must stay on one line: newlines and tabs are escaped too. */
 export function printableLine(text: string): string {
   return printable(text).replace(/[\n\t]/g, (one) => (one === "\n" ? "\\n" : "\\t"));
 }

@@ -1,4 +1,7 @@
-/** A text without any of these characters at its end. A pattern such as /x+$/ would look at every run of them again. */
+/**
+ * Removes these characters from the end of a text. A pattern such as /x+$/ would take quadratic time for many runs of
+ * them.
+ */
 export function withoutTrailing(text: string, characters: string): string {
   let end = text.length;
   while (end > 0 && characters.includes(text.charAt(end - 1))) end -= 1;

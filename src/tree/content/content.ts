@@ -96,10 +96,7 @@ export class Content {
     this.#storeTimes = undefined;
   }
 
-  /**
-   * Moves the bytes back to the heap, if they fit and nothing else uses the store, and returns the store, which is no
-   * longer needed.
-   */
+  /** Moves the bytes back to the heap if they fit and nothing else uses the store, and returns the unneeded store. */
   demote(mayTake: (store: Store) => boolean): Store | undefined {
     const store = this.#store;
     if (store === undefined || this.shared || this.#size > HEAP_LIMIT || !mayTake(store)) return undefined;
@@ -125,10 +122,7 @@ export class Content {
     return store;
   }
 
-  /**
-   * Copies the bytes at `offset` to `target` and returns their number, which is smaller than requested only at the
-   * file's end.
-   */
+  /** Copies the bytes at `offset` to `target` and returns how many: fewer than requested only at the file's end. */
   read(offset: Wide, target: Uint8Array): number {
     if (this.#lost !== undefined) throw this.#lost;
     const { size } = this;
@@ -263,19 +257,14 @@ export class Content {
     this.#releasePages();
   }
 
-  /**
-   * Call this when nothing can reach the file any more, even if it was shared. Returns the space that it counted
-   * toward.
-   */
+  /** For a file that nothing can reach any more, even if it was shared. Returns the space that it counted toward. */
   dispose(): Space {
     this.#storeTimes = undefined;
     this.clear();
     return this.space;
   }
 
-  /**
-   * The space was reserved, so this fails only if the machine is out of memory. Then the next reader gets the error.
-   */
+  /** The space is reserved, so this fails only if the machine has no memory. Then the next reader gets the error. */
   #writePromised(store: Store, offset: number, data: Uint8Array): void {
     try {
       if (store.write(offset, data) < data.length) throw new FsError("ENOSPC");
@@ -330,10 +319,7 @@ export class Content {
     this.#pages |= mask;
   }
 
-  /**
-   * Writes zeros between `from` and `to`; whole pages become holes. At the file's end (`tail`) the last page counts as
-   * whole.
-   */
+  /** Writes zeros between `from` and `to`; whole pages become holes, and at the file's end (`tail`) the last page too. */
   #clearHeap(from: number, to: number, tail: boolean): void {
     if (to <= from) return;
     this.#heap?.fill(0, from, to);

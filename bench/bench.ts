@@ -1,11 +1,13 @@
 /**
- * llmfs beside tmpfs and two FUSE filesystems over tmpfs (bindfs, fuse-overlayfs), from one run, as a table of ratios.
+ * Compares llmfs with tmpfs and two FUSE filesystems over tmpfs (bindfs, fuse-overlayfs) in one run, as a table of
+ * ratios.
  *
  *   bun bench/bench.ts [--rounds N] [--files N] [--mib N] [--work] [--write]
  *
- * Needs root, gcc, `npm run build`, and Debian's bindfs and fuse-overlayfs; a peer that is not installed is named and left
- * out. `--work` adds real work (clone, status, tar, build, grep, SQLite). `--write` puts the tables into
- * docs/performance.md. Machines differ and are noisy: what counts is a ratio within one run, of medians.
+ * Needs root, gcc, `npm run build`, and Debian's bindfs and fuse-overlayfs; a filesystem that is not installed is
+ * reported and skipped. `--work` adds real work (clone, status, tar, build, grep, SQLite). `--write` puts the tables
+ * into docs/performance.md. Machines differ and measurements are noisy, so compare only ratios of medians within one
+ * run.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { cpus, tmpdir } from "node:os";
@@ -24,7 +26,7 @@ const { values } = parseArgs({
   },
 });
 
-/** What the driver is asked to do, in this order, and the row it counts for. "cold" drops what the kernel keeps. */
+/** The driver's steps, in order, and the row that each counts for. "cold" drops the kernel's caches first. */
 const STEPS: readonly { readonly step: string; readonly row?: string; readonly cold?: boolean }[] = [
   { step: "setup" },
   { step: "mkdir", row: "mkdir" },
@@ -48,9 +50,9 @@ const STEPS: readonly { readonly step: string; readonly row?: string; readonly c
   { step: "random-write", row: "random write 4 KiB" },
 ];
 
-/** MB/s, so more is better; all other rows are µs. */
+/** In MB/s, where more is better; all other rows are in µs. */
 const DATA_ROWS = new Set(["write, sequential", "read, cold"]);
-/** Rows where every peer sends requests: those of the geometric means. */
+/** Rows in which every filesystem handles requests: those of the geometric means. */
 const METADATA_ROWS = STEPS.flatMap(({ row }) =>
   row === undefined || DATA_ROWS.has(row) || row === "random write 4 KiB" ? [] : [row],
 );
@@ -59,7 +61,7 @@ const scratch = mkdtempSync(join(tmpdir(), "llmfs-bench-"));
 const driver = join(scratch, "driver");
 run(["gcc", "-O2", "-o", driver, join(import.meta.dir, "driver.c")]);
 
-/** row → contestant → the figure of each round. */
+/** row → filesystem → the result of each round */
 const figures = new Map<string, Map<string, number[]>>();
 
 try {
@@ -73,7 +75,7 @@ try {
   console.log(report);
   if (values.write) writeReport(report);
 } catch (error) {
-  // Said at once: clearing up below may fail for the same reason.
+  // Print it now, because the cleanup below may fail for the same reason.
   console.error(error, error instanceof SuppressedError ? [error.error, error.suppressed] : "");
   process.exitCode = 1;
 } finally {

@@ -1,4 +1,6 @@
-/** The filesystems that are compared: each mounted afresh for every round, on a tmpfs of its own where it needs one. */
+/**
+ * The filesystems that are compared. Each is mounted again for every round, over a tmpfs of its own if it needs one.
+ */
 import { chmodSync, chownSync, copyFileSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 
@@ -8,14 +10,17 @@ export interface Mounted extends AsyncDisposable {
 
 export interface Contestant {
   readonly name: string;
-  /** What a command on it starts with, to run as the user who mounted it. */
+  /** The start of a command that runs as the user who mounted it. */
   readonly as?: readonly string[];
   mount(): Promise<Mounted>;
 }
 
 const LLMFS = join(import.meta.dir, "../dist/llmfs");
 
-/** Those that are installed; what is missing is said on stderr. tmpfs first, then the peers, then llmfs, as root and not. */
+/**
+ * The installed filesystems; missing ones are reported on stderr. tmpfs first, then the others, then llmfs, as root and
+ * as a user.
+ */
 export async function contestants(scratch: string): Promise<Contestant[]> {
   const all: [string, string, (tmpfs: string, at: string) => string[]][] = [
     ["bindfs", "bindfs", (tmpfs, at) => ["bindfs", join(tmpfs, "lower"), at]],

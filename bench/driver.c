@@ -129,7 +129,7 @@ int main(int argc, char **argv) {
       check(mknod(path, S_IFREG | 0644, 0), "mknod");
     }
   } else if (!strcmp(row, "probe")) {
-    /* What a file costs to make, look at and remove beside whatever else is there. */
+    /* The cost of creating, changing and removing a file next to everything else. */
     snprintf(path, sizeof path, "%s/probe", base);
     check(mkdir(path, 0755), "mkdir");
     EACH {

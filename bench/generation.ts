@@ -1,14 +1,14 @@
 /**
- * How fast files are generated, replayed and read, against what would be ideal.
+ * Measures how fast files are generated, replayed and read, compared with the ideal.
  *
- *   bun bench/generation.ts [warm|replay|wait|meanwhile]     of dist/llmfs; all of them by default
+ *   bun bench/generation.ts [warm|replay|wait|meanwhile]     with dist/llmfs; all of them by default
  *
- * - warm: 1,000 pending files through `llmfs warm`, a server that takes 50 ms, 64 at a time, without recordings and with.
- *   Ideal: 64 files every 50 ms. Wanted: 90 % of that.
- * - replay: 10,000 files from a folder of recordings, through `mount --warm`. Wanted: 5,000 a second.
- * - wait: how much longer the first open of a recorded file takes than one of an ordinary file. Wanted: under 3 ms.
- * - meanwhile: how long stat, open, read and create take of ordinary files, alone and while `llmfs warm` runs as above.
- *   Wanted: the same. Where there are fewer processors than threads that work, the scheduler's share is in it.
+ * - warm: 1,000 pending files with `llmfs warm`, a server that takes 50 ms, 64 at a time, without recordings and with.
+ *   Ideal: 64 files every 50 ms. Goal: 90 % of that.
+ * - replay: 10,000 files from a folder of recordings, with `mount --warm`. Goal: 5,000 a second.
+ * - wait: how much longer the first open of a recorded file takes than that of an ordinary file. Goal: under 3 ms.
+ * - meanwhile: how long stat, open, read and create of ordinary files take, alone and while `llmfs warm` runs as above.
+ *   Goal: the same. With fewer processors than working threads this includes waiting for the scheduler.
  */
 import {
   closeSync,
@@ -33,7 +33,7 @@ const LLMFS = join(import.meta.dir, "../dist/llmfs");
 const LATENCY_MS = 50;
 const AT_ONCE = 64;
 
-/** A process of its own, as servers are: answers each request after a time, whatever it is. */
+/** Runs in a process of its own, like a real server: answers each request after a fixed time, whatever it is. */
 function serveSlowly(): void {
   const body = [
     { model: "bench", choices: [{ index: 0, delta: { content: "one line of text\n" }, finish_reason: null }] },
@@ -54,7 +54,9 @@ function serveSlowly(): void {
   console.log(server.port);
 }
 
-/** A directory with a snapshot of `count` pending files, and flags for a mount whose model is the slow server. */
+/**
+ * Creates a directory with a snapshot of `count` pending files, and flags for a mount whose model is the slow server.
+ */
 async function slowly(count: number, use: (place: Place, flags: readonly string[]) => Promise<void>): Promise<void> {
   await using place = new Place();
   const from = place.at("from.json");
@@ -69,7 +71,7 @@ async function slowly(count: number, use: (place: Place, flags: readonly string[
   }
 }
 
-/** What the first reader would wait for is loaded meanwhile. */
+/** In this time, everything is loaded that the first reader would otherwise wait for. */
 const SETTLED_MS = 1500;
 
 async function benchWarm(): Promise<void> {
@@ -144,7 +146,7 @@ async function benchMeanwhile(): Promise<void> {
   });
 }
 
-/** Files that somebody wrote. */
+/** The number of static files. */
 const OWN = 200;
 const ROUNDS = 8;
 
@@ -152,7 +154,7 @@ function own(place: Place, index: number): string {
   return place.at(`mnt/own/${index}`);
 }
 
-/** Microseconds of each operation. */
+/** The microseconds of each operation. */
 function latencies(place: Place, rounds: number): ReadonlyMap<string, readonly number[]> {
   const buffer = Buffer.alloc(4096);
   const found = new Map<string, number[]>();
@@ -206,7 +208,7 @@ function snapshot(count: number): string {
   return structureToSnapshot(entries);
 }
 
-/** A tree, and a folder with an answer for every file of it. */
+/** Creates a tree, and a folder with an answer for every file of it. */
 async function record(place: Place, count: number): Promise<void> {
   writeFileSync(place.at("from.json"), snapshot(count));
   mkdirSync(place.at("rec"));
@@ -244,7 +246,7 @@ class Place implements AsyncDisposable {
     return join(this.path, name);
   }
 
-  /** What it printed; on stderr, if nothing else. */
+  /** Returns what it printed; its stderr if nothing else. */
   async llmfs(...args: readonly string[]): Promise<string> {
     const env = { ...process.env, XDG_STATE_HOME: this.path };
     const child = Bun.spawn([LLMFS, ...args], { env, stdout: "pipe", stderr: "pipe" });

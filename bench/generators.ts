@@ -1,10 +1,10 @@
 /**
- * What a generated file costs over its source: the time of the first `open` to the last byte, less what the source takes
- * by itself.
+ * Measures the overhead of a generated file: the time from the first `open` to the last byte, minus the time that its
+ * source takes.
  *
  *   bun bench/generators.ts
  *
- * Files are read one after the other by a program of its own. The budget is 5 ms a file.
+ * Files are read one after the other by another program. The budget is 5 ms a file.
  */
 import { Database } from "bun:sqlite";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ using database = new Database(join(folder, "shop.db"), { create: true });
 database.run(
   "CREATE TABLE items AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) SELECT i AS id, hex(randomblob(20)) AS name FROM n",
 );
-/** In a process of its own: this one waits while the files are read. */
+/** In a process of its own, because this one waits while the files are read. */
 const server = Bun.spawn({
   cmd: [
     process.execPath,
@@ -55,7 +55,7 @@ export default {
 };
 `,
 );
-/** Milliseconds a file, from the first open to the last byte, the median. */
+/** Returns the median of milliseconds per file, from the first open to the last byte. */
 function read(directory: string): number {
   const script = `
 import os, sys, time

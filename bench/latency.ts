@@ -1,9 +1,10 @@
 /**
- * How long one waits for llmfs itself: until a mount is ready, and on a first read beyond the model server's own time.
+ * Measures how long a user waits for llmfs itself: until a mount is ready, and on a first read beyond the model
+ * server's own time.
  *
  *   bun bench/latency.ts        needs `npm run build`
  *
- * With the compiled binary, on this machine, now. The server is on loopback and takes 20 ms for an answer.
+ * With the compiled binary, on this machine. The server is on loopback and takes 20 ms for an answer.
  */
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
@@ -47,7 +48,7 @@ async function mountTimes(flags: readonly string[]): Promise<number[]> {
   return times;
 }
 
-/** What reads take beyond the server's own time. Reading goes through another thread: this one is the server. */
+/** The time of reads beyond the server's own. Reading runs in another thread, because this one is the server. */
 async function readTimes(): Promise<number[]> {
   let serverTime = 0;
   using server = Bun.serve({

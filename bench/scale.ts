@@ -1,10 +1,11 @@
 /**
- * How llmfs grows: memory and cost per operation from a thousand files to a million, one directory of many entries,
- * holes, and a million files made and removed.
+ * Measures how llmfs grows: memory and cost per operation from a thousand files to a million, a directory with many
+ * entries, holes, and a million files created and removed.
  *
  *   bun bench/scale.ts [--files 1000000]
  *
- * Needs root, gcc and `npm run build`. Resident memory is the serving process's, after a pause in which it tidies up.
+ * Needs root, gcc and `npm run build`. Resident memory is that of the serving process, after a pause in which it
+ * collects garbage.
  */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -57,7 +58,7 @@ function drive(step: string, files: number, below = "."): string {
   return run(driver, join(mount, below), step, String(files), "0").trim();
 }
 
-/** After the collector had its pause. */
+/** Measured after a pause for the garbage collector. */
 async function resident(pid: number): Promise<string> {
   await Bun.sleep(2500);
   const kilobytes = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1];

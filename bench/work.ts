@@ -1,9 +1,12 @@
-/** Real work on each filesystem: seconds, medians of three, beside tmpfs. */
+/** Real work on each filesystem: medians of three runs in seconds, next to tmpfs. */
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Contestant } from "./contestants.ts";
 
-/** Each is a shell script that runs in an empty directory of the filesystem under test; `$REPO` and `$TAR` are made once. */
+/**
+ * Each is a shell script that runs in an empty directory of the filesystem under test; `$REPO` and `$TAR` are created
+ * once.
+ */
 const JOBS: readonly { readonly name: string; readonly script: string }[] = [
   { name: "git clone, 3,000 files", script: 'git clone -q "$REPO" clone' },
   { name: "git status in it", script: "git -C clone status --short" },
@@ -73,7 +76,8 @@ function prepare(directory: string): Record<string, string> {
   );
   const packages = { ...NPM, npm_config_cache: join(directory, "cache"), PACKAGE: join(import.meta.dir, "..") };
   shell('mkdir package && cp "$PACKAGE"/package*.json package && cd package && npm ci $NPM', directory, packages);
-  // One of those who run this is an ordinary user: npm writes logs to its cache, and git refuses other users' repositories unless they are listed as safe.
+  // One of the users is an ordinary user: npm writes logs to its cache, and git refuses other users' repositories
+  // unless they are listed as safe.
   shell("chmod -R a+rwX cache; printf '[safe]\\ndirectory = *\\n' > gitconfig", directory, {});
   return {
     ...packages,

@@ -1,11 +1,11 @@
 /**
- * The build: one executable a platform, each with Bun's runtime and all of llmfs in it.
+ * The build: one executable for each platform, with Bun's runtime and all of llmfs in it.
  *
- *   bun build/build.ts           dist/llmfs, for the machine at hand
+ *   bun build/build.ts           dist/llmfs, for this machine
  *   bun build/build.ts --all     dist/llmfs-<os>-<arch>[-baseline|-musl] for every platform, and dist/SHA256SUMS
  *
- * Bytecode halves the time to start; code is split, so that what a command does not use is not even looked at. Names
- * are kept: a stack in somebody's log must be legible.
+ * Bytecode halves the start-up time. Code is split, so that what a command does not use is not loaded. Names are kept,
+ * so that stacks in logs are readable.
  */
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,10 +13,10 @@ import { quietRuntime } from "./runtime.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const DIST = join(ROOT, "dist");
-/** What is needed for the build and gone after it. */
+/** Files needed only during the build. */
 const WORK = join(DIST, ".build");
 
-/** What a target is called by us and by Bun. */
+/** Our name and Bun's name of each target. */
 const TARGETS = {
   "linux-x64": "bun-linux-x64",
   "linux-x64-baseline": "bun-linux-x64-baseline",
@@ -27,16 +27,16 @@ const TARGETS = {
   "darwin-arm64": "bun-darwin-arm64",
 } as const satisfies Record<string, Bun.Build.CompileTarget>;
 
-/** Builds one executable; without a target, for the machine at hand. Throws with what Bun said. */
+/** Builds one executable; without a target, for this machine. Throws with Bun's message. */
 async function build(name: string, target: Bun.Build.CompileTarget | undefined): Promise<void> {
   const outfile = join(DIST, name);
-  // Beside its place first, so that a binary that is running is never written to.
+  // Written under another name first, so that a running binary is never overwritten.
   const temporary = `${outfile}.new`;
   const executablePath = await quietRuntime(target, WORK);
   const result = await Bun.build({
     entrypoints: [join(ROOT, "src/main.ts"), join(ROOT, "src/fs/worker.ts")],
-    // Chunks lie one folder deep, so that `new URL("../fs/worker.ts", import.meta.url)` names the worker in the executable
-    // as it does in src/mount.
+    // Chunks are one folder deep, so that `new URL("../fs/worker.ts", import.meta.url)` means the worker in the
+    // executable as it does in src/mount.
     root: join(ROOT, "src"),
     naming: { entry: "[dir]/[name].[ext]", chunk: "chunks/[name]-[hash].[ext]" },
     format: "esm",
@@ -48,13 +48,13 @@ async function build(name: string, target: Bun.Build.CompileTarget | undefined):
       outfile: temporary,
       ...(target === undefined ? {} : { target }),
       executablePath,
-      // The program's behaviour must not depend on files that happen to lie where it is run.
+      // The program's behaviour must not depend on files in the current directory.
       autoloadDotenv: false,
       autoloadBunfig: false,
-      // A configuration that is code imports packages from the node_modules beside it.
+      // A configuration with code imports packages from the node_modules beside it.
       autoloadPackageJson: true,
-      // With any flag of its own, Bun no longer refuses to start in a directory that has been removed or is a dead mount.
-      // This one changes nothing else: an executable never installs packages.
+      // With any flag, Bun no longer refuses to start in a directory that has been removed or is a dead mount. This
+      // flag changes nothing else: an executable never installs packages.
       execArgv: ["--no-install"],
     },
     throw: false,

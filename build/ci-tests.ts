@@ -3,16 +3,16 @@
  *
  *   bun build/ci-tests.ts [FOLDER…]
  *
- * A test that waits for a real kernel, a real server and other processes may run out of time on a busy machine. A file that
- * passes alone counts as passed, and is named at the end, so that it can be mended. The last lines are the sums, in the
- * words of `bun test`: `N pass`, `N fail`, `N skip`.
+ * A test that waits for a real kernel, a real server and other processes may run out of time on a busy machine. A file
+ * that passes alone counts as passed, and is listed at the end, so that it can be fixed. The last lines are the sums,
+ * in the words of `bun test`: `N pass`, `N fail`, `N skip`.
  */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Glob } from "bun";
 
-/** If more files than this fail, it is not for lack of time. */
+/** If more files than this fail, the cause is not a busy machine. */
 const AGAIN_AT_MOST = 12;
 
 interface Sums {
@@ -49,7 +49,7 @@ if (mended.length > 0) console.log(`\npassed only when run alone:\n  ${mended.jo
 console.log(`\n ${sums.pass} pass\n ${sums.skip} skip\n ${sums.fail} fail`);
 process.exit(sums.fail === 0 ? 0 : 1);
 
-/** The sums of each file that was run to its end. */
+/** The sums of each file that ran to its end. */
 async function run(name: string, tests: readonly string[], options: readonly string[]): Promise<Map<string, Sums>> {
   const report = join(reports, name);
   const reporter = ["--reporter=junit", `--reporter-outfile=${report}`];
@@ -60,7 +60,7 @@ async function run(name: string, tests: readonly string[], options: readonly str
   });
   await child.exited;
   const found = new Map<string, Sums>();
-  // The suites of files are those with a file and without a line.
+  // Each file's own suite has a file and no line.
   for (const [, attributes = ""] of readFileSync(report, "utf8").matchAll(/<testsuite ([^>]*)>/g)) {
     const { file, tests, failures, skipped, line } = Object.fromEntries(
       [...attributes.matchAll(/(\w+)="([^"]*)"/g)].map(([, key = "", value = ""]) => [key, value]),

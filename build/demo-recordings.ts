@@ -1,9 +1,9 @@
 /**
- * Makes src/recording/demo.json: the recordings that are inside the executable, for `llmfs demo`.
+ * Generates src/recording/demo.json: the recordings inside the executable for `llmfs demo`.
  *
- * The answers are written by hand and lie in build/demo: a prompt, a structure, and the files. The real engine asks a
- * model that answers with them, so the keys are those of the requests that the product sends. Run it after a change to
- * the instructions, to what is sent for a file, or to the answers; a test says when that was forgotten.
+ * The answers are written by hand and are in build/demo: a prompt, a structure, and the files. The real engine asks a
+ * model that answers with them, so the keys are those of the requests that llmfs sends. Run this after a change to the
+ * instructions, to the context of a file, or to the answers; a test fails if that was forgotten.
  */
 
 import { createEngine } from "../src/generate/engine.ts";
@@ -16,12 +16,12 @@ import { createMemoryStore } from "../src/recording/stores/memory.ts";
 import { structureToSnapshot } from "../src/snapshot/structure.ts";
 
 const HERE = new URL("demo/", import.meta.url).pathname;
-/** Not the name of a model: nobody shall think that one wrote this. */
+/** Not the name of a model, because no model wrote these answers. */
 const MODEL = "demo";
 
 export const DEMO_PATH = new URL("../src/recording/demo.json", import.meta.url).pathname;
 
-/** The whole of src/recording/demo.json as it should be. */
+/** Returns the new text of src/recording/demo.json. */
 export async function makeDemo(): Promise<string> {
   const prompt = (await read("prompt.txt")).trim();
   const store = createMemoryStore("the demo");

@@ -1,9 +1,9 @@
 /**
- * Writes examples/harbour/recordings again: the same answers, under the keys of the requests as llmfs sends them today.
+ * Updates examples/harbour/recordings: the same answers, under the keys of the requests that llmfs sends now.
  *
  *   bun build/example.ts
  *
- * Run it after a change to the instructions or to what is sent for a file; a test says when that was forgotten.
+ * Run this after a change to the instructions or to the context of a file; a test fails if that was forgotten.
  */
 import { join } from "node:path";
 import { createForesight } from "../src/offline/dry-run.ts";
@@ -16,7 +16,7 @@ import { createMemoryStore } from "../src/recording/stores/memory.ts";
 export const EXAMPLE = join(import.meta.dir, "../examples/harbour");
 export const EXAMPLE_MODEL = "demo";
 
-/** The recordings as they should be, from the answers of those that are there; `answers` adds to them, by label. */
+/** Returns the updated recordings, with the answers of the existing ones; `answers` adds to them, by label. */
 export async function exampleRecordings(
   answers: ReadonlyMap<string, string> = new Map(),
 ): Promise<readonly Recording[]> {
@@ -26,7 +26,7 @@ export async function exampleRecordings(
     if (!texts.has(label)) texts.set(label, answer.text);
   }
   const store = createMemoryStore("the example");
-  // Each round foresees what depends only on files that are recorded by then.
+  // Each round covers the files that depend only on files that are recorded by then.
   for (let left = tree.files.length; left > 0; left--) {
     const foresight = createForesight({ tree, request: tree.request, modelName: EXAMPLE_MODEL, store });
     for (const { path, state } of tree.files) {

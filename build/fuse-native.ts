@@ -9,7 +9,7 @@
  *   node 20.20.2: mounted, unmounted
  *   bun 1.4.5: killed by SIGABRT: unsupported uv function: uv_sem_init
  *
- * and exits with 0 if Bun was aborted, with 1 if it was not: then the decision deserves another look.
+ * and exits with 0 if Bun was aborted, with 1 if it was not: then the decision should be reconsidered.
  *
  * It needs npm, Node, /dev/fuse, and permission to mount. The package's prebuilt binary is for Linux on x86-64 only, and is
  * linked with libfuse 2, which distributions no longer install: the copy that comes with the package is used. Nothing is
@@ -21,7 +21,7 @@ import { join } from "node:path";
 
 const VERSION = "2.2.6";
 
-/** Runs in Node and in Bun alike. */
+/** Runs in both Node and Bun. */
 const PROGRAM = `
 const Fuse = require("fuse-native");
 const fuse = new Fuse(process.argv[2], { readdir: (path, done) => done(0, []) }, { force: true });

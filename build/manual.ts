@@ -1,6 +1,6 @@
 /**
- * docs/cli.md, from the same data that makes `--help` and the exit statuses, and docs/attributes.md, from the table that
- * setxattr(2) goes by.
+ * Generates docs/cli.md from the data of `--help` and the exit statuses, and docs/attributes.md from the table that
+ * setxattr(2) checks.
  *
  *   bun build/manual.ts          writes both
  */

@@ -70,7 +70,7 @@ async function record(executable: string): Promise<Emulator> {
   }
 }
 
-/** Resolves when the cursor stands behind a prompt. */
+/** Resolves when the cursor is after a prompt. */
 function prompted(screen: Emulator, written: () => Promise<void>): Promise<void> {
   return until(screen, written, () => lineAtCursor(screen) === PROMPT.trimEnd());
 }

@@ -41,18 +41,18 @@ const SWITCHED_OFF = [
 /** Without effect on what the program does; llmfs itself sets it for processes that are idle (src/fuse/mounting/process.ts). */
 const KEPT = ["BUN_GC_TIMER_DISABLE"];
 
-/** Without these the runtime is another than the list was made for. */
+/** If these are missing, the list does not match the runtime. */
 const NEEDED = ["BUN_OPTIONS", "BUN_INSPECT", "BUN_CONFIG_VERBOSE_FETCH", "NODE_TLS_REJECT_UNAUTHORIZED"];
 
-/** In JavaScript and in sentences a name follows one of these. Only the strings that are looked up are changed. */
+/** In JavaScript and in sentences a name follows one of these. Only strings used for lookups are changed. */
 const IN_TEXT = new Set(Buffer.from("\"'`. (!"));
 
-/** Stands in a name where no name can have it. */
+/** A byte that no name contains. */
 const EQUALS = "=".charCodeAt(0);
 
 /**
- * Writes a runtime for the target, by default for the machine at hand, and returns its path. The folder belongs to the
- * caller. Throws Error when a variable that has to be switched off is not found in Bun's runtime.
+ * Writes a runtime for the target, by default for this machine, and returns its path. The folder belongs to the caller.
+ * Throws Error if a variable that has to be switched off is not found in Bun's runtime.
  */
 export async function quietRuntime(target: string | undefined, folder: string): Promise<string> {
   mkdirSync(folder, { recursive: true });
@@ -69,12 +69,12 @@ export async function quietRuntime(target: string | undefined, folder: string): 
   return file;
 }
 
-/** Changes the first byte of every name that begins so. Returns the names. */
+/** Changes the first byte of every name that starts like this. Returns the names. */
 function hideNames(bytes: Buffer, beginning: string): readonly string[] {
   const names: string[] = [];
   for (let at = bytes.indexOf(beginning); at >= 0; at = bytes.indexOf(beginning, at + 1)) {
     if (IN_TEXT.has(bytes[at - 1] ?? 0)) continue;
-    // Strings lie side by side without an end: the name is known where it is the only thing that stands there.
+    // Strings are adjacent without a separator, so the name is known only if nothing else follows it.
     const name = /^\w+/.exec(bytes.toString("latin1", at, at + 64))?.[0] ?? beginning;
     if (KEPT.some((kept) => name.startsWith(kept))) continue;
     names.push(name);
@@ -86,8 +86,8 @@ function hideNames(bytes: Buffer, beginning: string): readonly string[] {
 const ENGINE_PREFIX = "BUN_JSC_";
 
 /**
- * The prefix of the JavaScript engine's options is nowhere a string: instructions compare one byte of a variable after
- * the other. The comparison with "U" becomes one with a byte that no name has. False when it is not found.
+ * The prefix of the JavaScript engine's options is not a string: instructions compare the bytes of a variable one by
+ * one. The comparison with "U" is changed to one with a byte that no name has. Returns false if it is not found.
  */
 function hideEngineOptions(bytes: Buffer): boolean {
   const x64 = comparisonOnX64(bytes);
@@ -101,7 +101,7 @@ function hideEngineOptions(bytes: Buffer): boolean {
   return true;
 }
 
-/** Where "U" stands in "CMP byte [register + 1], 'U'", with the comparisons of the other bytes close behind. */
+/** The position of "U" in "CMP byte [register + 1], 'U'", with the comparisons of the other bytes nearby. */
 function comparisonOnX64(bytes: Buffer): number | undefined {
   for (let at = bytes.indexOf("\x01U"); at >= 0; at = bytes.indexOf("\x01U", at + 1)) {
     let next = at;
@@ -115,18 +115,18 @@ function comparisonOnX64(bytes: Buffer): number | undefined {
   return undefined;
 }
 
-/** Whether the two bytes here are the operands of CMP r/m8, imm8. */
+/** Whether the two bytes at this position are the operands of CMP r/m8, imm8. */
 function isCompareByte(bytes: Buffer, at: number): boolean {
   return bytes[at - 2] === 0x80 && ((bytes[at - 1] ?? 0) & 0xf8) === 0x78;
 }
 
-/** SUBS WZR, Wn, #imm12: the opcode, and where the number is in it. */
+/** SUBS WZR, Wn, #imm12: the opcode, and the position of the number in it. */
 const [ARM64_COMPARE, ARM64_COMPARE_MASK, ARM64_SHIFT] = [0x7100001f, 0xffc0001f, 10];
 const ARM64_IMMEDIATE = 0xfff << ARM64_SHIFT;
-/** Instructions between the first comparison and the last. */
+/** Maximum number of instructions between the first comparison and the last. */
 const ARM64_MOST = 60;
 
-/** Where the instruction is that compares with "U", with the comparisons of the other bytes around it. */
+/** The position of the instruction that compares with "U", with the comparisons of the other bytes around it. */
 function comparisonOnArm64(bytes: Buffer): number | undefined {
   let matched = 0;
   let first = 0;
@@ -159,6 +159,6 @@ async function fetchRuntime(target: string, folder: string): Promise<string> {
   rmSync(outfile, { force: true });
   // Bun's targets and packages spell the processor differently.
   const file = join(cache, `${target.replace("arm64", "aarch64")}-v${Bun.version}`);
-  // The target that Bun itself was built for is not fetched.
+  // The target of this Bun itself is not fetched.
   return existsSync(file) ? file : process.execPath;
 }

@@ -23,7 +23,7 @@ export const EXTERNAL: readonly string[] = [
   "test/fuse/device.test.ts",
 ];
 
-/** They try thousands of random inputs, or very long ones, and take most of the time of all unit tests. */
+/** These try thousands of random inputs, or very long ones, and take most of the time of all unit tests. */
 export const EXHAUSTIVE: readonly string[] = [
   "test/fs/fuzz.test.ts",
   "test/generate/linear.test.ts",
@@ -44,7 +44,7 @@ export function unitTests(): string[] {
 
 const transpiler = new Bun.Transpiler({ loader: "ts" });
 
-/** The file itself, and every file of test/ that it imports; types alone do not count. */
+/** The file itself, and every file in test/ that it imports, except for types. */
 export function importsOf(file: string, found = new Set<string>()): Set<string> {
   if (found.has(file)) return found;
   found.add(file);

@@ -1,4 +1,4 @@
-/** A certificate for localhost that nobody has signed, with its key; of no use anywhere else. Good for a hundred years. */
+/** A self-signed certificate for localhost with its key, useless anywhere else. Valid for a hundred years. */
 export const CERTIFICATE = `-----BEGIN CERTIFICATE-----
 MIIBnDCCAUGgAwIBAgIUVmTn4VPVEa6CImujdrXhCGoJkekwCgYIKoZIzj0EAwIw
 FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyMzA2MzcwN1oYDzIxMjYxMDMw

@@ -1,6 +1,6 @@
 /**
- * A shop's database of the size and shape of Chinook's: eleven tables, some fifteen thousand rows, the same in every run
- * and on every database. Its texts hold what formats and clients stumble over.
+ * A shop's database, as large as Chinook and similar to it: eleven tables with some fifteen thousand rows, the same in
+ * every run and on every database. Its texts contain what formats and clients get wrong.
  */
 import { Random } from "./random.ts";
 
@@ -13,7 +13,7 @@ type Value = string | number | Uint8Array | null;
 export interface Table {
   readonly name: string;
   readonly columns: readonly (readonly [name: string, type: Type])[];
-  /** The first column is the key, unless there are two of them. */
+  /** The first column is the key, or the first two. */
   readonly keys: 1 | 2;
   readonly rows: readonly (readonly Value[])[];
 }
@@ -45,7 +45,7 @@ const HARD = [
 ];
 const COUNTRIES = ["Norway", "Brazil", "Czech Republic", "Côte d'Ivoire", "USA", "India", "日本"];
 
-/** The tables, those that others refer to first. */
+/** The tables, in an order in which each refers only to earlier ones. */
 export function chinook(seed = 2024): readonly Table[] {
   const random = new Random(seed);
   const text = (least = 1, most = 4): string => {
@@ -153,7 +153,7 @@ const TYPES: Readonly<Record<Dialect, Readonly<Record<Type, string>>>> = {
 
 const ROWS_A_STATEMENT = 500;
 
-/** Statements that make the tables and fill them. */
+/** Statements that create and fill the tables. */
 export function chinookSql(dialect: Dialect, tables = chinook()): readonly string[] {
   return tables.flatMap(({ name, columns, keys, rows }) => {
     const defined = columns.map(([column, type]) => `${column} ${TYPES[dialect][type]}`);
@@ -173,7 +173,7 @@ function literal(value: Value, dialect: Dialect): string {
   if (typeof value === "number") return String(value);
   if (typeof value === "string") {
     const text = value.replaceAll("'", "''");
-    // The clients of these two take a carriage return at a line's end away.
+    // The clients of these two remove a carriage return at the end of a line.
     if (dialect === "sqlite") return `'${text.replaceAll("\r", "' || char(13) || '")}'`;
     return dialect === "mysql" ? `'${text.replaceAll("\\", "\\\\").replaceAll("\r", "\\r")}'` : `'${text}'`;
   }

@@ -1,4 +1,4 @@
-/** A process that claims an answer and then holds on to it until it is killed. */
+/** A process that claims an answer and holds the claim until it is killed. */
 import { createFolderStore } from "../../src/recording/stores/folder.ts";
 import { createRedisStore } from "../../src/recording/stores/remote/redis.ts";
 import { createS3Store } from "../../src/recording/stores/remote/s3.ts";

@@ -1,6 +1,6 @@
 /**
- * Database servers of a test's own, from Debian's packages: in a temporary directory, on a Unix socket and a loopback
- * port, gone when disposed of. As root they run as a user the server accepts.
+ * Temporary database servers from Debian's packages: in a temporary directory, on a Unix socket and a loopback port,
+ * removed when disposed of. As root they run as a user that the server accepts.
  */
 import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -8,17 +8,17 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 
 export interface Server extends AsyncDisposable {
-  /** With a user that may do everything. */
+  /** Contains a user with all rights. */
   readonly url: string;
-  /** Runs statements; what the server's own client prints. */
+  /** Runs statements; returns the output of the server's own client. */
   run(sql: string): Promise<string>;
   /** Runs many statements, of any length. */
   load(statements: readonly string[]): Promise<void>;
-  /** A query's rows as the database's own client prints them, the names of the columns first. */
+  /** Returns a query's rows as the database's own client prints them, with the column names first. */
   rows(sql: string): Promise<readonly (readonly (string | null)[])[]>;
 }
 
-/** What the clients print for NULL, where that can be configured. */
+/** What the clients print for NULL, if that can be configured. */
 const NULL = "<NULL>";
 
 const root = process.getuid?.() === 0;
@@ -33,7 +33,7 @@ function postgresBin(): string | undefined {
   return version === undefined ? undefined : join(base, version, "bin");
 }
 
-/** A SQLite file, by its own client. */
+/** A SQLite file, accessed with its own client. */
 export function sqliteFile(file: string): Server {
   const client = ["sqlite3", "-batch", "-cmd", ".timeout 5000"];
   return {
@@ -115,7 +115,7 @@ function start(cmd: string[]): Subprocess {
   return Bun.spawn({ cmd, cwd: "/", stdio: ["ignore", "ignore", "ignore"] });
 }
 
-/** CSV as Python reads it. */
+/** Parses CSV with Python. */
 export async function csv(text: string): Promise<readonly (readonly (string | null)[])[]> {
   const script =
     "import csv, json; print(json.dumps(list(csv.reader(open(0, newline='', encoding='utf8'), strict=True))))";
@@ -123,7 +123,7 @@ export async function csv(text: string): Promise<readonly (readonly (string | nu
   return rows.map((row) => row.map((field) => (field === NULL ? null : field)));
 }
 
-/** What `mariadb --batch` prints. */
+/** Parses the output of `mariadb --batch`. */
 function batch(text: string): readonly (readonly (string | null)[])[] {
   const escapes = new Map([
     ["n", "\n"],

@@ -1,4 +1,4 @@
-/** Running one generator without a mount. */
+/** Runs a single generator without a mount. */
 
 import { createEngine } from "../../src/generate/engine.ts";
 import { type LoadedConfig, loadConfig } from "../../src/generators/config/load.ts";
@@ -17,7 +17,7 @@ export interface Loaded extends AsyncDisposable {
   list(path: string, generator: string): Promise<readonly string[]>;
 }
 
-/** A configuration, and an engine that works by it. */
+/** A configuration, and an engine that uses it. */
 export async function loaded(
   file: string,
   environment: Readonly<Record<string, string>> = {},

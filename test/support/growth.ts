@@ -1,8 +1,8 @@
 /**
- * How long work takes as its input grows, in processor time: a busy machine does not change the verdict.
+ * Measures how processor time grows with the input, so that a busy machine does not change the result.
  *
- * Inputs are those that make matchers and parsers slow: one character repeated, a few tokens repeated, something that
- * begins again and again and never ends, and random mixtures of all that.
+ * The inputs are those that make matchers and parsers slow: one character repeated, a few tokens repeated, something
+ * that starts again and again and never ends, and random mixtures of all these.
  */
 import { expect } from "bun:test";
 import { Random } from "./random.ts";
@@ -12,13 +12,13 @@ export type Input = (length: number) => string;
 
 const SMALL = 32 * 1024;
 const GROWTH = 4;
-/** Linear work grows as its input does. More than twice that is noise; work by the square is beyond. */
+/** Linear work grows like its input. Up to 2.5 times that is noise; quadratic work is above it. */
 const MOST_GROWTH = 2.5 * GROWTH;
-/** Less is not worth a word, whatever it grows by. */
+/** Shorter times are ignored, however they grow. */
 const NOTHING_MS = 50;
 const TRIES = 8;
 
-/** Fails where four times the input takes much more than four times as long. `length` is that of the smaller input. */
+/** Fails if four times the input takes much more than four times as long. `length` is that of the smaller input. */
 export async function expectLinear(input: Input, work: (text: string) => unknown, length = SMALL): Promise<void> {
   const [short, long] = [input(length), input(length * GROWTH)];
   let [ofShort, ofLong] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
@@ -40,12 +40,12 @@ async function processorTime(work: () => unknown): Promise<number> {
   return process.cpuUsage(before).user / 1000;
 }
 
-/** The fragment again and again, after a beginning. */
+/** Repeats the fragment, after a beginning. */
 export function repeated(fragment: string, beginning = ""): Input {
   return (length) => beginning + fragment.repeat(Math.ceil(length / fragment.length));
 }
 
-/** Characters and runs that every matcher should be tried with. */
+/** Characters and runs for testing any matcher. */
 export const RUNS: Readonly<Record<string, Input>> = {
   "line ends": repeated("\n"),
   "line ends of Windows": repeated("\r\n"),
@@ -78,7 +78,7 @@ export const RUNS: Readonly<Record<string, Input>> = {
   commas: repeated(","),
 };
 
-/** Fragments in random order, each run of a random length. */
+/** Fragments in random order, each repeated a random number of times. */
 export function mixture(seed: number, fragments: readonly string[]): Input {
   return (length) => {
     const random = new Random(seed);

@@ -1,10 +1,10 @@
 /**
  * A kernel in memory: the other end of a Session.
  *
- * Requests are built from the table (fuse/ops.ts) and handed over as messages; replies are checked as
- * fs/fuse/dev.c:fuse_dev_do_write() checks them, and decoded. Like the kernel's, it counts lookups, knows which handles
- * are open, sends FORGET and RELEASE, and remembers the notifications it got. What the kernel would refuse or trip over
- * is a violation: the call in which it happened throws.
+ * Requests are built from the operation table (fuse/ops.ts) and passed on as messages; replies are checked as in
+ * fs/fuse/dev.c:fuse_dev_do_write(), and decoded. Like the real kernel, it counts lookups, knows which handles are
+ * open, sends FORGET and RELEASE, and remembers the notifications that it got. Anything that a kernel would reject or
+ * misunderstand is a violation: the call in which it happened throws.
  */
 import { ERRNO, type ErrnoName, errnoName, FsError } from "../../src/errno.ts";
 import * as abi from "../../src/fuse/abi.ts";
@@ -14,7 +14,7 @@ import { name, opaque64, rest, type Struct, type StructValue } from "../../src/f
 import type { AsyncWrite, Extent } from "../../src/libc.ts";
 import * as libc from "../../src/libc.ts";
 
-/** As the kernel marks the unique of an INTERRUPT: it is that of the request it names, and one bit. */
+/** The unique of an INTERRUPT is that of the request it names, with this bit set. */
 export const FUSE_INT_REQ_BIT = 1;
 
 export interface Caller {
@@ -23,7 +23,7 @@ export interface Caller {
   readonly pid?: number;
 }
 
-/** What a request got. `data` is a copy of a "data" reply. */
+/** The answer to a request. `data` is a copy of a "data" reply. */
 export type Answer<K extends OpName> = (typeof OPS)[K]["reply"] extends "data"
   ? Buffer
   : (typeof OPS)[K]["reply"] extends "nothing" | "silence"
@@ -38,7 +38,7 @@ export type Notification =
   | { readonly code: "inval entry"; readonly parent: number; readonly name: string }
   | { readonly code: "delete"; readonly parent: number; readonly child: number; readonly name: string };
 
-/** A directory entry as READDIR or READDIRPLUS told it. */
+/** A directory entry from READDIR or READDIRPLUS. */
 export interface Dirent {
   readonly name: string;
   readonly ino: number;
@@ -54,24 +54,24 @@ interface InFlight {
 }
 
 export interface KernelOptions extends Partial<SessionOptions> {
-  /** The version of the protocol this kernel speaks. */
+  /** The minor version of the protocol that this kernel uses. */
   readonly minor?: number;
 }
 
 export class Kernel implements Channel {
   readonly session: Session;
-  /** Every line the session logged, its level in front. */
+  /** Every line that the session logged, with its level first. */
   readonly log: string[] = [];
   readonly notifications: Notification[] = [];
-  /** How many lookups of each nodeid the kernel holds. The root is known without. */
+  /** The number of lookups that the kernel holds for each nodeid. The root is known without one. */
   readonly lookups = new Map<number, number>();
-  /** Open handles and the node they are of. */
+  /** Open handles and their nodes. */
   readonly handles = new Map<number, number>();
-  /** What other threads are to send, while they cannot; undefined: they send at once. */
+  /** Messages that other threads have to send but cannot at the moment; undefined: they are sent at once. */
   blocked: (() => void)[] | undefined;
-  /** They have begun, and wait for a lock. */
+  /** The other threads have started to send, and wait for a lock. */
   stuck = false;
-  /** There can be no other thread for the moment. */
+  /** No other thread can be started at the moment. */
   threadless = false;
   readonly #inFlight = new Map<number, InFlight>();
   readonly #outcomes = new Map<number, Outcome<OpName>>();
@@ -79,7 +79,7 @@ export class Kernel implements Channel {
   readonly #buffer: Buffer;
   readonly #view: DataView;
   #unique = 2;
-  /** How many interrupts were answered with EAGAIN. */
+  /** The number of interrupts that were answered with EAGAIN. */
   #again = 0;
 
   constructor(filesystem: Filesystem, options: KernelOptions = {}) {
@@ -100,7 +100,9 @@ export class Kernel implements Channel {
   // Requests
   // ---------------------------------------------------------------------------------------------------------------
 
-  /** Sends a request and returns its reply's value. Throws FsError for an errno, Error when it was not answered. */
+  /**
+   * Sends a request and returns the value of its reply. Throws FsError for an errno, and Error if there was no reply.
+   */
   call<K extends OpName>(op: K, nodeid: number, request: Partial<Request<K>> = {}, caller: Caller = {}): Answer<K> {
     const unique = this.start(op, nodeid, request, caller);
     if (OPS[op].reply === "silence") return undefined as Answer<K>;
@@ -113,7 +115,7 @@ export class Kernel implements Channel {
     return outcome.value;
   }
 
-  /** As fs/namei.c:do_filp_open(): the path is walked once more, and the attributes are asked for on the way. */
+  /** As fs/namei.c:do_filp_open(): walks the path once more and asks for the attributes on the way. */
   #openAgain(nodeid: number, request: Partial<Request<"open">>, caller: Caller): Answer<"open"> {
     this.call("getattr", nodeid, {}, caller);
     const outcome = this.outcome<"open">(this.start("open", nodeid, request, caller));
@@ -122,7 +124,7 @@ export class Kernel implements Channel {
     return outcome.value;
   }
 
-  /** The errno a request gets, or "ok". */
+  /** Returns the errno of a request, or "ok". */
   errno<K extends OpName>(
     op: K,
     nodeid: number,
@@ -138,7 +140,7 @@ export class Kernel implements Channel {
     }
   }
 
-  /** Sends a request; its unique. */
+  /** Sends a request and returns its unique. */
   start<K extends OpName>(op: K, nodeid: number, request: Partial<Request<K>> = {}, caller: Caller = {}): number {
     const unique = this.#unique;
     this.#unique += 2;
@@ -149,14 +151,16 @@ export class Kernel implements Channel {
     return unique;
   }
 
-  /** What became of a request; undefined while it is parked. */
+  /** The outcome of a request; undefined while it is parked. */
   outcome<K extends OpName>(unique: number): Outcome<K> | undefined {
     this.check();
-    // The outcome of a request is that of its operation: start() wrote down which it was.
+    // start() recorded the operation of the request, so this is its outcome.
     return this.#outcomes.get(unique) as Outcome<K> | undefined;
   }
 
-  /** The caller of a request got a signal. True when the answer was EAGAIN: the kernel would send it again. */
+  /**
+   * Sends an INTERRUPT for a request. Returns true if the answer was EAGAIN, so that the kernel would send it again.
+   */
   interrupt(unique: number): boolean {
     const before = this.#again;
     const length = this.write("interrupt", unique | FUSE_INT_REQ_BIT, 0, { unique });
@@ -165,12 +169,12 @@ export class Kernel implements Channel {
     return this.#again > before;
   }
 
-  /** The connection drops a request, as when it is aborted: the reply to come finds nobody (ENOENT). */
+  /** Drops a request, as when the connection is aborted: its reply gets ENOENT. */
   abandon(unique: number): void {
     this.#inFlight.delete(unique);
   }
 
-  /** Hands a message over as it stands. */
+  /** Passes on a message unchanged. */
   raw(message: Uint8Array): void {
     this.#buffer.set(message);
     this.session.handle(this.#buffer, this.#view, message.length);
@@ -192,7 +196,7 @@ export class Kernel implements Channel {
     return this.call("init", 0, { body: (options.minor ?? 45) >= 36 ? body : body.subarray(0, 16) });
   }
 
-  /** Writes a message into the buffer; its length. */
+  /** Writes a message to the buffer and returns its length. */
   write<K extends OpName>(op: K, unique: number, nodeid: number, request: Partial<Request<K>>, caller: Caller = {}) {
     const row = OPS[op];
     const whole = { ...zeros(row.request as Struct<unknown>), ...request };
@@ -211,7 +215,7 @@ export class Kernel implements Channel {
     return length;
   }
 
-  /** The message last written, as a copy. */
+  /** Returns a copy of the message last written. */
   message(length: number): Buffer {
     return Buffer.from(this.#buffer.subarray(0, length));
   }
@@ -220,7 +224,7 @@ export class Kernel implements Channel {
   // Shorthands
   // ---------------------------------------------------------------------------------------------------------------
 
-  /** Looks a path up, from the root, as a walk does. The last entry. Throws FsError. */
+  /** Looks a path up from the root and returns the last entry. Throws FsError. */
   walk(path: string): StructValue<typeof abi.entryOut> {
     let nodeid = abi.FUSE_ROOT_ID;
     let entry: StructValue<typeof abi.entryOut> | undefined;
@@ -237,7 +241,7 @@ export class Kernel implements Channel {
     return this.call("getattr", nodeid).attr;
   }
 
-  /** All of an open file, in READs of `piece` bytes. */
+  /** Reads all of an open file, in READs of `piece` bytes. */
   readAll(nodeid: number, fh: number, piece = 128 * 1024): Buffer {
     const pieces: Buffer[] = [];
     for (let offset = 0; ; ) {
@@ -248,13 +252,13 @@ export class Kernel implements Channel {
     }
   }
 
-  /** One READDIR or READDIRPLUS from a cookie on. */
+  /** Sends one READDIR or READDIRPLUS from a cookie on. */
   readdir(nodeid: number, options: { offset?: number; size?: number; plus?: boolean } = {}): Dirent[] {
     const { offset = 0, size = 4096, plus = false } = options;
     return parseDirents(this.call(plus ? "readdirplus" : "readdir", nodeid, { offset, size }), plus);
   }
 
-  /** A whole listing, as getdents(2) in a loop. */
+  /** Returns a whole listing, as getdents(2) in a loop. */
   list(nodeid: number, options: { size?: number; plus?: boolean } = {}): Dirent[] {
     const all: Dirent[] = [];
     for (;;) {
@@ -268,7 +272,7 @@ export class Kernel implements Channel {
     this.call("release", nodeid, { fh, flags });
   }
 
-  /** Gives lookups back: all, or `count`. */
+  /** Returns lookups: all of them, or `count`. */
   forget(nodeid: number, count = this.lookups.get(nodeid) ?? 0): void {
     const left = (this.lookups.get(nodeid) ?? 0) - count;
     if (left > 0) this.lookups.set(nodeid, left);
@@ -276,7 +280,7 @@ export class Kernel implements Channel {
     this.call("forget", nodeid, { nlookup: count });
   }
 
-  /** Closes every handle and forgets every node, as the kernel does when nobody uses the mount and memory is short. */
+  /** Closes every handle and forgets every node, as the kernel does if nothing uses the mount and memory is short. */
   letGo(): void {
     for (const [fh, nodeid] of this.handles) this.release(nodeid, fh);
     const all = [...this.lookups];
@@ -292,7 +296,7 @@ export class Kernel implements Channel {
     }
   }
 
-  /** Throws when the kernel would have refused a reply, or received nonsense. */
+  /** Throws if the kernel would have rejected a reply, or received nonsense. */
   check(): void {
     const found = this.#violations.splice(0);
     if (found.length > 0) throw new Error(`the kernel refuses: ${found.join("; ")}`);
@@ -323,7 +327,7 @@ export class Kernel implements Channel {
     };
   }
 
-  /** Sends what other threads were to send and could not. */
+  /** Sends the messages that other threads could not send before. */
   unblock(): void {
     const sends = this.blocked ?? [];
     this.blocked = undefined;
@@ -347,7 +351,7 @@ export class Kernel implements Channel {
     if (error > 0 || error <= -512) return this.#refuse(`error ${error}`);
     if (error !== 0 && length !== abi.outHeader.size) return this.#refuse(`an error with ${length} bytes`);
     if ((unique & FUSE_INT_REQ_BIT) !== 0) {
-      // The reply to an INTERRUPT: the request it names must still be there.
+      // The reply to an INTERRUPT: the request that it names must still exist.
       if (!this.#inFlight.has(unique - FUSE_INT_REQ_BIT)) return -ERRNO.ENOENT;
       if (error === -ERRNO.EAGAIN) this.#again++;
       else this.#refuse(`an interrupt was answered with ${error}`);
@@ -391,12 +395,12 @@ export class Kernel implements Channel {
     return value;
   }
 
-  /** An entry reply counts one lookup; nodeid 0 is "no such name". */
+  /** An entry reply counts as a lookup; nodeid 0 means that there is no such name. */
   #told(entry: StructValue<typeof abi.entryOut>): void {
     if (entry.nodeid === 0) return;
     const { mode, size } = entry.attr;
     const type = mode >> 12;
-    // As fs/fuse/dir.c:fuse_invalid_attr() and fuse_valid_type().
+    // As in fs/fuse/dir.c:fuse_invalid_attr() and fuse_valid_type().
     if (![1, 2, 4, 6, 8, 10, 12].includes(type)) this.#refuse(`an entry of mode ${mode.toString(8)}`);
     if (size > Number.MAX_SAFE_INTEGER) this.#refuse(`an entry of ${size} bytes`);
     if (entry.nodeid !== abi.FUSE_ROOT_ID) this.lookups.set(entry.nodeid, (this.lookups.get(entry.nodeid) ?? 0) + 1);
@@ -458,7 +462,7 @@ function zeros(struct: Struct<unknown>): Record<string, unknown> {
   return values;
 }
 
-/** The records of a READDIR or READDIRPLUS reply. */
+/** Parses the records of a READDIR or READDIRPLUS reply. */
 export function parseDirents(data: Buffer, plus: boolean): Dirent[] {
   const view = new DataView(data.buffer, data.byteOffset, data.length);
   const found: Dirent[] = [];

@@ -1,4 +1,4 @@
-/** Requests whose long texts begin alike, and end or differ in awkward places. */
+/** Requests whose long texts have the same start, and end or differ in awkward places. */
 import type { ChatRequest } from "../../src/llm/llm.ts";
 import { Random } from "./random.ts";
 

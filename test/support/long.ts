@@ -1,2 +1,2 @@
-/** Whether the long forms of the tests were asked for: LLMFS_LONG=1. */
+/** Whether the long versions of the tests are enabled: LLMFS_LONG=1. */
 export const LONG = (process.env.LLMFS_LONG ?? "") !== "";

@@ -1,8 +1,8 @@
 /**
- * The compiled binary on a real mount, with a model on loopback behind it.
+ * The compiled binary on a real mount, with a model server on loopback.
  *
- * The model's server answers in this very process, so nothing here may wait for a pending file: programs that read are
- * processes of their own, and are awaited. What never waits (a directory, a control file) may be read directly.
+ * The model server runs in this process, so nothing here may wait for a pending file: programs that read are separate
+ * processes, and are awaited. Operations that never wait (on a directory or a control file) may be done directly.
  */
 import { describe } from "bun:test";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -23,15 +23,15 @@ import {
 
 export const IS_ROOT = process.getuid?.() === 0;
 
-/** What is missing for these tests; undefined where they can run. Many look at files with these programs. */
+/** What these tests lack on this machine; undefined if they can run. Many of them use these programs. */
 export const LACKING = mounting() ?? programs("getfattr", "setfattr", "python3", "git", "gcc", "make");
 
-/** Tests that need a mount. Where there can be none they are skipped, and their name says what is missing. */
+/** Tests that need a mount. If that is not possible they are skipped, and their name says what is missing. */
 export function describeMounted(name: string, tests: () => void): void {
   describe.skipIf(LACKING !== undefined)(LACKING === undefined ? name : `${name} (lacks ${LACKING})`, tests);
 }
 
-/** What the server answers when it is asked for a file. */
+/** The server's answer to a request for a file. */
 export type FileAnswer = (path: string, request: ReceivedRequest) => Behaviour | Promise<Behaviour>;
 
 export interface MountedOptions {
@@ -39,11 +39,11 @@ export interface MountedOptions {
   readonly pending?: readonly string[];
   /** A snapshot's text, instead of `pending`. */
   readonly snapshot?: string;
-  /** The default says the file's path twice. */
+  /** The default contains the file's path twice. */
   readonly answer?: FileAnswer;
   readonly args?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Another server than the one that answers here. */
+  /** Another server than the one in this process. */
   readonly baseUrl?: string;
 }
 
@@ -52,7 +52,7 @@ export function contentOf(path: string): string {
   return `content of ${path}\nagain: content of ${path}\n`;
 }
 
-/** A server, an empty directory to mount at, and nothing mounted. Dispose it (`await using`). */
+/** Starts a server and creates an empty directory, without a mount. Dispose it (`await using`). */
 export async function unmounted(answer?: FileAnswer): Promise<Mounted> {
   return new Mounted(new Sandbox(), await openaiServer(), answer);
 }
@@ -73,13 +73,13 @@ export function snapshotOf(pending: readonly string[]): string {
   return structureToSnapshot(pending.map((path) => ({ path, type: "file" })));
 }
 
-/** The file a request is for; undefined when it asks for a tree. */
+/** The path of the file that a request is for; undefined if it is for a tree. */
 export function pathOf(request: ReceivedRequest): string | undefined {
   const text: string = request.body.messages.at(-1).content;
   return [...text.matchAll(/^Write the file (.*)$/gm)].at(-1)?.[1];
 }
 
-/** What `.llmfs/status.json` has. */
+/** The content of `.llmfs/status.json`. */
 export interface Status {
   readonly pid: number;
   readonly files: Record<string, number>;
@@ -93,11 +93,11 @@ export class Mounted implements AsyncDisposable {
   readonly sandbox: Sandbox;
   readonly server: OpenaiServer;
   readonly dir: string;
-  /** May be replaced at any time; holds for requests that come after. */
+  /** May be replaced at any time; applies to later requests. */
   answer: FileAnswer;
   /** How often status.json was read since the mount. */
   #looks = 0;
-  /** What the server answers when it is asked for a tree. */
+  /** The server's answer to a request for a tree. */
   tree: Behaviour = { status: 400 };
 
   constructor(sandbox: Sandbox, server: OpenaiServer, answer: FileAnswer = (path) => ({ stream: contentOf(path) })) {
@@ -111,12 +111,12 @@ export class Mounted implements AsyncDisposable {
     });
   }
 
-  /** Flags that lead to the server. */
+  /** Flags that make llmfs use the server. */
   modelArgs(baseUrl = this.server.baseUrl): readonly string[] {
     return ["--base-url", baseUrl, "--model", "scripted"];
   }
 
-  /** Mounts at `dir`, and fails where that fails. */
+  /** Mounts at `dir`. Throws if that fails. */
   async mount(args: readonly string[], options: StartOptions = {}): Promise<void> {
     this.#looks = 0;
     const done = await this.sandbox.llmfs(["mount", this.dir, ...args], { program: BINARY, ...options });
@@ -127,7 +127,7 @@ export class Mounted implements AsyncDisposable {
     return this.sandbox.llmfs(["unmount", this.dir, ...flags], { program: BINARY });
   }
 
-  /** A shell script, in the mount's root unless told where. */
+  /** Starts a shell script, by default in the mount's root. */
   start(script: string, cwd = this.dir): Subprocess<"pipe", "pipe", "pipe"> {
     const child = Bun.spawn({
       cmd: ["/bin/sh", "-c", script],
@@ -139,19 +139,19 @@ export class Mounted implements AsyncDisposable {
     return child;
   }
 
-  /** A shell script from start to end. */
+  /** Runs a shell script to its end. */
   async sh(script: string, cwd = this.dir): Promise<Finished> {
     return finished(this.start(script, cwd));
   }
 
-  /** What a shell script prints; an error if it fails. */
+  /** Returns the output of a shell script; throws if it fails. */
   async out(script: string): Promise<string> {
     const { status, stdout, stderr } = await this.sh(script);
     if (status !== 0) throw new Error(`${script}: status ${status}: ${stderr}`);
     return stdout;
   }
 
-  /** An extended attribute of a file, below `user.llmfs.`. */
+  /** An extended attribute of a file, without the prefix `user.llmfs.`. */
   async xattr(path: string, name: string): Promise<string> {
     return this.out(`getfattr --only-values -n user.llmfs.${name} '${path}'`);
   }
@@ -160,12 +160,12 @@ export class Mounted implements AsyncDisposable {
     return this.xattr(path, "state");
   }
 
-  /** How often the server was asked for this file. */
+  /** The number of requests for this file. */
   asked(path: string): number {
     return this.server.requests.filter((request) => pathOf(request) === path).length;
   }
 
-  /** As `.llmfs/status.json` has it. */
+  /** The content of `.llmfs/status.json`. */
   status(): Status {
     const text = readFileSync(`${this.dir}/.llmfs/status.json`, "utf8");
     this.#looks += 1;
@@ -174,7 +174,7 @@ export class Mounted implements AsyncDisposable {
 
   /** Resolves when at least `count` opens have reached the filesystem since it was mounted. */
   async opened(count: number): Promise<void> {
-    // Each look at status.json is an open of its own.
+    // Each read of status.json is an open of its own.
     await eventually(`${count} opens`, () => (this.status().requests.open ?? 0) - this.#looks >= count);
   }
 
@@ -190,7 +190,7 @@ export class Mounted implements AsyncDisposable {
   }
 }
 
-/** The processes behind a mount in the background: what serves it, and its guardian. */
+/** The processes behind a mount in the background: the server and its guardian. */
 export function processesOf(dir: string, role?: "--daemon" | "--guardian"): readonly number[] {
   return readdirSync("/proc")
     .filter((name) => /^\d+$/.test(name))
@@ -209,16 +209,16 @@ export function processesOf(dir: string, role?: "--daemon" | "--guardian"): read
 /** Kills the process behind a mount and its guardian, so that a dead mount stays. */
 export async function killBoth(dir: string): Promise<void> {
   const all = processesOf(dir);
-  // The guardian first, so that it never sees the other's end.
+  // The guardian first, so that it does not see the other one end.
   for (const pid of all.toSorted((a, b) => b - a)) process.kill(pid, "SIGKILL");
   await eventually("both are gone", () => !all.some(isAlive));
 }
 
-/** An answer that waits until it is let go. */
+/** An answer that waits until the gate is opened. */
 export class Gate {
   readonly #open = Promise.withResolvers<void>();
 
-  /** Answers as `then` does, once `open` was called. */
+  /** Answers like `then`, once `open` was called. */
   holds(then: FileAnswer = (path) => ({ stream: contentOf(path) })): FileAnswer {
     return async (path, request) => {
       await this.#open.promise;

@@ -1,6 +1,6 @@
 /**
- * Tests that need a tool or a right which a machine may lack: they are skipped there, and a line says so. Where
- * LLMFS_TEST_ALL is set, as in CI, nothing is left out: what is lacking is a failure.
+ * Tests that need a tool or right that a machine may lack: they are skipped there, with a line that says so. If
+ * LLMFS_TEST_ALL is set, as in CI, nothing is skipped: what is missing is a failure.
  */
 
 import { test } from "bun:test";
@@ -10,7 +10,7 @@ const ALL = process.env.LLMFS_TEST_ALL === "1";
 
 type TestCase = (name: string, body: () => void | Promise<void>, timeout?: number) => void;
 
-/** `test`, or a test that is left out because `lacking` says what is not there. */
+/** `test`, or a test that is skipped because `lacking` is missing. */
 export function testWith(lacking: string | undefined): TestCase {
   if (lacking === undefined) return test;
   if (!ALL) console.warn(`LEFT OUT: tests that need ${lacking}`);
@@ -22,13 +22,13 @@ export function testWith(lacking: string | undefined): TestCase {
   };
 }
 
-/** What of these programs is not in PATH; undefined when all are. */
+/** Which of these programs are not in PATH; undefined if all are. */
 export function programs(...names: readonly string[]): string | undefined {
   const missing = names.filter((name) => Bun.which(name) === null);
   return missing.length === 0 ? undefined : missing.join(", ");
 }
 
-/** /dev/fuse, open to this user; with `everybody`, open to all, as udev makes it. */
+/** What is missing for opening /dev/fuse as this user; with `everybody`, as any user, which is how udev sets it up. */
 export function fuse(everybody = false): string | undefined {
   try {
     accessSync("/dev/fuse", constants.R_OK | constants.W_OK);
@@ -39,7 +39,7 @@ export function fuse(everybody = false): string | undefined {
   }
 }
 
-/** Whether unshare(1) can make a user namespace here. */
+/** What is missing for unshare(1) to create a user namespace. */
 export function userNamespace(): string | undefined {
   const unshare = programs("unshare");
   if (unshare !== undefined) return unshare;
@@ -62,7 +62,7 @@ export function compiling(): string | undefined {
   return existsSync("/usr/include/linux/fuse.h") ? undefined : "the kernel's headers (linux-libc-dev)";
 }
 
-/** Whether unshare(1) can make a mount namespace here; in a chroot it can't. */
+/** What is missing for unshare(1) to create a mount namespace; in a chroot it cannot. */
 export function mountNamespace(): string | undefined {
   const unshare = programs("unshare");
   if (unshare !== undefined) return unshare;

@@ -1,6 +1,6 @@
 /*
- * Runs a program that may not have memory which is writable and executable, as systemd's MemoryDenyWriteExecute=
- * arranges it: no-exec-memory mdwe|seccomp PROGRAM [ARG...]
+ * Runs a program that may not have memory which is writable and executable, as with systemd's MemoryDenyWriteExecute=:
+ * no-exec-memory mdwe|seccomp PROGRAM [ARG...]
  */
 #include <errno.h>
 #include <linux/audit.h>

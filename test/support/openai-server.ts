@@ -1,7 +1,8 @@
 /**
- * A loopback server shaped like OpenAI's, with a script: each request takes the next behaviour, the last one repeats.
+ * A loopback server with OpenAI's API that follows a script: each request takes the next behaviour, and the last one
+ * repeats.
  *
- * It remembers every request, and can tell that the client dropped the connection before the answer was whole.
+ * It remembers every request, and notices when the client drops the connection before the answer is complete.
  */
 import { createServer, type IncomingHttpHeaders, type RequestListener, type ServerResponse } from "node:http";
 import { createServer as createSecureServer } from "node:https";
@@ -14,14 +15,16 @@ export interface ReceivedRequest {
   readonly path: string;
   readonly headers: IncomingHttpHeaders;
   readonly body: Body;
-  /** Resolves when the client goes away before the answer is whole. */
+  /** Resolves when the client disconnects before the answer is complete. */
   readonly disconnected: Promise<void>;
-  /** Whether it has. */
+  /** Whether the client has disconnected. */
   gone: boolean;
 }
 
 export type Behaviour =
-  /** Server-sent events, one for each piece; then the finish reason, the usage, [DONE]; `end: false` leaves it all out. */
+  /**
+   * Server-sent events, one for each piece; then the finish reason, the usage, [DONE]; `end: false` omits all of these.
+   */
   | {
       readonly stream: string | readonly string[];
       readonly finish?: string | null;
@@ -34,7 +37,7 @@ export type Behaviour =
   /** One JSON document, as from a server that does not stream. */
   | { readonly whole: string; readonly finish?: string; readonly refusal?: string }
   | { readonly status: number; readonly body?: unknown; readonly headers?: Readonly<Record<string, string>> }
-  /** Anything at all, byte for byte. */
+  /** Any response, byte for byte. */
   | { readonly raw: string | Uint8Array; readonly contentType?: string; readonly hang?: boolean }
   /** Accepts the request and never answers. */
   | { readonly hang: true }
@@ -43,27 +46,27 @@ export type Behaviour =
   | ((request: ReceivedRequest) => Behaviour | Promise<Behaviour>);
 
 export interface OpenaiServer extends AsyncDisposable {
-  /** Ends in /v1. */
+  /** Ends with /v1. */
   readonly baseUrl: string;
   readonly port: number;
   /** Chat completions, oldest first. */
   readonly requests: ReceivedRequest[];
-  /** Every other request's path. */
+  /** The path of every other request. */
   readonly otherPaths: string[];
-  /** The request of that index; an error if there was none. */
+  /** Returns the request with that index; throws if there was none. */
   received(index: number): ReceivedRequest;
-  /** Resolves with the request of that index as soon as it is there. */
+  /** Resolves with the request with that index as soon as it arrives. */
   request(index: number): Promise<ReceivedRequest>;
-  /** The client has what was sent so far: cuts the connections that the answers say to cut. */
+  /** The client has received what was sent so far. Cuts the connections of answers with `after: "cut"`. */
   heard(): void;
-  /** Replaces what is left of the script. */
+  /** Replaces the rest of the script. */
   script(...behaviours: Behaviour[]): void;
 }
 
 export async function openaiServer(
   script: readonly Behaviour[] = [{ stream: "hello" }],
   models: readonly string[] = ["scripted"],
-  /** With one it speaks https, and `baseUrl` says so. */
+  /** With a certificate the server uses https, and so does `baseUrl`. */
   certificate?: { readonly cert: string; readonly key: string },
 ): Promise<OpenaiServer> {
   let queue = [...script];

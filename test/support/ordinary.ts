@@ -3,16 +3,18 @@ import { chownSync, copyFileSync, statSync, writeFileSync } from "node:fs";
 import { IS_ROOT, LACKING, type Mounted, snapshotOf, unmounted } from "./mounted.ts";
 import { BINARY, type Finished, mountedType } from "./program.ts";
 
-/** "nobody", everywhere. */
+/** The same user id on every system. */
 export const NOBODY = 65_534;
 export const AS_USER = IS_ROOT ? ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"] : [];
 
 const forAll = LACKING === undefined && (statSync("/dev/fuse").mode & 0o006) === 0o006;
-/** What an ordinary user lacks for any mount here, and for one by fusermount3; undefined if nothing. */
+/** What an ordinary user lacks for any mount here, and for one with fusermount3; undefined if nothing. */
 export const device = forAll ? undefined : "a /dev/fuse that everybody may open";
 export const helper = device ?? (Bun.which("fusermount3") === null ? "fusermount3" : undefined);
 
-/** A sandbox and a mountpoint that belong to an ordinary user, the program in it where that user can reach it. */
+/**
+ * A sandbox and a mountpoint that belong to an ordinary user, with the program in a place which that user can reach.
+ */
 export async function ordinary(pending: readonly string[]): Promise<User> {
   const mounted = await unmounted();
   const { sandbox } = mounted;

@@ -1,7 +1,7 @@
 /**
- * llmfs as a person starts it: a process of its own, in an environment of its own.
+ * Runs llmfs as a person does: in a process of its own, with an environment of its own.
  *
- * From source by default, and as the compiled binary where a test is about what only that has: what `npm test` builds.
+ * It runs from source by default, and as the compiled binary, which `npm test` builds, in tests about that.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -34,23 +34,23 @@ export interface StartOptions {
   readonly stdin?: string;
 }
 
-/** A folder of its own for a test's mountpoints, state and files. Disposing it leaves nothing mounted in it. */
+/** A folder for a test's mountpoints, state and files. Disposing it leaves nothing mounted in it. */
 export class Sandbox implements Disposable {
   readonly path = mkdtempSync(join(tmpdir(), "llmfs-test-"));
   readonly #children: Subprocess[] = [];
 
-  /** A path in it. */
+  /** Returns a path in the folder. */
   at(name: string): string {
     return join(this.path, name);
   }
 
-  /** A new empty directory in it. */
+  /** Creates an empty directory in the folder. */
   directory(name: string): string {
     mkdirSync(this.at(name));
     return this.at(name);
   }
 
-  /** What this process's own environment says of models, prompts and places stays out. */
+  /** Omits everything that this process's own environment says about models, prompts and places. */
   environment(added: Readonly<Record<string, string>> = {}): Record<string, string> {
     return {
       PATH: process.env.PATH ?? "/usr/bin:/bin:/usr/sbin:/sbin",
@@ -76,12 +76,12 @@ export class Sandbox implements Disposable {
     return child;
   }
 
-  /** Starts it and waits for its end. */
+  /** Starts llmfs and waits for its end. */
   async llmfs(args: readonly string[], options: StartOptions = {}): Promise<Finished> {
     return finished(this.start(args, options));
   }
 
-  /** The temporary mountpoints of `run` and `demo` that are there. */
+  /** The temporary mountpoints of `run` and `demo` that exist. */
   leftovers(): readonly string[] {
     return readdirSync(this.path).filter((name) => /^llmfs-/.test(name));
   }
@@ -117,12 +117,12 @@ export async function finished(child: Subprocess<"pipe", "pipe", "pipe">): Promi
   return { status: child.signalCode === null ? status : -1, stdout, stderr };
 }
 
-/** What is mounted at a place: "fuse.llmfs" for one of ours; undefined for nothing. */
+/** The type of the mount at a path: "fuse.llmfs" for one of ours; undefined for none. */
 export function mountedType(path: string): string | undefined {
   return readMounts().findLast((mount) => mount.path === path)?.type;
 }
 
-/** Looks until it is so. Throws after ten seconds, or what else is given. */
+/** Checks repeatedly until the condition holds. Throws after ten seconds, or the given time. */
 export async function eventually(what: string, holds: () => boolean, milliseconds = 10_000): Promise<void> {
   for (const until = performance.now() + milliseconds; !holds(); await Bun.sleep(10)) {
     if (performance.now() > until) throw new Error(`timed out while waiting until ${what}`);
@@ -132,7 +132,7 @@ export async function eventually(what: string, holds: () => boolean, millisecond
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
-    // A zombie, whose parent has not looked yet, is dead.
+    // A zombie is dead, although its parent has not reaped it yet.
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
   } catch {
     return false;

@@ -1,4 +1,4 @@
-/** Random numbers that come again: the same seed, the same sequence (mulberry32). */
+/** Reproducible random numbers: the same seed gives the same sequence (mulberry32). */
 export class Random {
   #state: number;
 
@@ -26,7 +26,7 @@ export class Random {
 
   pick<T>(from: readonly T[]): T {
     const index = this.below(from.length);
-    // An index below the length is there; picking from nothing is the test's mistake.
+    // An index below the length exists; picking from an empty list is a mistake in the test.
     return from[index] as T;
   }
 }

@@ -11,7 +11,7 @@ import { structureToSnapshot } from "../../src/snapshot/structure.ts";
 
 const [folder = "", socket] = process.argv.slice(2);
 const store = await openStore(folder, { mode: "replay", local: folder, warn: console.error });
-// A model that would be asked: replaying must not.
+// A model server; replaying must not contact it.
 const server = createOpenaiModel({ baseUrl: "http://127.0.0.1:9/v1", apiKey: "sk-never" });
 const model = createRecordedModel(server, store, { mode: "replay" });
 const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });

@@ -1,20 +1,20 @@
-/** A language model with a script, that remembers what it was asked. */
+/** A language model that follows a script and remembers its requests. */
 import type { ChatAnswer, ChatOptions, ChatRequest, LanguageModel } from "../../src/llm/llm.ts";
 import { LlmError } from "../../src/llm/llm.ts";
 
-/** Text to answer, an error to reject with, or a function that decides. */
+/** A text to answer with, an error to reject with, or a function that decides. */
 export type ScriptedAnswer =
   | string
   | Error
   | ((request: ChatRequest, options: ChatOptions) => string | Promise<string>);
 
 export interface ScriptedModel extends LanguageModel {
-  /** Everything that was asked, oldest first. */
+  /** All requests, oldest first. */
   readonly requests: ChatRequest[];
   readonly labels: (string | undefined)[];
-  /** Requests under way, and the most there ever were. */
+  /** The number of requests in progress, and the maximum so far. */
   readonly load: { now: number; most: number };
-  /** Puts answers at the end of the queue; when it is empty, the last one repeats. */
+  /** Appends answers to the queue; when it is empty, the last one repeats. */
   enqueue(...answers: ScriptedAnswer[]): void;
 }
 

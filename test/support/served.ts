@@ -1,8 +1,8 @@
 /**
- * A tree, the operations on it, and the kernel in memory: all of llmfs's filesystem thread but its thread.
+ * A tree, its operations, and the kernel in memory: all of llmfs's filesystem thread except the thread itself.
  *
- * Disposed of at the end of a test (`using`), it lets go of everything the kernel holds and checks that nothing is left
- * that has no name: no inode, no page, no handle.
+ * When disposed of at the end of a test (`using`), it releases everything that the kernel holds and checks that nothing
+ * without a name is left: no inode, no page, no handle.
  */
 import { type ErrnoName, FsError } from "../../src/errno.ts";
 import { CAPABILITIES } from "../../src/fs/coherence/caching.ts";
@@ -28,7 +28,7 @@ import { Kernel } from "./kernel.ts";
 export const ROOT = FUSE_ROOT_ID;
 
 export interface ServedOptions {
-  /** Bytes the contents may take. */
+  /** The maximum number of bytes for contents. */
   readonly size?: number;
   readonly inodes?: number;
   readonly control?: (mount: FsContext, answers: RpcHandlers) => ControlFiles;
@@ -37,11 +37,11 @@ export interface ServedOptions {
   readonly listing?: boolean;
   readonly named?: readonly NamedFiles[];
   readonly generation?: number;
-  /** Who mounted, where other users may come in. */
+  /** The user who mounted, if other users can enter the mount. */
   readonly sharedBy?: number;
 }
 
-/** The time tests go by: stands still until it is set. */
+/** The clock of the tests: it stands still until it is set. */
 class TestClock {
   seconds = 1_700_000_000;
   nanoseconds = 5;
@@ -64,13 +64,13 @@ export class ServedTree implements Disposable {
   readonly kernel: Kernel;
   readonly mount: FsContext;
   readonly timers: Timers;
-  /** What /proc says of a thread's signals. None of the threads here exists. */
+  /** What /proc reports about a thread's signals. None of the threads here exists. */
   readonly signals = new Map<number, ThreadSignals>();
-  /** Called whenever they are looked at. */
+  /** Called whenever the signals are read. */
   lookAtSignals: () => void = () => {};
   #milliseconds = 0;
   readonly answers: RpcHandlers;
-  /** What the filesystem told the main thread. */
+  /** Messages from the filesystem to the main thread. */
   readonly posted: FromFilesystem[] = [];
 
   constructor(options: ServedOptions) {
@@ -119,7 +119,7 @@ export class ServedTree implements Disposable {
   // The tree, from our side
   // ---------------------------------------------------------------------------------------------------------------
 
-  /** A file with this content; directories on the way are made. */
+  /** Creates a file with this content, and missing parent directories. */
   file(path: string, content: string | Uint8Array = ""): RegularFile {
     const { directory, name } = this.#place(path);
     const file = this.tree.createFile(directory, name, 0o644, { uid: 0, gid: 0 });
@@ -128,7 +128,7 @@ export class ServedTree implements Disposable {
     return file;
   }
 
-  /** A file whose content must be generated. */
+  /** Creates a pending file. */
   pending(path: string, xattrs: Readonly<Record<string, string>> = {}): RegularFile {
     const file = this.file(path);
     file.state = "pending";
@@ -157,12 +157,12 @@ export class ServedTree implements Disposable {
   // The main thread's side
   // ---------------------------------------------------------------------------------------------------------------
 
-  /** What was asked to be generated, oldest first. */
+  /** All generation requests, oldest first. */
   get requests(): GenerationRequest[] {
     return this.posted.flatMap((message) => (message.type === "generate" ? [message.request] : []));
   }
 
-  /** Tickets nobody waits for any more. */
+  /** Tickets that were cancelled. */
   get cancelled(): number[] {
     return this.posted.flatMap((message) => (message.type === "cancel" ? [message.ticket] : []));
   }
@@ -177,24 +177,24 @@ export class ServedTree implements Disposable {
     this.#milliseconds = until;
   }
 
-  /** Time passes while something is done. */
+  /** Lets time pass without running timers. */
   elapse(milliseconds: number): void {
     this.#milliseconds += milliseconds;
   }
 
-  /** The generator of the last request, or of this one, has come so far. */
+  /** The generator of the last request, or of the given one, reports a stage. */
   stage(stage: Stage, ticket = this.ticket): void {
     this.mount.waiters.setStage(ticket, stage);
   }
 
-  /** The last request's ticket. */
+  /** The ticket of the last request. */
   get ticket(): number {
     const last = this.requests.at(-1);
     if (last === undefined) throw new Error("nothing was asked to be generated");
     return last.ticket;
   }
 
-  /** A generator's answer: to the last request, unless told to which. */
+  /** A generator's answer to the last request, or to the given one. */
   content(content: string | Uint8Array, ticket = this.ticket, metadata: Readonly<Record<string, string>> = {}): void {
     this.mount.waiters.takeContent(ticket, {
       bytes: Buffer.from(content as Uint8Array),
@@ -235,7 +235,7 @@ export class ServedTree implements Disposable {
     return this.kernel.call("write", file.nodeid, request).size;
   }
 
-  /** Names in a directory, sorted as `ls -a` does. */
+  /** The names in a directory, sorted as by `ls -a`. */
   ls(path: string): string[] {
     const nodeid = path === "/" ? ROOT : this.node(path);
     const names = this.kernel.list(nodeid).map(({ name }) => name);

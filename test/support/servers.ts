@@ -1,17 +1,17 @@
-/** Real servers for tests, started by the test and gone with it. */
+/** Real servers, started by the test and stopped with it. */
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 export interface Server extends AsyncDisposable {
   readonly url: string;
-  /** Stops it as a crash does. */
+  /** Stops the server as a crash does. */
   kill(): Promise<void>;
 }
 
 export const REDIS = Bun.which("redis-server");
 
-/** Debian's redis-server, on a socket of its own, without persistence. In the same folder it has the same URL. */
+/** Debian's redis-server, on its own socket, without persistence. In the same folder it has the same URL. */
 export async function redisServer(folder = mkdtempSync(join(tmpdir(), "llmfs-redis-"))): Promise<Server> {
   if (REDIS === null) throw new Error("redis-server is not installed");
   const socket = join(folder, "socket");
@@ -37,8 +37,8 @@ export async function s3Server(): Promise<Server> {
 }
 
 /**
- * In front of an S3 server that ignores If-Match and If-None-Match on a write: honours them, as Amazon's does. The
- * requests pass unchanged, so their signatures hold.
+ * A proxy in front of an S3 server that ignores If-Match and If-None-Match on writes: it honours them, as Amazon's
+ * does. The requests pass unchanged, so their signatures stay valid.
  */
 export function conditionalProxy(upstream: string): Server {
   const etags = new Map<string, string>();
@@ -71,7 +71,7 @@ export function conditionalProxy(upstream: string): Server {
   return { url: `http://127.0.0.1:${proxy.port}`, kill: stop, [Symbol.asyncDispose]: stop };
 }
 
-/** A port where connections stay half open, as at a host that does not answer: the listener's queue is full. */
+/** A port on which connections stay half open, as with a host that does not answer: the listener's queue is full. */
 export async function silentServer(): Promise<Server & { readonly connecting: () => number }> {
   const script = `
 import select, socket, time
@@ -99,7 +99,7 @@ time.sleep(1000)
   const remote = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")} 02 `;
   return {
     url: `http://127.0.0.1:${port}/v1`,
-    /** How many connections to it are being opened. */
+    /** The number of connections to it that are being opened. */
     connecting: () => readFileSync("/proc/net/tcp", "latin1").split(remote).length - 1,
     kill,
     [Symbol.asyncDispose]: kill,
@@ -128,7 +128,7 @@ function server(url: string, child: Bun.Subprocess, folder: string): Server {
   };
 }
 
-/** The socket is there a moment before anybody listens on it. */
+/** The socket exists a moment before the server listens on it. */
 async function listens(socket: string): Promise<boolean> {
   try {
     (await Bun.connect({ unix: socket, socket: { data() {} } })).end();

@@ -1,4 +1,4 @@
-/** What every store of recordings owes its callers, as tests. */
+/** The contract of every store of recordings, as tests. */
 import { expect, test } from "bun:test";
 import type { ChatRequest } from "../../src/llm/llm.ts";
 import { requestKey } from "../../src/recording/key.ts";
@@ -11,12 +11,12 @@ export function recordingOf(text: string, label = "/a.txt", model = "m"): Record
   return { key: requestKey(request), label, request, answer: { text, model: "m-1", usage } };
 }
 
-/** Everything in the store that cannot be used. */
+/** All unusable entries in the store. */
 export async function faultsIn(store: RecordingStore): Promise<readonly Fault[]> {
   return (await Array.fromAsync(entriesOf(store))).flatMap(({ fault }) => fault ?? []);
 }
 
-/** Removes what is not in `keep`, however young it is. Returns what was removed. */
+/** Removes what is not in `keep`, however recent it is. Returns what was removed. */
 export async function pruneTo(store: RecordingStore, keep: readonly Recording[]): Promise<readonly StoreEntry[]> {
   const keys = new Set(keep.map(({ key }) => key));
   const entries = await Array.fromAsync(entriesOf(store));
@@ -25,7 +25,7 @@ export async function pruneTo(store: RecordingStore, keep: readonly Recording[])
   return remove;
 }
 
-/** `open` gives another handle on the same, initially empty place at every call. */
+/** `open` returns another handle for the same, initially empty place at every call. */
 export function storeContract(open: () => RecordingStore): void {
   test("a recording that was put is found by everybody, and one that was not is not", async () => {
     const one = recordingOf("hello\n", "/contract/get");

@@ -1,8 +1,8 @@
-/** A program on a terminal of its own, with job control: what it prints, and a keyboard. */
+/** A program on its own terminal, with job control: its output, and a keyboard. */
 import { eventually } from "./program.ts";
 
 export class Terminal implements AsyncDisposable {
-  /** All that was printed so far. */
+  /** Everything printed so far. */
   text = "";
   readonly #terminal: Bun.Terminal;
   readonly #process: Bun.Subprocess;
@@ -16,7 +16,7 @@ export class Terminal implements AsyncDisposable {
         this.text += decoder.decode(bytes, { stream: true });
       },
     });
-    // A terminal controls the session that setsid(1) makes for it.
+    // A terminal controls the session that setsid(1) creates for it.
     this.#process = Bun.spawn({
       cmd: ["setsid", "--ctty", "--wait", ...cmd],
       cwd: options.cwd,
@@ -34,7 +34,7 @@ export class Terminal implements AsyncDisposable {
     this.#terminal.resize(columns, rows);
   }
 
-  /** Resolves when this was printed since the last call, and forgets what was. */
+  /** Resolves when this text was printed since the last call, and discards the output up to it. */
   async shows(text: string): Promise<void> {
     try {
       await eventually(`"${text}" on the terminal`, () => this.text.includes(text));
@@ -45,7 +45,7 @@ export class Terminal implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    // The session's leader and what it left in the background get SIGHUP.
+    // The session's leader and its background processes get SIGHUP.
     this.#terminal.close();
     this.#process.kill("SIGKILL");
     await this.#process.exited;

@@ -1,4 +1,4 @@
-/** A tree as the engine sees it, from a plain object: what the filesystem thread answers in the product. */
+/** A tree as the engine sees it, from a plain object, instead of the filesystem thread. */
 import { FsError } from "../../src/errno.ts";
 import type { GenerationRequest } from "../../src/rpc/generation.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../../src/rpc/tree-port.ts";
@@ -10,7 +10,7 @@ export interface PendingFile {
   readonly xattrs?: Readonly<Record<string, string>>;
 }
 
-/** A directory with xattrs of its own. */
+/** A directory with its own xattrs. */
 export interface Folder {
   readonly folder: Readonly<Record<string, string>>;
 }
@@ -21,7 +21,7 @@ export type PlainTree = Readonly<
 >;
 
 export interface PlainPort extends TreePort {
-  /** Names of the calls made, oldest first. */
+  /** Names of the calls, oldest first. */
   readonly calls: string[];
   request(path: string, more?: Partial<GenerationRequest>): GenerationRequest;
 }

@@ -290,7 +290,7 @@ const mayMount = (() => {
 })();
 
 describe.skipIf(!mayMount)("over the real /dev/fuse (needs root and /dev/fuse)", () => {
-  /** Mounts and unmounts at once: the kernel's messages are there to be read, and then the device is gone. */
+  /** Mounts and unmounts at once: the kernel's messages can still be read, and then the device is gone. */
   function mounted(): number {
     const directory = mkdtempSync(join(tmpdir(), "llmfs-device-"));
     const fd = libc.open("/dev/fuse", libc.O_RDWR | libc.O_CLOEXEC);

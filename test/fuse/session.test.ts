@@ -104,7 +104,7 @@ describe("an operation without a handler", () => {
   });
 });
 
-/** Collects everything that is sent from here on. */
+/** Collects everything that is sent from now on. */
 function capture(kernel: Kernel): Buffer[] {
   const replies: Buffer[] = [];
   kernel.send = (message, length) => {

@@ -13,7 +13,7 @@ import { type PlainPort, type PlainTree, treePort } from "../support/tree-port.t
 const never = new AbortController().signal;
 const PLAIN: PlainTree = { "/a.txt": { pending: "the first" }, "/b.txt": { pending: "the second" } };
 
-/** An engine with one generator of ours, named "mine". */
+/** An engine with one generator, named "mine". */
 function engineWith(generate: ContentGenerator["generate"], more: Partial<EngineOptions> = {}, tree = treePort(PLAIN)) {
   const generators = new Map([["mine", { generate }]]);
   return { tree, engine: createEngine({ model: scriptedModel(), modelName: "m", tree, generators, ...more }) };
@@ -49,7 +49,7 @@ describe("the input of a generator", () => {
         "/d/a.txt": { pending: "the first", state, xattrs },
         "/d/b.txt": { pending: "the second", state },
       });
-      // A file that was made has a size.
+      // A generated file has a size.
       const sized = async <T extends { state?: string }>(entries: Promise<readonly T[]>) =>
         (await entries).map((entry) => (entry.state === "ready" ? { ...entry, size: 7 } : entry));
       const port = {
@@ -156,7 +156,7 @@ test("a generator chooses the errno, even with its own FsError class", async () 
   expect([ours.code, ours.message]).toEqual(["ENXIO", "tide is out"]);
   const theirs = Object.assign(new Error("gone"), { name: "FsError", code: "ESTALE" });
   expect((await failure(generated(() => Promise.reject(theirs)))).code).toBe("ESTALE");
-  // ENOENT from some file of its own would tell the reader that this one does not exist.
+  // ENOENT from another file would tell the reader that this file does not exist.
   const stray = Object.assign(new Error("no config"), { code: "ENOENT" });
   expect((await failure(generated(() => Promise.reject(stray)))).code).toBe("EIO");
 });
@@ -178,7 +178,7 @@ test("content over the size limit is EFBIG, and a stream is stopped at the limit
 describe("a streamed content", () => {
   const PIECE = "x".repeat(100_000);
 
-  /** What a generation gave to its sink, and how it ended. */
+  /** What a generation wrote to its sink, and how it ended. */
   async function streamed(
     count: number,
     write?: (length: number) => Promise<void>,

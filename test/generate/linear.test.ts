@@ -1,4 +1,4 @@
-/** What reads texts from outside takes time by their length, whatever is in them. */
+/** Reading text from outside takes linear time, whatever it contains. */
 import { describe, expect, test } from "bun:test";
 import { contentSections, fence, printable } from "../../src/generate/context/prompts.ts";
 import { referencesIn } from "../../src/generate/context/references.ts";
@@ -116,7 +116,7 @@ function quietly(work: () => unknown): void {
   try {
     work();
   } catch {
-    // What cannot be read is refused: how long that takes is what counts.
+    // Unreadable text is rejected; only the time that takes matters here.
   }
 }
 

@@ -1,4 +1,6 @@
-/** Redaction of texts of any length and kind: time by the length, nothing held up, and no secret lost between windows. */
+/**
+ * Redaction of texts of any length and kind: linear time, without blocking, and no secret is missed between windows.
+ */
 import { describe, expect, test } from "bun:test";
 import { keyBlocksIn } from "../../src/generate/context/key-blocks.ts";
 import { redact } from "../../src/generate/context/redact.ts";
@@ -7,7 +9,7 @@ import { Pace } from "../../src/text/pace.ts";
 import { expectLinear, mixture, RUNS, repeated } from "../support/growth.ts";
 import { Random } from "../support/random.ts";
 
-/** What patterns are made of: what may come before a secret, in it and behind it. */
+/** Parts of patterns: text that may come before a secret, in it and after it. */
 const PARTS = [
   ...["a", "A", "1", "-", "_", " ", "\t", "\n", ".", "=", ":", "://", "@", "/", '"', "'", "`", "<", ">", "&", "?", ";"],
   ...[
@@ -26,7 +28,7 @@ const PARTS = [
   ],
 ];
 
-/** Never the same text twice: what was searched lately is not searched again. */
+/** Makes each text unique, because texts searched recently are not searched again. */
 let count = 0;
 const fresh = (text: string) => redact(`${text}${count++}`);
 

@@ -1,4 +1,4 @@
-/** The stages of a generation, as the filesystem thread gets them: what an interruption cancels depends on them. */
+/** The stages of a generation, as the filesystem thread gets them: they decide what an interruption cancels. */
 import { expect, test } from "bun:test";
 import { createEngine, type EngineOptions } from "../../src/generate/engine.ts";
 import { limitConcurrency } from "../../src/generate/spending/limit-concurrency.ts";
@@ -13,7 +13,7 @@ import { treePort } from "../support/tree-port.ts";
 
 const never = new AbortController().signal;
 
-/** Generates a file; the stages as they came, and what was noted between them. */
+/** Generates a file; returns its stages, and the notes between them. */
 function watched(
   generator: ContentGenerator,
   { read, ...more }: Partial<EngineOptions> & { read?: () => Promise<Uint8Array> } = {},

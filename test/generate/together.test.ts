@@ -1,4 +1,4 @@
-/** A budget of tokens or money: calls run side by side as far as what they may cost fits, and never cost more. */
+/** A budget of tokens or money: calls run in parallel as long as their possible cost fits, and never cost more. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { type BudgetLimits, createBudget } from "../../src/generate/spending/budget.ts";
 import { loadTokenCounter, type TokenCounter } from "../../src/generate/spending/tokens.ts";
@@ -18,7 +18,7 @@ beforeAll(async () => {
 const priceOf: PriceOf = () => ({ input: 10, output: 50 });
 const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
 
-/** Answers nobody before this many requests have arrived. */
+/** Answers no request before this many have arrived. */
 function together(calls: number): { readonly behaviour: Behaviour; readonly there: Promise<void> } {
   let open = 0;
   const all = Promise.withResolvers<void>();
@@ -123,10 +123,10 @@ test("an answer cut off by its first limit is requested once more with the whole
   const heard: string[] = [];
   const { text } = await model.complete(ask("long"), { onText: (delta) => heard.push(delta) });
   expect(text).toHaveLength(50_000);
-  // Listeners are notified to begin again.
+  // Listeners are told to start over.
   expect(heard.slice(heard.lastIndexOf("") + 1).join("")).toBe(text);
   expect(budget.spent).toMatchObject({ calls: 2, outputTokens: 18_192 });
-  // The next one is not made to begin again.
+  // The next call does not start over.
   await model.complete(ask("long, too"));
   expect(server.requests.map(({ body }) => body.max_completion_tokens)).toEqual([8192, 32_768, 32_768]);
 });
@@ -192,8 +192,8 @@ test("a server that reports slightly less than counted, because its tokenizer di
 });
 
 /**
- * A model of moods: it answers at some length, says nothing of what it used or too little, ignores its limit until it is
- * stopped, breaks off and is asked again. `used` is what it really cost.
+ * A model with random behaviour: it answers at some length, reports no usage or too little, ignores its limit until it
+ * is stopped, breaks off and is asked again. `used` is what it really cost.
  */
 function moody(random: Random): { readonly model: LanguageModel; readonly used: { tokens: number; usd: number } } {
   const used = { tokens: 0, usd: 0 };

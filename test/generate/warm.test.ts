@@ -82,7 +82,7 @@ describe("warming", () => {
       await Bun.sleep(0);
     }
     expect(steps).toEqual([
-      // No more than there are slots: otherwise "/middle" would have to queue behind "/alone2".
+      // Not more than there are slots: otherwise "/middle" would have to queue behind "/alone2".
       ["/base", "/alone1"],
       ["/base", "/alone1", "/middle", "/alone2"],
       ["/base", "/alone1", "/middle", "/alone2"],

@@ -1,4 +1,4 @@
-/** Every built-in generator keeps the contract it is reached through. */
+/** Every built-in generator keeps the generator contract. */
 import { Database } from "bun:sqlite";
 import { afterAll, expect, test } from "bun:test";
 import { contractTest } from "../../src/generators/contract-test.ts";

@@ -1,4 +1,4 @@
-/** The examples in docs/generators.md compile against the published type, and the first does what it says. */
+/** The examples in docs/generators.md compile against the published type, and the first one works as described. */
 import { afterAll, expect, test } from "bun:test";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";

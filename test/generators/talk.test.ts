@@ -1,4 +1,4 @@
-/** What programs say beside their results: what is too much is dropped, counted, and read slowly. */
+/** What programs print besides their results: it is read slowly, and the excess is dropped and counted. */
 import { expect, test } from "bun:test";
 import { Allowance, limitTalk, readTalk } from "../../src/generators/talk.ts";
 

@@ -12,7 +12,7 @@ afterAll(() => sandbox[Symbol.dispose]());
 
 let count = 0;
 
-/** A configuration of one's own, by its source. */
+/** Writes a configuration with this source. */
 function config(source: string): string {
   const file = sandbox.at(`own${++count}.config.ts`);
   writeFileSync(file, source);
@@ -105,7 +105,7 @@ test("a generator's process ends when the configuration is disposed, and its out
   expect(readFileSync(mark, "utf8")).toBe("yes");
 });
 
-/** The helper processes that live, as the configuration tells of them. */
+/** The helper processes that are running, according to the configuration. */
 function living(one: Loaded): ReadonlySet<number> {
   const pids = new Set<number>();
   one.config.groups.watch((pid, lives) => void (lives ? pids.add(pid) : pids.delete(pid)));
@@ -270,13 +270,13 @@ test("helper processes do not outlive the process that started them", async () =
   await eventually("the helper is gone", () => !isAlive(Number(helper)));
 }, 20_000);
 
-/** Of every process, as proc_pid_cmdline(5) has them. */
+/** The command lines of all processes, as in proc_pid_cmdline(5). */
 function commandLines(): readonly string[] {
   return readdirSync("/proc").flatMap((name) => {
     try {
       return /^\d+$/.test(name) ? [readFileSync(`/proc/${name}/cmdline`, "latin1")] : [];
     } catch {
-      // It ended meanwhile.
+      // It has ended in the meantime.
       return [];
     }
   });
@@ -430,7 +430,7 @@ test("an endless loop in a template blocks no other file, and stops with its rea
   for (const path of ["/loop", "/sorts"]) {
     const stop = new AbortController();
     const reading = one.text(path, stop.signal).catch(errno);
-    // Timers of this process run all the while.
+    // Timers of this process keep running.
     for (let ticks = 0; ticks < 60; ticks++) await Bun.sleep(5);
     stop.abort();
     expect(await reading).toBe("EINTR");

@@ -1,4 +1,4 @@
-/** The kernel's own writes to a store are in the file's times before those are returned or changed. */
+/** The kernel's own writes to a store are included in the file's times before those are returned or changed. */
 import { describe, expect, test } from "bun:test";
 import * as libc from "../../src/libc.ts";
 import { PageStore } from "../../src/tree/content/heap-store.ts";
@@ -15,7 +15,7 @@ function fileIn(space: Space): RegularFile {
   return new RegularFile(2, 0o644, OWNER, (take) => take(BEFORE, 0), space);
 }
 
-/** A file made at BEFORE, whose store is shared with the kernel. */
+/** A file created at BEFORE, whose store is shared with the kernel. */
 function shared(space = new Space()): { file: RegularFile; fd: number } {
   const file = fileIn(space);
   file.write(0, Buffer.from("before"));

@@ -1,10 +1,10 @@
-/** Names that change without the kernel's doing: which notifications the kernel gets, and when it must get none. */
+/** Names that change without the kernel's doing: which notifications the kernel gets, and when it must not get any. */
 import { expect, test } from "bun:test";
 import type { Directory } from "../../../src/tree/directory.ts";
 import { setXattr } from "../../../src/tree/xattrs.ts";
 import { ROOT, type ServedTree, served } from "../../support/served.ts";
 
-/** `/d` is listed again at each look into it; `/named/*.txt` are made by lookups. */
+/** `/d` is listed again at each readdir; `/named/*.txt` are created by lookups. */
 function changing(): { fs: ServedTree; directory: Directory } {
   const fs = served({ listing: true, named: [{ match: "named/{id}.txt", generator: "shop" }] });
   fs.directory("/named");
@@ -14,7 +14,7 @@ function changing(): { fs: ServedTree; directory: Directory } {
   return { fs, directory };
 }
 
-/** Looks into `/d`, which has these paths from now on. */
+/** Lists `/d`, which contains these paths from now on. */
 function list(fs: ServedTree, ...paths: readonly string[]): void {
   const open = fs.kernel.start("opendir", fs.node("/d"), {});
   const { ticket } = fs.posted.flatMap((message) => (message.type === "list" ? [message.request] : [])).at(-1) ?? {};

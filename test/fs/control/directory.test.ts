@@ -1,4 +1,4 @@
-/** `.llmfs`: reachable by name, absent from listings, and no part of the tree. */
+/** `.llmfs`: can be reached by name, is absent from listings, and is not part of the tree. */
 import { describe, expect, spyOn, test } from "bun:test";
 import { controlFiles } from "../../../src/fs/control/files.ts";
 import { serveLongText, serveStream, serveText } from "../../../src/fs/control/produced.ts";

@@ -1,4 +1,7 @@
-/** Adding entries to a tree that exists: all that are new or none, and nothing that is there is touched. */
+/**
+ * Adding entries to an existing tree: either all of the new ones or none are added, and existing entries stay
+ * untouched.
+ */
 import { describe, expect, test } from "bun:test";
 import { addEntries } from "../../../src/fs/lazy/added-entries.ts";
 import type { NewEntry } from "../../../src/rpc/growth.ts";

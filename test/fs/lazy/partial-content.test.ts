@@ -1,4 +1,7 @@
-/** Content that arrives in pieces: nobody sees any of it before it is complete; an incomplete one leaves nothing. */
+/**
+ * Content that arrives in pieces: no reader sees any of it before it is complete, and incomplete content leaves
+ * nothing.
+ */
 import { expect, test } from "bun:test";
 import type { FromFilesystem } from "../../../src/rpc/messages.ts";
 import { type ServedTree, served } from "../../support/served.ts";

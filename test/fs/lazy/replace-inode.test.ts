@@ -92,7 +92,7 @@ describe("a file that nobody has open", () => {
     regen(fs, large);
     regen(fs, `${large}y`);
     expect([file.stored, fs.node("/poem"), fs.cat("/poem")]).toEqual([true, file.ino, `${large}y`]);
-    // As after an open with passthrough, where nobody can tell whether a mapping is left.
+    // As after an open with passthrough, when it is unknown whether a mapping is left.
     file.share();
     regen(fs, `${large}z`);
     expect([fs.node("/poem") === file.ino, fs.cat("/poem")]).toEqual([false, `${large}z`]);

@@ -1,4 +1,4 @@
-/** Entries that exist because somebody looked: how many there may be, which go first, and which stay. */
+/** Entries that exist because a program looked: how many there may be, which are evicted first, and which stay. */
 import { expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
 import type { Directory } from "../../../src/tree/directory.ts";

@@ -1,4 +1,4 @@
-/** Who waits for what the other thread makes: tickets, interrupts, cycles, programs. */
+/** The waiters for what the other thread produces: tickets, interrupts, cycles, programs. */
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../../src/errno.ts";
 import { Failures } from "../../../src/fs/lazy/backoff.ts";

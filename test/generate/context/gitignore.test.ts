@@ -1,4 +1,4 @@
-/** The patterns of .gitignore: as git has them, and in bounded time whatever they and the paths are. */
+/** The patterns of .gitignore: they match as in git, in bounded time for any pattern and path. */
 import { describe, expect, test } from "bun:test";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";

@@ -3,7 +3,7 @@ import { redact } from "../../../src/generate/context/redact.ts";
 
 const AWS_SECRET = `wJalrXUtnFEMI/K7MDENG/${"bPxRfiCYzzYYZKQaaa"}`;
 
-// Put together here, so that no file of the repository holds what a scanner would report.
+// Put together here, so that no file in the repository contains what a scanner would report.
 const SECRETS: Readonly<Record<string, string>> = {
   "GitHub token": `ghp_${"a1B2".repeat(9)}`,
   "OpenAI key": `sk-proj-${"a1B2".repeat(18)}ABT3BlbkFJ${"c3D4".repeat(18)}AB`,
@@ -24,7 +24,7 @@ const SECRETS: Readonly<Record<string, string>> = {
   "password in a URL": `https://admin:${"hunter2hunter2"}@db.example.org/x`,
 };
 
-/** What a name or an address calls a secret: the text, and the secret in it. */
+/** Secrets that are recognized by their name or by an address: the text, and the secret in it. */
 const NAMED: Readonly<Record<string, readonly [text: string, secret: string]>> = {
   "an AWS key in an .ini file": [`aws_secret_access_key = ${AWS_SECRET}\n`, AWS_SECRET],
   "a password in .env": ["DB_PASSWORD=correct-horse-battery\n", "correct-horse-battery"],

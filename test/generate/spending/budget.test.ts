@@ -10,10 +10,10 @@ import { type Behaviour, openaiServer } from "../../support/openai-server.ts";
 import { scriptedModel } from "../../support/scripted-model.ts";
 import { freePort } from "../../support/servers.ts";
 
-// Loading takes a while; after it, nothing here waits for more than the next turn.
+// Loading takes a while; afterwards nothing here waits for more than the next turn.
 beforeAll(() => loadTokenCounter());
 
-/** Ten dollars for a million tokens sent, fifty for a million received; "free" costs nothing that is known. */
+/** Ten dollars for a million tokens sent, fifty for a million received; the price of "free" is unknown. */
 const priceOf: PriceOf = (model) => (model === "free" ? undefined : { input: 10, output: 50 });
 const ask = (content = "Hi", model = "m"): ChatRequest => ({ model, messages: [{ role: "user", content }] });
 
@@ -21,7 +21,7 @@ function budget(options: Partial<BudgetOptions> = {}) {
   return createBudget({ priceOf, ...options });
 }
 
-/** A model whose calls are answered by hand, each with what it used. */
+/** A model whose calls are answered by the test, each with its usage. */
 function manual() {
   const open: { finish(inputTokens: number, outputTokens: number): void; request: ChatRequest }[] = [];
   const model: LanguageModel = {
@@ -45,7 +45,7 @@ async function failure(promise: Promise<unknown>): Promise<LlmError> {
   throw new Error(`not an LlmError: ${String(error)}`);
 }
 
-/** Lets everything that can go on go on. */
+/** Lets everything continue that can. */
 const turns = async () => {
   for (let i = 0; i < 20; i++) await Promise.resolve();
   await Bun.sleep(0);
@@ -118,7 +118,7 @@ describe("a limit", () => {
     const limited = budget({ limits: { tokens: 5000 } }).limit(createOpenaiModel({ baseUrl: server.baseUrl }));
     await limited.complete(ask());
     const told = server.received(0).body.max_completion_tokens;
-    // A fifth is kept for what a server may count differently.
+    // A fifth is reserved because the server may count differently.
     expect(told).toBeGreaterThan(3950);
     expect(told).toBeLessThan(4000);
   });
@@ -210,7 +210,7 @@ describe("parallel calls", () => {
 });
 
 describe("a failed call", () => {
-  /** Whether it is one of the calls, and whether what was sent is charged although nothing came in. */
+  /** Whether it counts as a call, and whether the input is charged although nothing was received. */
   const charged: Record<string, readonly [call: number, tokens: boolean]> = {
     unconfigured: [0, false],
     "no-connection": [0, false],

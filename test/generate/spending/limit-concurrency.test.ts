@@ -168,7 +168,7 @@ test("a file's timeout does not run while it waits in the queue", async () => {
   answerNext();
   await before;
   const late = await waiting.catch((error: unknown) => error);
-  // The server says nothing: now it does pass.
+  // The server does not answer: now the time does pass.
   expect(late).toBeInstanceOf(FsError);
   expect(late).toMatchObject({ code: "ETIMEDOUT" });
 });

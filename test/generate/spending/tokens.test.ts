@@ -1,4 +1,4 @@
-/** Counting tokens: near the truth for text, never slow for anything, and not done where there is no need. */
+/** Counting tokens: nearly exact for text, never slow, and skipped if it is not needed. */
 import { beforeAll, describe, expect, test } from "bun:test";
 import { countTokens } from "gpt-tokenizer/encoding/o200k_base";
 import {

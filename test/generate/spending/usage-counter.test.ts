@@ -1,4 +1,4 @@
-/** What `.llmfs/usage.json` counts. */
+/** The counters in `.llmfs/usage.json`. */
 import { expect, test } from "bun:test";
 import { createBudget } from "../../../src/generate/spending/budget.ts";
 import { type Usage, UsageCounter } from "../../../src/generate/spending/usage-counter.ts";

@@ -156,7 +156,7 @@ test("cancelling stops the proposal", async () => {
 describe("a tree too large for one answer", () => {
   const directories = Array.from({ length: 12 }, (_, i) => `part${String(i).padStart(2, "0")}`);
 
-  /** The first answer leaves twelve directories, each later one has 100 files. */
+  /** The first answer leaves twelve directories unfinished; each later answer has 100 files. */
   function large() {
     return scriptedModel(({ messages }) => {
       const part = /content of one directory only: (\S+)/.exec(messages.at(-1)?.content ?? "")?.[1];

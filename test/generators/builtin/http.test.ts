@@ -236,7 +236,7 @@ testWith(programs("openssl"))(
     const subject = ["-subj", "/CN=api.test", "-addext", "subjectAltName=DNS:api.test"];
     const keys = ["-newkey", "rsa:2048", "-nodes", "-keyout", at("key"), "-out", at("cert"), "-days", "2"];
     expect(Bun.spawnSync({ cmd: ["openssl", "req", "-x509", ...keys, ...subject] }).exitCode).toBe(0);
-    // Its own process, because which authorities are trusted is settled when a process starts.
+    // In a process of its own, because the trusted authorities are fixed when a process starts.
     const script = `
     import { ask } from ${JSON.stringify(`${import.meta.dir}/../../../src/generators/builtin/http/request.ts`)};
     const tls = { key: Bun.file(${JSON.stringify(at("key"))}), cert: Bun.file(${JSON.stringify(at("cert"))}) };
@@ -357,7 +357,7 @@ describe("a collection as one file:", () => {
       await using one = await with_({ ...COLLECT, ...way }, "x/{id}.json");
       const text = await one.text("/x/all.json");
       expect(JSON.parse(text)).toEqual(ALL);
-      // Each on a line, and a number as it was written.
+      // One item a line, with the number as it was written.
       expect(text.split("\n")[2]).toBe('  {"id":2,"price":1.50},');
     });
   }
@@ -468,7 +468,7 @@ describe("a large answer is parsed in a helper process:", () => {
     await using one = await with_({ ...MANY, items: "$..*[?count($..*) > count(@..*)]" }, "x/{id}.json");
     const stop = new AbortController();
     const reading = one.text("/x/all.json", stop.signal).catch((error: FsError) => error.code);
-    // Timers of this process run all the while.
+    // Timers of this process keep running.
     for (let ticks = 0; ticks < 100; ticks++) await Bun.sleep(5);
     stop.abort();
     expect(await reading).toBe("EINTR");

@@ -117,7 +117,7 @@ test("an invalid temperature is an error that names it, and no request is sent",
 describe("an answer that may contain more than the file", () => {
   const UNCLEAR = "Either this:\n```c\nint x;\n```\nor that:\n```c\nint y;\n```\n";
 
-  /** The generator with a script, its requests, and what it warned of. */
+  /** The generator with a script, its requests, and its warnings. */
   function made(model: LanguageModel, more: Partial<GeneratorContext> = {}) {
     const warnings: string[] = [];
     const generator = createLlmGenerator({ model, modelName: "m", compose, askForFileAlone, askToRewrite });

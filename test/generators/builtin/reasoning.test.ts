@@ -1,4 +1,4 @@
-/** What models and their servers leave around an answer, and files that are about just that. */
+/** What models and their servers leave around an answer, and files about exactly that. */
 import { describe, expect, test } from "bun:test";
 import { extractJson, readFileAnswer, readFileText } from "../../../src/generators/builtin/clean-answer.ts";
 import { expectLinear } from "../../support/growth.ts";
@@ -6,7 +6,7 @@ import { Random } from "../../support/random.ts";
 
 const PY = "import os\n\n\ndef main():\n    print(os.getcwd())\n";
 
-/** What a server sends whose model prints its reasoning: the content of /m.py is PY every time. */
+/** Answers from servers whose model prints its reasoning: the content of /m.py is PY every time. */
 const LEAKS: readonly (readonly [server: string, answer: string])[] = [
   ["DeepSeek R1", `<think>\nOkay, I need a module.\n</think>\n\n${PY}`],
   ["Qwen3 without thinking", `<think>\n\n</think>\n\n${PY}`],
@@ -89,11 +89,11 @@ describe("a layout's JSON is found, from", () => {
 
 describe("a page of prose gets its content and nothing else, from", () => {
   const text = "# Tides\n\nTwo a day, see <https://example.com>.\n";
-  // One blank before prose may be meant.
+  // One blank before prose may be intended.
   test.each(LEAKS.filter(([server]) => server !== "a blank before it" && server !== "Llama 2, both"))(
     "%s",
     (_, answer) => {
-      // A fence that says python would be content there, and the end of thoughts has to be a line of its own.
+      // A fence with "python" would be content there, and the end of thoughts has to be on a line of its own.
       const page = answer.replaceAll("```python", "```markdown").replace("module.</think>", "module.\n</think>");
       expect(readFileAnswer(page.replace("module.[/", "module.\n[/").replaceAll(PY, text), "/README.md")).toEqual({
         text,
@@ -130,7 +130,7 @@ describe("thoughts without an answer make no file:", () => {
   });
 });
 
-/** Files that hold such marks by right. */
+/** Files that legitimately contain such markers. */
 const CONTENTS: readonly (readonly [what: string, path: string, text: string])[] = [
   [
     "a page on <think>",
@@ -210,7 +210,7 @@ describe("a file about reasoning markers keeps them:", () => {
   });
 
   test.each(CONTENTS)("%s, after thoughts and before an end marker", (_, path, text) => {
-    // In markup what comes after thoughts has to be a document, and a list of tokens may have one more.
+    // In markup, the text after thoughts has to be a document, and a list of tokens may have one more.
     if (/\.(xml|vue|html)$|tokens\.txt|special\.txt/.test(path)) return;
     expect(readFileText(`<think>\nOkay, a file.\n</think>\n\n${text}<|eom_id|>`, path)).toBe(text);
     expect(
@@ -261,7 +261,7 @@ test("whatever a model puts around random content is removed, and nothing else",
   ];
   for (let seed = 1; seed <= 300; seed++) {
     const random = new Random(seed);
-    // The edges are not in question here.
+    // The edges are not tested here.
     const middle = Array.from({ length: random.below(8) }, () => random.pick(lines));
     const content = `first = 1\n${middle.join("\n")}\nlast = 2\n`;
     for (const [index, wrap] of around.entries()) {

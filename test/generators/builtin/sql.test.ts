@@ -49,13 +49,13 @@ test("SQLite refuses a second statement instead of ignoring it", () => {
     expect(() => checkSingle(sql)).not.toThrow();
 });
 
-/** What every database is asked, in its own words. */
+/** The statements of a test, in the dialect of one database. */
 interface Dialect {
   readonly name: string;
   readonly available: boolean;
   readonly kind: chinook.Dialect;
   start(): Promise<Server>;
-  /** A table "odd" with a row of everything that is hard to write down exactly. */
+  /** A table "odd" with a row of values that are hard to write exactly. */
   readonly odd: string;
   /** That row as CSV and as JSON. */
   readonly csv: string;
@@ -67,9 +67,9 @@ interface Dialect {
   readonly text: (length: number) => string;
   /** A statement without rows that a read-only session allows. */
   readonly nothing: string;
-  /** Whether a slow query is running. */
+  /** Tells whether a slow query is running. */
   readonly running: string;
-  /** How many connections llmfs has. Absent: the database is a file. */
+  /** The number of connections that llmfs has. Absent: the database is a file. */
   readonly connections?: string;
 }
 
@@ -154,7 +154,7 @@ const REPORT = `SELECT c.id, c.name, c.country, count(*) AS tracks, round(sum(l.
     JOIN tracks t ON t.id = l.track_id LEFT JOIN albums a ON a.id = t.album_id
   GROUP BY c.id, c.name, c.country ORDER BY c.id`;
 
-/** JSON's rows as a client's: the names first, each value as it is written. */
+/** The rows of a JSON text, in the form of the client's: names first, each value as it is written. */
 function fields(json: string): readonly (readonly (string | null)[])[] {
   const source = (_key: string, value: unknown, about?: { readonly source?: string }) =>
     typeof value === "number" ? (about?.source ?? String(value)) : value;
@@ -170,7 +170,7 @@ for (const dialect of DIALECTS) {
   describe.skipIf(!dialect.available)(`sql, ${dialect.name}:`, () => {
     let server: Server;
     let shop: Loaded;
-    // What was begun is ended also where not all of it could be.
+    // Servers that were started are stopped even if others fail to start.
     const begun = new AsyncDisposableStack();
 
     beforeAll(async () => {
@@ -274,7 +274,7 @@ for (const dialect of DIALECTS) {
       ]) {
         const path = `/customers/${attempt.replaceAll("/", "%2F")}.csv`;
         const text = await shop.text(path).catch((error: FsError) => error.code);
-        // MariaDB takes the digits a text begins with for its number, as it says in its manual; never more than the row.
+        // MariaDB takes the digits at the start of a text for its number, as documented; never more than the row.
         expect(["EIO", "id,name,country\r\n", "id,name,country\r\n1,Ada,UK\r\n"]).toContain(text);
         const named = await shop.text(`/by-name/UK/${attempt}.md`);
         expect(named.split("\n")).toHaveLength(3);

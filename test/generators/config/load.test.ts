@@ -1,4 +1,4 @@
-/** Configurations that are wrong are refused when they are loaded, by what is wrong and where. */
+/** Invalid configurations are refused when they are loaded, with what is wrong and where. */
 import { afterAll, describe, expect, test } from "bun:test";
 import { symlinkSync, writeFileSync } from "node:fs";
 import { loadConfig } from "../../../src/generators/config/load.ts";
@@ -9,7 +9,7 @@ afterAll(() => sandbox[Symbol.dispose]());
 
 let count = 0;
 
-/** What loading a file of this text and ending says, the file itself as FILE. */
+/** The error for a file with this text and extension, with FILE in place of its path. */
 async function refusal(ending: string, text: string): Promise<string | undefined> {
   const file = sandbox.at(`refused${++count}.${ending}`);
   writeFileSync(file, text);
@@ -101,7 +101,7 @@ describe.each(["json", "yaml", "toml", "ts", "js"])("a configuration with the ex
     await refused(file, "it is not a regular file");
   });
 
-  // Opening it would wait for a writer, with the whole process.
+  // Opening it would block the whole process until there is a writer.
   test("a configuration that is a fifo is refused", async () => {
     const file = sandbox.at(`fifo.${ending}`);
     expect(Bun.spawnSync(["mkfifo", file]).success).toBe(true);

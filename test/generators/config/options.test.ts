@@ -1,4 +1,4 @@
-/** Options of rules: what is refused when the configuration is read, instead of failing every file later. */
+/** Options of rules: invalid ones are refused when the configuration is read, instead of failing every file later. */
 import { expect, test } from "bun:test";
 import { readCount, readDuration } from "../../../src/generators/config/options.ts";
 
@@ -6,7 +6,7 @@ test("a time limit is positive and no longer than a timer supports", () => {
   expect(readDuration({ timeout: "1ms" }, "timeout")).toBe(1);
   expect(readDuration({ timeout: "24d" }, "timeout")).toBe(24 * 86_400_000);
   expect(readDuration({}, "timeout")).toBeUndefined();
-  // Databases take a statement timeout of 0 for none; a timer takes one that is too long for none at all.
+  // For databases a statement timeout of 0 means none; for timers a timeout that is too long means none.
   for (const timeout of ["0s", "0ms", "0.1ms", "25d", "30", "soon"]) {
     expect(() => readDuration({ timeout }, "timeout")).toThrow('the option "timeout" is "');
   }

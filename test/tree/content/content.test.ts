@@ -9,7 +9,7 @@ import { MAX_FILE_SIZE, RegularFile } from "../../../src/tree/file.ts";
 import { Space } from "../../../src/tree/space.ts";
 import { Tree } from "../../../src/tree/tree.ts";
 
-/** Where the large parts are kept; the last kind needs the right to mount. */
+/** Where large parts are stored; the last kind needs permission to mount. */
 const kinds: [string, (pageLimit: number) => Stores][] = [
   ["memory files", () => createMemoryFiles()],
   ["the heap", () => heapPages],
@@ -39,7 +39,7 @@ function filled(length: number, value: number): Uint8Array {
   return new Uint8Array(length).fill(value);
 }
 
-/** Pseudo-random numbers that repeat. */
+/** Reproducible pseudo-random numbers. */
 function randoms(seed: number): (limit: number) => number {
   let state = seed;
   return (limit) => {
@@ -179,7 +179,7 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     for (const pages of [4, 64]) {
       const space = newSpace(stores, pages * PAGE);
       const content = new Content(space);
-      // The heap and the stores share the limit with a little slack: here it is one or the other.
+      // The heap and the stores share the limit with a little slack: this is either of them.
       const at = (pages - 1) * PAGE;
       content.write(at, filled(10, 1));
       expect(code(() => content.allocate(0, (pages + 1) * PAGE, false))).toBe("ENOSPC");
@@ -318,7 +318,7 @@ test("many large files leave descriptors for the rest of the process, and contin
 describe("a large write that completes after its call returns", () => {
   const large = filled(HEAP_LIMIT + 5, 7);
 
-  /** A file in memory files, and the work it left for later. */
+  /** A file in memory files, and the work that it deferred. */
   function content(stores: Stores = createMemoryFiles(), bytes = Number.POSITIVE_INFINITY) {
     const space = new Space({ bytes, stores });
     const left: (() => void)[] = [];

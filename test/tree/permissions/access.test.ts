@@ -32,7 +32,7 @@ function letters(bits: number): string {
   return `${bits & 4 ? "r" : "-"}${bits & 2 ? "w" : "-"}${bits & 1 ? "x" : "-"}`;
 }
 
-/** A caller's access to each path, as test(1) gets it from access(2): one line of "rwx" each. */
+/** A caller's access to each path, as test(1) gets it from access(2): a line of "rwx" each. */
 async function asked({ uid, gids }: Caller, paths: readonly string[]): Promise<readonly string[]> {
   const script = 'for p; do for m in r w x; do test -$m "$p" && printf $m || printf -; done; echo; done';
   const child = Bun.spawn(

@@ -2,7 +2,7 @@
 import { make, posix, TYPES } from "./fact.ts";
 
 const TOO_LONG = "n".repeat(256);
-/** Types that chmod, truncate and utimensat can name: sockets and devices accept all but truncate. */
+/** Types that chmod, truncate and utimensat accept by name: sockets and devices accept all but truncate. */
 const CHANGEABLE = TYPES.filter((type) => type !== "symlink");
 
 /** Harmless calls on a path. */

@@ -1,4 +1,4 @@
-/** What is in a file: open, read, write, fallocate, lseek, copy_file_range, mmap, locks, directories. */
+/** The content of a file: open, read, write, fallocate, lseek, copy_file_range, mmap, locks, directories. */
 import { make, posix, TYPES } from "./fact.ts";
 
 posix("open", (fact) => {

@@ -1,6 +1,6 @@
 /**
- * Random operations on one file, against a model of it in memory (data.c). Longer:
- * LLMFS_OPERATIONS=1000000 bun test test/posix/data.test.ts, and LLMFS_SEED for other ones.
+ * Random operations on one file, compared with a model of it in memory (data.c). For longer runs:
+ * LLMFS_OPERATIONS=1000000 bun test test/posix/data.test.ts, and LLMFS_SEED for other operations.
  */
 import { afterAll, beforeAll, describe, test } from "bun:test";
 import { join } from "node:path";

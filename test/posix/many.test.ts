@@ -1,6 +1,6 @@
 /**
- * Many processes at once in one mount (many.c), and what is held of it afterwards. For minutes:
- * LLMFS_STEPS=100000 bun test test/posix/many.test.ts, and LLMFS_SEED for other steps.
+ * Many processes at once in one mount (many.c), and what is held afterwards. For minutes: LLMFS_STEPS=100000 bun test
+ * test/posix/many.test.ts, and LLMFS_SEED for other steps.
  */
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";

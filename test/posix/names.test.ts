@@ -1,4 +1,4 @@
-/** Making, linking, moving and removing names: mkdir, mkfifo, mknod, symlink, link, unlink, rmdir, rename. */
+/** Creating, linking, moving and removing names: mkdir, mkfifo, mknod, symlink, link, unlink, rmdir, rename. */
 import { type FileType, make, posix, remove, TYPES } from "./fact.ts";
 
 const LONGEST = "n".repeat(255);
@@ -6,7 +6,7 @@ const TOO_LONG = "n".repeat(256);
 /** A path of n bytes, made of "./" and a name: longer than PATH_MAX from 4096 on. */
 const path = (length: number) => `${"./".repeat((length - 2) / 2)}x${length % 2 === 0 ? "x" : ""}`.slice(0, length);
 const OTHERS = TYPES.filter((type) => type !== "directory");
-/** Calls that make something at a path, and the calls that make room for them. */
+/** Calls that create something at a path, and the calls that make room for them. */
 const MAKERS = {
   mkdir: (at: string) => `mkdir ${at} 0755`,
   mkfifo: (at: string) => `mkfifo ${at} 0644`,

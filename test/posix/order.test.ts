@@ -1,6 +1,6 @@
 /**
- * Times tell what was done first, and tell the same by every way to ask (order.c). More rounds:
- * LLMFS_ROUNDS=40 LLMFS_SEED=7 bun test test/posix/order.test.ts
+ * Times show what was done first, in every way to read them (order.c). For more rounds: LLMFS_ROUNDS=40 LLMFS_SEED=7
+ * bun test test/posix/order.test.ts
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { compiled, type Ground, llmfs, lowPower, missing, ordinary, tmpfs, unassisted } from "./ground.ts";

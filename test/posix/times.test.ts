@@ -1,7 +1,7 @@
 /**
  * The time of a file after a write that the kernel may have made without a request, compared with other times.
  *
- * Nothing looks at the file between the write and what follows: that would make the write known.
+ * Nothing reads the file's attributes between the write and what follows, because that would make the write known.
  */
 import { posix } from "./fact.ts";
 
@@ -23,7 +23,7 @@ const WRITES: readonly (readonly [how: string, write: string])[] = [
   ["a store through a mapping that is gone", "mmap 0 1 0 4096 READ|WRITE SHARED\nstore 0 10 hello\nmunmap 0"],
 ];
 
-/** What sets the time of `a`, and what happens before it is read. */
+/** What sets the time of `a`, and what happens before the time is read. */
 const SETTINGS: readonly (readonly [how: string, set: string])[] = [
   ["through the same descriptor", "futimens 1 omit 1000000000.123456789"],
   ["by the name", "utimens a omit 1000000000.123456789"],

@@ -12,7 +12,7 @@ import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { createDemoStore, DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
 import { structureToSnapshot } from "../../src/snapshot/structure.ts";
 
-/** The demo as the product runs it: a store without a model. */
+/** The demo as it runs in llmfs: a store without a model. */
 async function replay(): Promise<{ structure: Structure; tree: OfflineTree; files: Map<string, Uint8Array> }> {
   const model = createRecordedModel(undefined, createDemoStore(), { mode: "replay" });
   const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });

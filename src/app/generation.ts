@@ -148,6 +148,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       say.info(
         `${structure.entries.length - 1} entries laid out by ${structure.model}; ${inputTokens} + ${outputTokens} tokens`,
       );
+      for (const text of shorten(structure.leftOut)) log.write("warn", "generate", text);
       const guide = guidance;
       guidance = undefined;
       const { contentPrompt: _, ...others } = about;
@@ -193,6 +194,15 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     },
   };
 }
+
+/** What the tree has without it, in a few lines. */
+function shorten(leftOut: readonly string[]): readonly string[] {
+  const shown = leftOut.slice(0, MOST_WARNINGS).map((text) => `left out of the layout: ${text}`);
+  const more = leftOut.length - shown.length;
+  return more > 0 ? [...shown, `${more} more uses were left out of the layout`] : shown;
+}
+
+const MOST_WARNINGS = 10;
 
 /** Loads the modules for generating files, so that the first reader does not wait for that. Sends no request. */
 async function load(config: Config): Promise<void> {

@@ -28,7 +28,7 @@ describe.skipIf(lack !== undefined)(`a mount and a tmpfs${lack === undefined ? "
   });
 
   for (let seed = FIRST; seed <= LAST; seed++) {
-    test(`answer the same to ${STEPS} random calls, seed ${seed}`, async () => {
+    test(`both filesystems give the same results for ${STEPS} random calls, seed ${seed}`, async () => {
       const program = randomProgram(seed, STEPS);
       const chosen = EVERY ? mounts : mounts.filter((_, index) => index === seed % mounts.length);
       for (const ours of chosen) {

@@ -22,7 +22,7 @@ describe.skipIf(lack !== undefined)(`the time of a change${lack === undefined ? 
   });
 
   for (const start of GROUNDS) {
-    test(`is in the order of what was done, and the same for all who ask: ${start.name}`, async () => {
+    test(`times show the order of operations, in every way to read them: ${start.name}`, async () => {
       await using ground = await start();
       const said = await ground.sh(`${compiled("order")} . ${elsewhere.directory} ${SEED} ${ROUNDS}`);
       expect(said).toBe("end\n");

@@ -76,6 +76,16 @@ describeMounted("the kernel sends", () => {
     expect(await sent(m, "test -s f; test f -nt .")).toEqual({});
   });
 
+  test("the kernel sends no lookups for files that were listed before a program asks for their attributes", async () => {
+    const files = Array.from({ length: 2000 }, (_, i) => `d/f${i}.txt`);
+    await using m = await mounted({ pending: files });
+    const walk = "import os\nfor d, _, names in os.walk('d'):\n  for name in names: os.stat(os.path.join(d, name))";
+    const found = await sent(m, `python3 -c "${walk}"; find d -printf '%s\\n' > /dev/null`);
+    expect(total(found, "lookup")).toBeLessThan(10);
+    expect(total(found, "getattr", "statx")).toBeLessThan(10);
+    expect(m.server.requests).toHaveLength(0);
+  });
+
   test("the kernel sends only an open and a release when a file is read again", async () => {
     await using m = await mounted();
     await m.out("echo hello > file");

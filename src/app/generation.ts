@@ -268,6 +268,7 @@ async function openModel(
     log: (text) => say.info(text),
     ...(config.timeoutMs !== undefined && { waitMs: config.timeoutMs }),
     ...(config.owner !== undefined && { owner: config.owner }),
+    claimsAtOnce: CLAIMS_AHEAD * (config.concurrency ?? CONCURRENCY),
   });
   return { name, model, ...(asked?.server === undefined ? {} : { server: asked.server }) };
 }
@@ -363,6 +364,9 @@ function timeouts(totalMs: number | undefined) {
   if (totalMs === undefined) return {};
   return { timeouts: { totalMs, firstByteMs: totalMs, stallMs: totalMs } };
 }
+
+/** Claims per request to the model: a claim takes several round trips to the store before and after the request. */
+const CLAIMS_AHEAD = 4;
 
 /** With more requests than this, their progress is shown. */
 const MANY_REQUESTS = 10;

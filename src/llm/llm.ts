@@ -87,11 +87,12 @@ export interface ChatOptions {
 /**
  * | phase | waiting for |
  * |---|---|
+ * | `recordings` | the store of recordings |
  * | `elsewhere` | the same request of another file or another machine |
  * | `queued` | a free slot: the maximum number of requests is in progress |
  * | `asked` | the server |
  */
-export type ChatPhase = "elsewhere" | "queued" | "asked";
+export type ChatPhase = "recordings" | "elsewhere" | "queued" | "asked";
 
 /** The content of a file, to be recorded as the answer to the request for that file. */
 export interface FrozenContent {

@@ -7,11 +7,11 @@
  * layout fails before anything is mounted.
  */
 import { type ChatRequest, type LanguageModel, LlmError } from "../../llm/llm.ts";
+import { Semaphore } from "../../llm/semaphore.ts";
 import type { TreeEntry } from "../../rpc/tree-port.ts";
 import { filterVisible } from "../context/ignore.ts";
 import { comparePaths, renderOutline } from "../context/outline.ts";
 import { redact } from "../context/redact.ts";
-import { Semaphore } from "../spending/semaphore.ts";
 import { createLayoutRequest, propose, type RequestOptions } from "./conversation.ts";
 import { roundPrompt, structurePrompt } from "./instructions.ts";
 import { checkWhole, DEFAULT_LIMITS, type Proposal, type ProposalPlace, type StructureLimits } from "./proposal.ts";

@@ -50,9 +50,9 @@ export const ATTRIBUTES = {
   },
   depends: {
     on: "files",
-    by: "you, llmfs",
+    by: "you",
     meaning:
-      "files to generate first and to show to the model: one path a line, relative to the file's directory or absolute within the mount. A layout sets it",
+      "files to generate first and to show to the model: one path a line, relative to the file's directory or absolute within the mount",
     setting: true,
   },
   generator: {

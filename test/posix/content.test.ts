@@ -1,4 +1,4 @@
-/** The content of a file: open, read, write, fallocate, lseek, copy_file_range, mmap, locks, directories. */
+/** What is in a file: open, read, write, fallocate, lseek, copy_file_range, mmap, locks, directories. */
 import { make, posix, TYPES } from "./fact.ts";
 
 posix("open", (fact) => {
@@ -138,7 +138,7 @@ posix("read and write", (fact) => {
     read 3 1 => EBADF`,
   );
   fact(
-    "a write past the end leaves a hole of zeros",
+    "a write behind the end leaves a hole of zeros",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     pwrite 1 100000 end => 3
@@ -364,7 +364,7 @@ posix("lseek", (fact) => {
 
 posix("fallocate", (fact) => {
   fact(
-    "fallocate reserves pages and extends the file, or keeps its size",
+    "reserves pages and extends the file, or keeps its size",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     fallocate 1 0 0 5000
@@ -376,7 +376,7 @@ posix("fallocate", (fact) => {
     pread 1 4990 20 => %00*10`,
   );
   fact(
-    "fallocate punches holes, which read as zeros",
+    "punches holes, which read as zeros",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     write 1 a*20000 => 20000
@@ -389,7 +389,7 @@ posix("fallocate", (fact) => {
     fallocate 1 PUNCH_HOLE 0 10 => EOPNOTSUPP`,
   );
   fact(
-    "fallocate in any other mode is EOPNOTSUPP, as on tmpfs",
+    "is EOPNOTSUPP for other modes, as on tmpfs",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     write 1 a*20000 => 20000
@@ -399,7 +399,7 @@ posix("fallocate", (fact) => {
     fallocate 1 64 0 4096 => EOPNOTSUPP`,
   );
   fact(
-    "fallocate fails with the right errno for bad arguments",
+    "returns the right errors",
     `
     create x 0644 text
     fd 1 x O_RDONLY
@@ -426,7 +426,7 @@ posix("fallocate", (fact) => {
     cat x => text%00*6`,
   );
   fact(
-    "fallocate updates mtime and ctime if it changes something",
+    "updates mtime and ctime if it changes something",
     `
     create x 0644 text
     fd 1 x O_RDWR
@@ -464,7 +464,7 @@ posix("fallocate", (fact) => {
 
 posix("copy_file_range", (fact) => {
   fact(
-    "copy_file_range copies within a file and between files, at most up to the end",
+    "copies within a file and between files, up to the end at most",
     `
     create a 0644 0123456789
     fd 1 a O_RDWR
@@ -480,7 +480,7 @@ posix("copy_file_range", (fact) => {
     copy 1 0 2 0 0 => 0`,
   );
   fact(
-    "copy_file_range updates the target's times",
+    "updates the target's times",
     `
     create a 0644 0123456789
     create b
@@ -491,7 +491,7 @@ posix("copy_file_range", (fact) => {
     changed b => -mc`,
   );
   fact(
-    "copy_file_range fails with the right errno for bad arguments",
+    "returns the right errors",
     `
     create a 0644 0123456789
     fd 1 a O_RDONLY
@@ -551,7 +551,7 @@ posix("mmap", (fact) => {
     peek 0 0 5 => latea`,
   );
   fact(
-    "access past the end of the file is SIGBUS",
+    "access behind the end of the file is SIGBUS",
     `
     create x 0644 a*5000
     fd 1 x O_RDWR
@@ -628,7 +628,7 @@ posix("locks", (fact) => {
 
 posix("directories", (fact) => {
   fact(
-    "directories list all their names, whatever bytes those contain",
+    "list all their names, whatever bytes those contain",
     `
     ls . => empty
     create b
@@ -637,19 +637,19 @@ posix("directories", (fact) => {
     ls . => a b %ff%01`.replace("a b %ff%01", "a b \u00ff\u0001"),
   );
   fact(
-    "telldir and seekdir return to the same position in a directory",
+    "return to the same position with telldir and seekdir",
     `
     ${Array.from({ length: 300 }, (_, at) => `mknod f${at} f 0644`).join("\n")}
     telldir . => same 0`,
   );
   fact(
-    "a listing of 100,000 entries shows each unchanged entry once, while others are created and removed",
+    "of 100,000 entries show each that stays once, while others are created and removed",
     `
     mkdir d
     crowd d 100000 => 100000 twice 0`,
   );
   fact(
-    "reading a directory requires read permission",
+    "can be read by those with read permission",
     `
     mkdir d 0711
     create d/x 0644 text

@@ -175,7 +175,7 @@ for (const [kind, { missing, open }] of Object.entries(KINDS)) {
       expect(warnings).toEqual([expect.stringContaining(`waiting for ${who}`)]);
       expect(model.requests).toEqual([]);
       await claim?.[Symbol.asyncDispose]();
-      // After the claim is released, there is nothing to wait for.
+      // After it is released, there is nobody to wait for.
       expect((await recorded.complete(ask("waits"))).text).toBe("x");
     });
 

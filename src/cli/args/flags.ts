@@ -89,7 +89,7 @@ const treeFlags = defineFlags({
   },
   lowPower: {
     type: "boolean",
-    description: "never spin between requests: sometimes slower, but saves power and processor time",
+    description: "sleep between requests instead of spinning: slower, but saves power and processor time",
   },
 });
 

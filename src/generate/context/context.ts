@@ -6,18 +6,19 @@
  * gives the same request for any order of reads.
  */
 import { DEPENDS } from "../../attributes.ts";
-import { FsError, reasonOf } from "../../errno.ts";
+import { FsError } from "../../errno.ts";
 import type { GeneratorContext, RelatedFile } from "../../generators/contract.ts";
 import type { ChatMessage } from "../../llm/llm.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { parseDependencies } from "../depends.ts";
 import { countTokens } from "../spending/tokens.ts";
-import { toFsError } from "../to-fs-error.ts";
-import { createHiddenCheck, filterVisible, IGNORE_FILE } from "./ignore.ts";
+import { fitDependencies, readDependencies } from "./dependencies.ts";
+import { AROUND, fill } from "./fill.ts";
+import { createHiddenCheck, filterVisible } from "./ignore.ts";
 import { folderOf, renderOutline } from "./outline.ts";
 import { CONTENT_INSTRUCTIONS, contentSections, type Section, treeSection } from "./prompts.ts";
 import { type Redact, redact } from "./redact.ts";
-import { AROUND, type Filled, fill, rankFiles, selectRelated, textOf } from "./related.ts";
+import { rankFiles, selectRelated } from "./related.ts";
 
 export interface ContextOptions {
   /**
@@ -65,12 +66,14 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
     const room = await measureRoom(contentSections({ ...own, outline: "", related: [] }), path, options.tokens);
     const entries = await shown();
     const keptOut = file.xattrs.has(DEPENDS) ? createHiddenCheck(await layout(), entries) : () => false;
-    const declared = await readDependencies(path, file, read, clean, keptOut);
-    const names = new Set(declared.map((one) => one.path));
+    const paths = parseDependencies(path, file.xattrs.get(DEPENDS));
+    const needed = await readDependencies(path, { paths, read, clean, keptOut });
+    const names = new Set(needed.map((one) => one.path));
     const ranked = await rankFiles(file, [file.description ?? "", ...prompts], entries, tree, { clean, signal });
     signal?.throwIfAborted();
     const outline = await renderOutline(entries, path, outlineShare(room));
     const others = ranked.filter((one) => !names.has(one.path));
+    const declared = await fitDependencies(needed, room, outline);
     const chosen = await fill([...declared, ...others], room, outline);
     return contentSections({
       ...own,
@@ -143,57 +146,6 @@ const PREPARED_FOLDERS = 128;
 
 function isPending({ type, state }: TreeEntry): boolean {
   return type === "file" && state !== "static";
-}
-
-/**
- * Reads the files that `user.llmfs.depends` names, one path per line, relative to the file's directory or absolute within
- * the mount. Reading generates them first. No other generated content is part of a request.
- */
-async function readDependencies(
-  path: string,
-  file: FileInfo,
-  read: GeneratorContext["read"],
-  clean: Redact,
-  keptOut: (path: string) => boolean,
-): Promise<readonly Filled[]> {
-  const paths = parseDependencies(path, file.xattrs.get(DEPENDS));
-  for (const one of paths) {
-    if (!keptOut(one)) continue;
-    const cure = `correct ${DEPENDS}, or bring the file back with !${stripLeadingSlash(one)} in ${IGNORE_FILE}`;
-    throw new FsError("EIO", `${path} depends on ${one}, which is kept out of what is sent; ${cure}`);
-  }
-  // All at once, so that files that do not depend on each other are generated side by side.
-  const readings = paths.map((one) =>
-    read(one).catch((error: unknown) => {
-      throw createUnreadableError(path, one, error);
-    }),
-  );
-  for (const reading of readings) reading.catch(() => {});
-  const found: Filled[] = [];
-  for (const [index, one] of paths.entries()) {
-    const bytes = await readings[index];
-    if (bytes === undefined) continue;
-    const content =
-      textOf(bytes, LONGEST_DEPENDENCY) ?? (bytes.length === 0 ? "" : `(${bytes.length} bytes, no text)\n`);
-    found.push({ path: one, reason: "this file depends on it", content: await clean(content), whole: true });
-  }
-  return found;
-}
-
-const LONGEST_DEPENDENCY = 1024 * 1024;
-
-/** "No such file" is true for the dependency, but would mislead the reader of this file. */
-function createUnreadableError(path: string, dependency: string, error: unknown): FsError {
-  const failed = toFsError(error, dependency);
-  const { code } = failed;
-  const misleading = code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR";
-  // The message already names the dependency, and for a circle it names all its files.
-  const why = reasonOf(failed, dependency);
-  if (code === "EDEADLK" && ` ${why} `.includes(` ${path} `)) return new FsError(code, why, { cause: error });
-  const cure = misleading ? `; correct ${DEPENDS}` : "";
-  return new FsError(misleading ? "EIO" : code, `${path} depends on ${dependency}: ${why}${cure}`, {
-    cause: error,
-  });
 }
 
 /** Models see paths without a leading slash, as projects use them. */

@@ -1,10 +1,11 @@
 import { describe, expect, test } from "bun:test";
 import { type ErrnoName, FsError } from "../../../src/errno.ts";
 import { createContextMaker } from "../../../src/generate/context/context.ts";
+import { fill } from "../../../src/generate/context/fill.ts";
 import { filterVisible } from "../../../src/generate/context/ignore.ts";
 import { compareBytes, renderOutline } from "../../../src/generate/context/outline.ts";
 import { fence } from "../../../src/generate/context/prompts.ts";
-import { fill, selectRelated } from "../../../src/generate/context/related.ts";
+import { selectRelated } from "../../../src/generate/context/related.ts";
 import { createEngine } from "../../../src/generate/engine.ts";
 import { fits, loadTokenCounter } from "../../../src/generate/spending/tokens.ts";
 import { scriptedModel } from "../../support/scripted-model.ts";
@@ -36,7 +37,7 @@ describe("the context sent for a file", () => {
       "README.md (README of /):\n\n```\n# Tides\n```",
       "Makefile (configuration of /)",
       "src/tides.h (same directory)",
-      "Write the file src/main.c\nWhat it is: prints a day of levels",
+      "Write the file src/main.c\nThis is a C source file.\nWhat it is: prints a day of levels\nAnswer with only",
     ]) {
       expect(text).toContain(part);
     }
@@ -194,6 +195,77 @@ describe("user.llmfs.depends", () => {
     expect(user?.content).toContain("double level(double t);");
     expect(port.calls.some((call) => call.startsWith("read "))).toBe(false);
   });
+});
+
+describe("dependencies that do not fit", () => {
+  const body = (name: string) =>
+    `def ${name}(x: int) -> int:\n    """What ${name} does."""\n${"    x = x + 1\n".repeat(60)}    return x\n\n`;
+  const program = (prefix: string, count: number) =>
+    Array.from({ length: count }, (_, index) => body(`${prefix}${index}`)).join("\n");
+  const WHOLE = "this file depends on it";
+  const DECLARATIONS = `${WHOLE}; only its declarations, because the whole does not fit`;
+  const BEGINNING = `${WHOLE}; only its beginning, because the whole does not fit`;
+
+  /** The reason and the content of each file that is shown. */
+  async function shown(files: Readonly<Record<string, string>>, contextTokens: number) {
+    const depends = Object.keys(files).join("\n");
+    const tree = { ...files, "/main.py": { pending: "calls all of them", xattrs: { "user.llmfs.depends": depends } } };
+    const text = await sent(tree, "/main.py", { contextTokens });
+    const count = await loadTokenCounter();
+    expect(count(text)).toBeLessThanOrEqual(contextTokens);
+    const parts = text.matchAll(/^(\S+) \((this file depends on it.*)\):\n\n(`+)\n([\s\S]*?)^\3$/gm);
+    return new Map([...parts].map(([, path = "", why = "", , content = ""]) => [path, [why, content]] as const));
+  }
+
+  test("are reduced to their declarations, the largest first, and the others are shown whole", async () => {
+    const files = { "/large.py": program("large", 10), "/small.py": body("small"), "/z.md": "# Z\n\nwords\n" };
+    const all = await shown(files, 20_000);
+    expect([...all].map(([path, [why]]) => [path, why])).toEqual([
+      ["large.py", WHOLE],
+      ["small.py", WHOLE],
+      ["z.md", WHOLE],
+    ]);
+    const some = await shown(files, 2500);
+    expect([...some.keys()]).toEqual(["large.py", "small.py", "z.md"]);
+    expect(some.get("large.py")?.[0]).toBe(DECLARATIONS);
+    expect(some.get("large.py")?.[1]).toContain('def large9(x: int) -> int:\n    """What large9 does."""\n    …\n');
+    expect(some.get("small.py")).toEqual([WHOLE, files["/small.py"]]);
+  });
+
+  test("show their beginning if their format has no parser, and if their declarations do not fit either", async () => {
+    const lines = Array.from({ length: 2000 }, (_, index) => `line ${index} of it\n`).join("");
+    const some = await shown({ "/a.txt": lines, "/b.py": program("b", 120), "/c.py": body("c") }, 2500);
+    expect(some.get("a.txt")?.[0]).toBe(BEGINNING);
+    expect(some.get("a.txt")?.[1]).toMatch(/^line 0 of it\nline 1 of it\n[\s\S]*… \(\d+ more lines\)\n$/);
+    expect(some.get("b.py")?.[0]).toBe(
+      `${WHOLE}; only the beginning of its declarations, because the whole does not fit`,
+    );
+    expect(some.get("b.py")?.[1]).toStartWith("def b0(x: int) -> int:\n");
+    expect(some.get("c.py")?.[1]).toContain("def c(x: int) -> int:");
+  });
+
+  test("show the beginning of a single long line, and of a file of more than a mebibyte", async () => {
+    const files = { "/a.txt": "word ".repeat(10_000), "/b.csv": `id,name\n${"1,x\n".repeat(400_000)}` };
+    const some = await shown(files, 1500);
+    expect(some.get("a.txt")?.[1]).toMatch(/^word word [\s\S]*… \(the rest is left out\)\n$/);
+    expect(some.get("b.csv")?.[1]).toStartWith("id,name\n1,x\n");
+  });
+
+  test("never exceed the limit, however many they are", async () => {
+    const files = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`/f${index}.py`, body(`f${index}`)]));
+    for (const tokens of [700, 2000, 10_000]) expect((await shown(files, tokens)).size).toBeGreaterThan(0);
+  });
+});
+
+test("the task of a request says what kind of file it is, and ends with what to answer", async () => {
+  const task = (path: string) => sent({ [path]: { pending: "x" } }, path);
+  expect(await task("/src/tides.py")).toEndWith(
+    "Write the file src/tides.py\nThis is a Python module.\nWhat it is: x\nAnswer with only the content of this file.",
+  );
+  expect(await task("/Makefile")).toContain("This is a Makefile.");
+  expect(await task("/odd.constructor")).toEndWith(
+    "Write the file odd.constructor\nWhat it is: x\nAnswer with only the content of this file.",
+  );
 });
 
 describe(".llmfsignore", () => {

@@ -1,0 +1,101 @@
+/** Loads the parser and its grammars, each when it is first needed. The build compresses their files. */
+import { readFile } from "node:fs/promises";
+import tree from "@vscode/tree-sitter-wasm";
+import runtime from "@vscode/tree-sitter-wasm/wasm/tree-sitter.wasm" with { type: "file" };
+import bash from "@vscode/tree-sitter-wasm/wasm/tree-sitter-bash.wasm" with { type: "file" };
+import csharp from "@vscode/tree-sitter-wasm/wasm/tree-sitter-c-sharp.wasm" with { type: "file" };
+import cpp from "@vscode/tree-sitter-wasm/wasm/tree-sitter-cpp.wasm" with { type: "file" };
+import go from "@vscode/tree-sitter-wasm/wasm/tree-sitter-go.wasm" with { type: "file" };
+import java from "@vscode/tree-sitter-wasm/wasm/tree-sitter-java.wasm" with { type: "file" };
+import php from "@vscode/tree-sitter-wasm/wasm/tree-sitter-php.wasm" with { type: "file" };
+import python from "@vscode/tree-sitter-wasm/wasm/tree-sitter-python.wasm" with { type: "file" };
+import ruby from "@vscode/tree-sitter-wasm/wasm/tree-sitter-ruby.wasm" with { type: "file" };
+import rust from "@vscode/tree-sitter-wasm/wasm/tree-sitter-rust.wasm" with { type: "file" };
+import tsx from "@vscode/tree-sitter-wasm/wasm/tree-sitter-tsx.wasm" with { type: "file" };
+import typescript from "@vscode/tree-sitter-wasm/wasm/tree-sitter-typescript.wasm" with { type: "file" };
+import { memoizeSuccess } from "../../abort.ts";
+import type { Language } from "./languages.ts";
+
+export type SyntaxNode = tree.Node;
+
+const FILES: Readonly<Record<Language, string>> = {
+  bash,
+  "c-sharp": csharp,
+  cpp,
+  go,
+  java,
+  php,
+  python,
+  ruby,
+  rust,
+  tsx,
+  typescript,
+};
+
+const initialize = memoizeSuccess(async () => {
+  // The type of the parameter lacks most of its members.
+  const options = { wasmBinary: await load(runtime), locateFile: (name: string) => name };
+  await tree.Parser.init(options);
+});
+
+const grammars = new Map<Language, Promise<tree.Language>>();
+
+/**
+ * Parses a text and passes the root of the syntax tree. Undefined if it is not a program in this language.
+ *
+ * The parser takes quadratic time where it finds no structure, which would be minutes for 100 KB of prose. Therefore the
+ * beginning is parsed first, then twice as much, and so on. There is no time limit, because the result is part of request keys.
+ */
+export async function parse<T>(language: Language, text: string, use: (root: SyntaxNode) => T): Promise<T | undefined> {
+  await initialize();
+  const grammar = grammars.get(language) ?? load(FILES[language]).then((bytes) => tree.Language.load(bytes));
+  grammars.set(language, grammar);
+  const parser = new tree.Parser();
+  try {
+    parser.setLanguage(await grammar);
+    for (let length = FIRST; ; length *= 2) {
+      const whole = length >= text.length;
+      const parsed = parser.parse(whole ? text : text.slice(0, text.lastIndexOf("\n", length) + 1 || length));
+      if (parsed === null) return undefined;
+      try {
+        if (isShapeless(parsed.rootNode)) return undefined;
+        if (whole) return use(parsed.rootNode);
+      } finally {
+        parsed.delete();
+      }
+    }
+  } finally {
+    parser.delete();
+  }
+}
+
+/** In UTF-16 code units. */
+const FIRST = 4096;
+/** Text that the parser could not combine into anything has at least one word in so many characters. */
+const WORD = 20;
+/** Text that the parser skipped has no word in so many characters. */
+const SKIPPED = 500;
+/** The parser adds at least one missing word for so many characters if the text is no program. */
+const MISSING = 100;
+
+function isShapeless(root: SyntaxNode): boolean {
+  if (!root.hasError) return false;
+  const errors = root.descendantsOfType("ERROR").filter((error) => error !== null);
+  const words = errors.reduce((sum, error) => sum + error.childCount, 0);
+  const skips = errors.some((error) => error.endIndex - error.startIndex > SKIPPED * (error.childCount + 1));
+  return words > root.endIndex / WORD || skips || countMissing(root) > root.endIndex / MISSING;
+}
+
+/** Looks at the statements of the program only. */
+function countMissing(root: SyntaxNode): number {
+  const broken = root.children.filter((child) => child?.hasError === true);
+  return broken.flatMap((child) => child?.children ?? []).filter((word) => word?.isMissing === true).length;
+}
+
+/** The first bytes of a file that the build has compressed. */
+const ZSTD = 0xfd2fb528;
+
+async function load(file: string): Promise<Uint8Array> {
+  const bytes = await readFile(file);
+  return bytes.readUInt32LE(0) === ZSTD ? Bun.zstdDecompress(bytes) : bytes;
+}

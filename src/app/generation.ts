@@ -6,7 +6,7 @@
 
 import { statSync } from "node:fs";
 import { memoizeSuccess } from "../abort.ts";
-import { FsError } from "../errno.ts";
+import { FsError, messageOf } from "../errno.ts";
 import type { Engine } from "../generate/engine.ts";
 import { type Usage, UsageCounter } from "../generate/spending/usage-counter.ts";
 import type { StructureProgress } from "../generate/structure/structure.ts";
@@ -36,6 +36,11 @@ export interface Generation extends AsyncDisposable {
   parts(): Promise<GenerationParts>;
   /** Resolves when the usage includes all cancelled requests. */
   settled(): Promise<void>;
+  /**
+   * At the end: brings all answers to the recordings. Returns what is not as it should be, in words: see
+   * RecordingStore.settle. Never rejects.
+   */
+  settleRecordings(): Promise<readonly string[]>;
   /** Loads the modules for generating files, while something else is being waited for. */
   load(): void;
   /** Gives generators access to the tree, and publishes usage and rules through the mount. */
@@ -84,9 +89,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   };
   // Published before the content is returned, so that the usage includes every file that a program has read.
   const tally = new UsageCounter(tellUsage);
+  let store: RecordingStore | undefined;
   /** A failure is not cached, because the server may be available the next time. */
   const model = memoizeSuccess(async () => {
-    const store = recordings ?? (await openRecordings(config, log, () => mountedAt));
+    store ??= recordings ?? (await openRecordings(config, log, () => mountedAt));
     const opened = await openModel(config, log, store, tally, warnOnce);
     about = {
       ...about,
@@ -175,6 +181,13 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
         .catch(() => {});
     },
     settled: () => tally.settled(),
+    async settleRecordings() {
+      try {
+        return (await store?.settle?.()) ?? [];
+      } catch (error) {
+        return [messageOf(error)];
+      }
+    },
     load() {
       load(config).catch(() => {});
     },
@@ -189,7 +202,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     },
     async [Symbol.asyncDispose]() {
       await (await opened?.catch(() => undefined))?.[Symbol.asyncDispose]();
-      await recordings?.close?.();
+      await store?.close?.();
     },
   };
 }
@@ -258,6 +271,7 @@ async function openModel(
     log: (text) => say.info(text),
     ...(config.timeoutMs !== undefined && { waitMs: config.timeoutMs }),
     ...(config.owner !== undefined && { owner: config.owner }),
+    required: config.recordingsRequired,
   });
   return { name, model, ...(asked?.server === undefined ? {} : { server: asked.server }) };
 }
@@ -345,7 +359,17 @@ async function openRecordings(
   ]);
   const { mode, ownRecordings: local, s3, recordingKeys: keys } = config;
   const warn = (message: string) => log.write("warn", "recording", message);
-  return openStore(config.recordings, { mode, local, s3, keys, warn, who: () => describeThisProcess(mountpoint()) });
+  return openStore(config.recordings, {
+    mode,
+    local,
+    s3,
+    keys,
+    warn,
+    required: config.recordingsRequired,
+    patient: true,
+    timeoutMs: config.timeoutMs,
+    who: () => describeThisProcess(mountpoint()),
+  });
 }
 
 /** No wait within an answer may exceed the limit for the whole answer. */

@@ -47,7 +47,7 @@ export interface ServedMount {
   /**
    * Saves if there is a file for it, and retries until that succeeds or `givenUp` fires. Call it once, after the unmount.
    * This process must end afterwards, which also ends the access of programs that still use the mount.
-   * Throws UserError("save").
+   * Throws UserError("save"), or UserError("recordings") if the recordings are not as they should be.
    */
   finish(givenUp: AbortSignal): Promise<void>;
 }
@@ -127,12 +127,14 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       insist,
       async finish(givenUp) {
         clearInterval(timer);
+        const unsettled = (await generation.settleRecordings()).join("; ") || undefined;
         await generation[Symbol.asyncDispose]();
         await sources?.[Symbol.asyncDispose]();
         const outcome = await insist(givenUp, `until then process ${process.pid} keeps it`);
-        record.change({ state: "done", last: outcome });
+        record.change({ state: "done", last: outcome, unsettled });
         const problem = describeProblem(outcome);
         if (problem !== undefined) throw new UserError("save", problem);
+        if (unsettled !== undefined) throw new UserError("recordings", unsettled);
       },
     };
   } catch (error) {

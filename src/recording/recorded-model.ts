@@ -1,6 +1,6 @@
 /** A model that answers from recordings, and otherwise, depending on the mode, asks another model. */
 
-import { pause } from "../abort.ts";
+import { abortable, pause } from "../abort.ts";
 import { reasonOf } from "../errno.ts";
 import { type ChatAnswer, type ChatOptions, type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { explainMiss } from "./explain-miss.ts";
@@ -36,6 +36,8 @@ export interface RecordedOptions {
   readonly patienceMs?: number;
   /** The owner of new recordings: see Recording. */
   readonly owner?: string;
+  /** In `auto` too, a store that cannot be used is an error, and no request is sent without it. */
+  readonly required?: boolean;
 }
 
 /**
@@ -49,7 +51,7 @@ export function createRecordedModel(
 ): LanguageModel {
   const store = options.owner === undefined ? storeOfAll : withOwner(storeOfAll, options.owner);
   const { mode, warn = () => {}, log = () => {}, onUse = () => {}, pollMs = 200 } = options;
-  const { waitMs = 900_000, patienceMs = 10_000 } = options;
+  const { waitMs = 900_000, patienceMs = 10_000, required = false } = options;
   const warned = new Set<string>();
   /** By key: answers that were replaced, or would replace the recorded one. */
   const others = new Map<string, Recording>();
@@ -78,7 +80,7 @@ export function createRecordedModel(
         return { ...answer, text, model, key, ...(frozen && { frozen }) };
       }
     } catch (error) {
-      if (mode === "record") throw error;
+      if (mode === "record" || required) throw error;
       warnOnce("write", explainNotRecorded(error, store));
     }
     return { ...answer, key };
@@ -97,6 +99,7 @@ export function createRecordedModel(
     try {
       return await find(key, label, request);
     } catch (error) {
+      if (required) throw error;
       warnOnce("read", `${store.name} cannot be read, so recordings are not used: ${reasonOf(error, store.name)}`);
       return undefined;
     }
@@ -154,6 +157,7 @@ export function createRecordedModel(
     try {
       return await store.claim(key);
     } catch (error) {
+      if (required) throw error;
       warnOnce("write", explainNotRecorded(error, store));
       return NOBODY_ELSE;
     }
@@ -230,11 +234,14 @@ export function createRecordedModel(
     ...(mode !== "off" && mode !== "replay" && { freeze: (contents) => freezeInto(store, contents, others) }),
     async complete(request, options = {}) {
       try {
-        const answer = await complete(request, options);
+        // The store may be waited for; a request that nobody needs any more is not.
+        const work = complete(request, options);
+        const answer = await (options.signal === undefined ? work : abortable(options.signal, work));
         if (answer.key !== undefined) onUse(answer.key, options.label ?? "");
         return answer;
       } catch (error) {
         if (error instanceof LlmError) throw error;
+        if (options.signal?.aborted) throw cancelled(options.label ?? "a file");
         throw new LlmError("recordings", `${store.name} cannot be used: ${reasonOf(error, store.name)}`, {
           cause: error,
         });
@@ -245,7 +252,11 @@ export function createRecordedModel(
 
 /** New recordings get this owner. */
 function withOwner(store: RecordingStore, owner: string): RecordingStore {
-  return { ...store, put: (recording) => store.put({ owner, ...recording }) };
+  return {
+    ...store,
+    put: (recording) => store.put({ owner, ...recording }),
+    offer: (recording) => store.offer({ owner, ...recording }),
+  };
 }
 
 function explainNotRecorded(error: unknown, store: RecordingStore): string {

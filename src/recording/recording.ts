@@ -75,8 +75,24 @@ export interface RecordingStore {
   claim?(key: string): Promise<Claim | undefined>;
   /** The holder of the claim, in words. Undefined if there is none, or if it is unknown. */
   holder?(key: string): Promise<string | undefined>;
+  /**
+   * Called before `close`: brings to the store what it does not have yet. Returns what is not as it should be, in words:
+   * answers that only this machine has, or that other machines have otherwise.
+   */
+  settle?(): Promise<readonly string[]>;
   /** Closes connections. */
   close?(): Promise<void>;
+}
+
+/** The store as a whole cannot be used. */
+export class Unreachable extends Error {
+  /** The server answered, and waiting does not help: a wrong password, a missing right, a full disk. */
+  readonly refused: boolean;
+
+  constructor(message: string, { refused = false }: { readonly refused?: boolean } = {}) {
+    super(message);
+    this.refused = refused;
+  }
 }
 
 /** Something in a store that is not, or no longer, a valid recording. */

@@ -7,11 +7,11 @@ import { type ChatRequest, LlmError } from "../../src/llm/llm.ts";
 import { requestKey } from "../../src/recording/key.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import type { RecordingStore } from "../../src/recording/recording.ts";
-import { withFallback } from "../../src/recording/stores/fallback.ts";
 import { createFolderStore, fileName } from "../../src/recording/stores/folder.ts";
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
 import { createRedisStore } from "../../src/recording/stores/remote/redis.ts";
 import { createS3Store } from "../../src/recording/stores/remote/s3.ts";
+import { createSharedStore } from "../../src/recording/stores/shared.ts";
 import { openStore } from "../../src/recording/stores/store.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 import {
@@ -49,7 +49,7 @@ afterAll(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** The shared stores, each opened as another machine would. Claims expire after 300 ms, or after `claimMs`. */
+/** The shared stores, each opened as another machine would. Claims expire after `claimMs`, by default never in a test. */
 const KINDS: Record<
   string,
   { missing: boolean; open: (place: string, warn?: (line: string) => void, claimMs?: number) => RecordingStore }
@@ -60,20 +60,23 @@ const KINDS: Record<
   },
   "Redis (needs redis-server)": {
     missing: REDIS === null,
-    open: (place, warn = () => {}, claimMs = 300) =>
+    open: (place, warn = () => {}, claimMs = 60_000) =>
       createRedisStore(`${redis.url}?prefix=${place}`, { claimMs, warn }),
   },
   "S3 without conditional writes (needs s3rver)": {
     missing: !existsSync(S3RVER),
-    open: (place, warn = () => {}, claimMs = 300) =>
+    open: (place, warn = () => {}, claimMs = 60_000) =>
       createS3Store(`s3://fleet/${place}`, { ...S3_KEYS, endpoint: s3.url, claimMs, warn }),
   },
   "S3 with conditional writes (needs s3rver)": {
     missing: !existsSync(S3RVER),
-    open: (place, warn = () => {}, claimMs = 300) =>
+    open: (place, warn = () => {}, claimMs = 60_000) =>
       createS3Store(`s3://fleet/exact/${place}`, { ...S3_KEYS, endpoint: amazonLike.url, claimMs, warn }),
   },
 };
+
+/** For the test of claims that expire: long enough for a busy machine to renew them. */
+const CLAIM_MS = 1_500;
 
 /** The environment with which support/claim-holder.ts opens the store "dies". */
 function holderOf(kind: string): Record<string, string> {
@@ -128,14 +131,14 @@ for (const [kind, { missing, open }] of Object.entries(KINDS)) {
     test("a claim lasts until its holder dies", async () => {
       const key = "a".repeat(64);
       await using holder = Bun.spawn([process.execPath, join(import.meta.dir, "../support/claim-holder.ts")], {
-        env: { KEY: key, ...holderOf(kind) },
+        env: { KEY: key, CLAIM_MS: String(CLAIM_MS), ...holderOf(kind) },
         stdout: "pipe",
       });
       const reader = holder.stdout.getReader();
       expect(new TextDecoder().decode((await reader.read()).value)).toBe("held\n");
-      const other = open("dies");
+      const other = open("dies", undefined, CLAIM_MS);
       const held = performance.now();
-      while (performance.now() - held < 700) {
+      while (performance.now() - held < 1.5 * CLAIM_MS) {
         expect(await other.claim?.(key)).toBeUndefined();
         await Bun.sleep(50);
       }
@@ -144,7 +147,7 @@ for (const [kind, { missing, open }] of Object.entries(KINDS)) {
       const died = performance.now();
       let claim = await other.claim?.(key);
       while (claim === undefined) {
-        expect(performance.now() - died).toBeLessThan(5000);
+        expect(performance.now() - died).toBeLessThan(10_000);
         await Bun.sleep(20);
         claim = await other.claim?.(key);
       }
@@ -152,8 +155,7 @@ for (const [kind, { missing, open }] of Object.entries(KINDS)) {
     });
 
     test("waiting for another machine has a deadline, and warnings name the machine", async () => {
-      // It must not expire while this machine is busy.
-      const claim = await open("waits", undefined, 60_000).claim?.(requestKey(ask("waits")));
+      const claim = await open("waits").claim?.(requestKey(ask("waits")));
       const warnings: string[] = [];
       const model = scriptedModel("x");
       const recorded = createRecordedModel(model, open("waits"), {
@@ -262,47 +264,14 @@ describe("a shared store that fails", () => {
     });
   }
 
-  test.skipIf(REDIS === null)("a store is used again when it is back (needs redis-server)", async () => {
-    const home = mkdtempSync(join(folder, "redis-"));
-    await using first = await redisServer(home);
-    const local = createFolderStore(join(home, "local"));
-    const warnings: string[] = [];
-    const store = withFallback(createRedisStore(first.url), local, { warn: (line) => warnings.push(line), restMs: 0 });
-    const one = recordingOf("x");
-    await store.put(one);
-    await first.kill();
-    expect(await store.get(one.key)).toBeUndefined();
-    expect(await store.get(one.key)).toBeUndefined();
-    await using second = await redisServer(home);
-    expect(second.url).toBe(first.url);
-    await store.put(one);
-    expect(await createRedisStore(second.url).get(one.key)).toEqual(one);
-    expect(await local.list()).toEqual([]);
-    expect(warnings).toHaveLength(1);
-    await store.close?.();
-  });
-
-  test("a store that recovers gets each answer recorded in the meantime once that answer is requested", async () => {
-    let down = true;
-    const shared = createMemoryStore("shared");
-    const flaky: RecordingStore = {
-      ...shared,
-      get: (key) => (down ? Promise.reject(new Error("down")) : shared.get(key)),
-      put: (one) => (down ? Promise.reject(new Error("down")) : shared.put(one)),
-      offer: (one) => (down ? Promise.reject(new Error("down")) : shared.offer(one)),
-    };
-    const store = withFallback(flaky, createMemoryStore("local"), { warn: () => {}, restMs: 0 });
-    const one = recordingOf("x");
-    await store.put(one);
-    down = false;
-    expect(await store.get(one.key)).toEqual(one);
-    expect(await shared.list()).toEqual([one]);
-  });
-
   test("reading copies nothing from the local store to the shared one", async () => {
     const one = recordingOf("x");
     const shared = createMemoryStore("shared");
-    const store = withFallback(shared, createMemoryStore("local", [one]), { warn: () => {}, lookOnly: true });
+    const store = createSharedStore(shared, {
+      local: createMemoryStore("local", [one]),
+      warn: () => {},
+      lookOnly: true,
+    });
     expect(await store.get(one.key)).toEqual(one);
     expect(await shared.list()).toEqual([]);
   });
@@ -311,7 +280,7 @@ describe("a shared store that fails", () => {
     const shared = createMemoryStore("shared", [recordingOf("shared", "/there")], { readOnly: true });
     const local = createMemoryStore("local");
     const warnings: string[] = [];
-    const store = withFallback(shared, local, { warn: (line) => warnings.push(line) });
+    const store = createSharedStore(shared, { local, warn: (line) => warnings.push(line) });
     const [here, there] = [recordingOf("local", "/here"), recordingOf("shared", "/there")];
     await store.put(here);
     expect(await store.get(there.key)).toEqual(there);
@@ -323,7 +292,7 @@ describe("a shared store that fails", () => {
   test("a useless answer is removed from both stores, whether or not the shared one works", async () => {
     const one = recordingOf("");
     const [shared, local] = [createMemoryStore("shared", [one]), createMemoryStore("local", [one])];
-    const store = withFallback(shared, local, { warn: () => {} });
+    const store = createSharedStore(shared, { local, warn: () => {} });
     await createRecordedModel(undefined, store, { mode: "auto" }).forget?.(one.request);
     expect([...(await shared.list()), ...(await local.list())]).toEqual([]);
   });

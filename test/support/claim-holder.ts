@@ -4,10 +4,11 @@ import { createRedisStore } from "../../src/recording/stores/remote/redis.ts";
 import { createS3Store } from "../../src/recording/stores/remote/s3.ts";
 import { S3_KEYS } from "./servers.ts";
 
-const { STORE = "", KEY = "", ENDPOINT = "" } = process.env;
+const { STORE = "", KEY = "", ENDPOINT = "", CLAIM_MS = "" } = process.env;
+const claimMs = Number(CLAIM_MS);
 function open() {
-  if (STORE.startsWith("redis")) return createRedisStore(STORE, { claimMs: 300 });
-  if (STORE.startsWith("s3")) return createS3Store(STORE, { ...S3_KEYS, endpoint: ENDPOINT, claimMs: 300 });
+  if (STORE.startsWith("redis")) return createRedisStore(STORE, { claimMs });
+  if (STORE.startsWith("s3")) return createS3Store(STORE, { ...S3_KEYS, endpoint: ENDPOINT, claimMs });
   return createFolderStore(STORE);
 }
 

@@ -49,9 +49,13 @@ export interface MountRecord {
   readonly answers: readonly { readonly id: string; readonly outcome?: SaveOutcome }[];
   /** The outcome of the last save. */
   readonly last?: SaveOutcome;
+  /** What is not as it should be with the recordings, at the end. */
+  readonly unsettled?: string;
 }
 
-export type RecordChange = Partial<Pick<MountRecord, "device" | "state" | "saving" | "insisting" | "last">>;
+export type RecordChange = Partial<
+  Pick<MountRecord, "device" | "state" | "saving" | "insisting" | "last" | "unsettled">
+>;
 
 /** Writes the record of a mount that this process serves. */
 export class RecordWriter {

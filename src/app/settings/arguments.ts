@@ -15,6 +15,7 @@ export interface SettingsArguments {
   readonly maxUsd?: string | undefined;
   readonly price?: string | undefined;
   readonly recordings?: string | undefined;
+  readonly recordingsRequired?: boolean | undefined;
   readonly from?: string | undefined;
   readonly size?: string | undefined;
   readonly inodes?: string | undefined;

@@ -31,6 +31,8 @@ export interface ModelConfig {
   readonly mode: RecordingMode;
   /** A folder or the URL of a shared store. */
   readonly recordings: string;
+  /** Nothing is answered without these recordings. */
+  readonly recordingsRequired: boolean;
   /** The user's own folder of recordings. */
   readonly ownRecordings: string;
   readonly s3: S3Settings;
@@ -50,6 +52,10 @@ export function readModelConfig(args: SettingsArguments, variable: Lookup): Mode
     home: homeDirectory(variable("HOME")),
     ...(cache && { xdgCacheHome: cache }),
   });
+  const recordings =
+    parseOptional(args.recordings, (text) => parseLocation("--recordings", text)) ??
+    parseOptional(variable("LLMFS_RECORDINGS"), (text) => parseLocation("LLMFS_RECORDINGS", text)) ??
+    ownRecordings;
   return {
     providers: [
       createLayer("the flags", args.model, parseBaseUrl("--base-url", args.baseUrl), undefined),
@@ -69,10 +75,8 @@ export function readModelConfig(args: SettingsArguments, variable: Lookup): Mode
     limits: readLimits(args),
     prices: parseOptional(args.price, parsePrices) ?? [],
     mode: args.mode ?? parseMode(variable("LLMFS_MODE")),
-    recordings:
-      parseOptional(args.recordings, (text) => parseLocation("--recordings", text)) ??
-      parseOptional(variable("LLMFS_RECORDINGS"), (text) => parseLocation("LLMFS_RECORDINGS", text)) ??
-      ownRecordings,
+    recordings,
+    recordingsRequired: readRequired(args, variable, recordings === ownRecordings),
     ownRecordings,
     s3: readS3Settings(variable),
     recordingKeys: parseOptional(variable("LLMFS_RECORDINGS_KEY"), parseRecordingKeys) ?? [],
@@ -195,6 +199,22 @@ export function parseLocation(name: string, text: string): string {
   } catch (error) {
     throw error instanceof UserError ? error : createValueError(name, `${name}: ${messageOf(error)}`);
   }
+}
+
+function readRequired(args: SettingsArguments, variable: Lookup, unnamed: boolean): boolean {
+  const source = args.recordingsRequired === undefined ? "LLMFS_RECORDINGS_REQUIRED" : "--recordings-required";
+  const required = args.recordingsRequired ?? parseSwitch(source, variable("LLMFS_RECORDINGS_REQUIRED"));
+  if (required && unnamed) {
+    const cure = "name the recordings with --recordings or LLMFS_RECORDINGS";
+    throw createValueError(source, `${source}: your own folder of recordings is no shared store; ${cure}`);
+  }
+  return required;
+}
+
+function parseSwitch(source: string, text: string | undefined): boolean {
+  if (text === undefined || /^(0|false|no|off)$/i.test(text)) return false;
+  if (/^(1|true|yes|on)$/i.test(text)) return true;
+  throw createValueError(source, `${source} ${text}: expected 1 or 0`);
 }
 
 function readLimits(args: SettingsArguments): BudgetLimits {

@@ -56,6 +56,11 @@ export const modelFlags = defineFlags({
     description:
       "where to read and write recorded answers: a folder, redis://… or s3://BUCKET/PREFIX; default: ~/.cache/llmfs/recordings (LLMFS_RECORDINGS)",
   },
+  recordingsRequired: {
+    type: "boolean",
+    description:
+      "never ask the model unless the recordings can be read and written: an error instead of your own folder (LLMFS_RECORDINGS_REQUIRED)",
+  },
   mode: {
     type: "enum",
     options: ["auto", "record", "replay", "off"],

@@ -1,4 +1,4 @@
-import { UsageError } from "../../app/errors.ts";
+import { UsageError, UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
 import { readConfig } from "../../app/settings/settings.ts";
@@ -40,6 +40,8 @@ export const generate = defineCommand({
       progress.clear();
       if (args.output === undefined || args.output === "-") showExactly(snapshot);
       else await wrapSaveErrors(writeAtomically(absolutePath(args.output), toPieces(snapshot)));
+      const [unsettled] = await generation.settleRecordings();
+      if (unsettled !== undefined) throw new UserError("recordings", unsettled);
       return EXIT.ok.code;
     } catch (error) {
       throw interrupted.signal.aborted ? interrupted.signal.reason : error;

@@ -126,6 +126,9 @@ export class Departure {
     }
     const problem = record.last && describeProblem(record.last);
     if (problem !== undefined) throw new UserError("save", `${name}: ${problem}`);
+    if (record.unsettled !== undefined) {
+      throw new UserError("recordings", `${name} is unmounted, but its recordings need a look: ${record.unsettled}`);
+    }
   }
 
   #explainUnasked(): "gone" | "silent" {

@@ -5,10 +5,10 @@ import type { RecordingMode } from "../recorded-model.ts";
 import type { RecordingStore } from "../recording.ts";
 import { createSigner } from "../signature.ts";
 import { schemeOf } from "./address.ts";
-import { withFallback } from "./fallback.ts";
 import { createFolderStore } from "./folder.ts";
 import type { RemoteOptions } from "./remote/remote.ts";
 import type { S3Settings } from "./remote/s3-connection.ts";
+import { createSharedStore } from "./shared.ts";
 
 export interface OpenOptions {
   /** In `auto`, the local store replaces a shared one that is down; in every other mode that is an error. */
@@ -16,8 +16,14 @@ export interface OpenOptions {
   /** The folder of the user's own recordings: see `defaultRecordings`. */
   readonly local: string;
   readonly warn: (message: string) => void;
-  /** For commands that only read: see FallbackOptions. */
+  /** For commands that only read: see SharedOptions. */
   readonly lookOnly?: boolean;
+  /** In `auto` too, nothing is answered without the shared store. */
+  readonly required?: boolean;
+  /** Wait for a shared store that does not answer. */
+  readonly patient?: boolean;
+  /** The time limit of an answer: see --timeout. */
+  readonly timeoutMs?: number | undefined;
   /** For s3://. The caller passes all settings: nothing here reads the environment. */
   readonly s3?: S3Settings;
   /** Describes this process to others that wait for its answer. */
@@ -32,14 +38,33 @@ export interface OpenOptions {
  */
 export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
   const { mode, local, warn, who = describeThisProcess, lookOnly = false } = options;
+  const { required = false, patient = false, timeoutMs } = options;
   const signed = options.keys === undefined || options.keys.length === 0 ? {} : { signer: createSigner(options.keys) };
   const scheme = schemeOf(location);
   if (scheme === undefined) return createFolderStore(location, { warn, who, ...signed });
-  const remote: RemoteOptions = { warn, who, ...signed };
+  const remote: RemoteOptions = {
+    warn,
+    who,
+    ...signed,
+    ...(timeoutMs !== undefined && { timeoutMs: Math.min(REQUEST_MS, timeoutMs / WAITS) }),
+  };
   const shared = await openShared(scheme, location, remote, options.s3);
-  if (mode !== "auto") return shared;
-  return withFallback(shared, createFolderStore(local, { warn, who, ...signed }), { warn, lookOnly });
+  if (mode !== "auto" && !patient) return shared;
+  const limit = timeoutMs === undefined ? Number.POSITIVE_INFINITY : timeoutMs / WAITS;
+  const waits = patient ? { lostMs: Math.min(LOST_MS, limit), absentMs: Math.min(ABSENT_MS, limit) } : NO_WAITS;
+  if (mode !== "auto") return createSharedStore(shared, { warn, ...waits, absentMs: 0 });
+  const own = createFolderStore(local, { warn, who, ...signed });
+  return createSharedStore(shared, { local: own, warn, lookOnly, required, ...waits });
 }
+
+/** How long a request to the store may take. */
+const REQUEST_MS = 15_000;
+/** How long to wait for a store that does not answer: if it has answered before, and if it has not. */
+const LOST_MS = 60_000;
+const ABSENT_MS = 30_000;
+const NO_WAITS = { lostMs: 0, absentMs: 0 };
+/** A request to the model may wait for an answer of the store, for its return, and then for the answer of the model. */
+const WAITS = 3;
 
 async function openShared(
   scheme: "redis" | "s3",

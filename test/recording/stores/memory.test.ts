@@ -1,6 +1,6 @@
 import { describe } from "bun:test";
-import { withFallback } from "../../../src/recording/stores/fallback.ts";
 import { createMemoryStore } from "../../../src/recording/stores/memory.ts";
+import { createSharedStore } from "../../../src/recording/stores/shared.ts";
 import { storeContract } from "../../support/store-contract.ts";
 
 describe("recordings in memory", () => {
@@ -10,5 +10,5 @@ describe("recordings in memory", () => {
 
 describe("a shared store with a local one to fall back to", () => {
   const [shared, local] = [createMemoryStore("shared"), createMemoryStore("local")];
-  storeContract(() => withFallback(shared, local, { warn() {} }));
+  storeContract(() => createSharedStore(shared, { local, warn() {} }));
 });

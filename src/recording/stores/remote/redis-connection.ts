@@ -9,8 +9,8 @@ import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
 import { pause, within } from "../../../abort.ts";
 import { codeOf, messageOf } from "../../../errno.ts";
+import { Unreachable } from "../../recording.ts";
 import type { RedisAddress } from "../address.ts";
-import { Unreachable } from "./remote.ts";
 
 export interface RedisConnection {
   /** Sends a command about one key. Rejects with Unreachable, or with an error about the key. */

@@ -4,7 +4,14 @@
  */
 import { Labels } from "../../labels.ts";
 import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "../../record.ts";
-import type { Claim, Fault, Recording, RecordingStore, StoreEntry } from "../../recording.ts";
+import {
+  type Claim,
+  type Fault,
+  type Recording,
+  type RecordingStore,
+  type StoreEntry,
+  Unreachable,
+} from "../../recording.ts";
 import type { Signer } from "../../signature.ts";
 import { Complaints } from "../complaints.ts";
 import { inParallel } from "../in-parallel.ts";
@@ -49,17 +56,6 @@ export interface RemoteOptions {
   readonly timeoutMs?: number;
   /** Describes this process to others that wait for its answer. */
   readonly who?: () => string;
-}
-
-/** The store as a whole cannot be used. Any other error concerns one object. */
-export class Unreachable extends Error {
-  /** The server answered, and waiting does not help: a wrong password, a missing right, a full disk. */
-  readonly refused: boolean;
-
-  constructor(message: string, { refused = false }: { readonly refused?: boolean } = {}) {
-    super(message);
-    this.refused = refused;
-  }
 }
 
 export function createRemoteStore(

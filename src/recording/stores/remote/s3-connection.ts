@@ -16,8 +16,9 @@ import { FetchHttpHandler } from "@smithy/fetch-http-handler";
 import { memoizeSuccess, within } from "../../../abort.ts";
 import { codeOf } from "../../../errno.ts";
 import { TooLongError } from "../../../text/bounded-read.ts";
+import { Unreachable } from "../../recording.ts";
 import type { S3Address } from "../address.ts";
-import { type RemoteObject, Unreachable } from "./remote.ts";
+import type { RemoteObject } from "./remote.ts";
 
 export interface S3Settings {
   /** Absent: Amazon's own, chosen by the region. */

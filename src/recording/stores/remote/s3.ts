@@ -8,9 +8,9 @@
 import { memoizeSuccess, pause } from "../../../abort.ts";
 import { describeThisProcess } from "../../holder.ts";
 import { LONGEST_RECORDING } from "../../record.ts";
-import type { RecordingStore } from "../../recording.ts";
+import { type RecordingStore, Unreachable } from "../../recording.ts";
 import { parseS3 } from "../address.ts";
-import { createRemoteStore, type RemoteObjects, type RemoteOptions, Unreachable } from "./remote.ts";
+import { createRemoteStore, type RemoteObjects, type RemoteOptions } from "./remote.ts";
 import { S3Claims } from "./s3-claims.ts";
 import { connectS3, type S3Connection, type S3Settings } from "./s3-connection.ts";
 
@@ -28,7 +28,7 @@ export function createS3Store(url: string, options: S3Options = {}): RecordingSt
     signer,
     who = describeThisProcess,
     claimMs = 30_000,
-    timeoutMs = 20_000,
+    timeoutMs = 15_000,
     ...settings
   } = options;
   const address = parseS3(url);

@@ -1,0 +1,298 @@
+/**
+ * A shared store as one machine uses it: with a local store for the times when the shared one is away.
+ *
+ * All machines should get the same answers, and each answer should be paid for once. So while the shared store does not
+ * answer, requests wait for it for a while. Only then does work go on with the local store alone. Whatever was answered
+ * without the shared store is owed to it, and is brought there when it returns. Where another machine's answer is there
+ * first, that one stays, and the difference is reported.
+ */
+import { within } from "../../abort.ts";
+import { reasonOf } from "../../errno.ts";
+import { NOBODY_ELSE, type Recording, type RecordingStore, Unreachable } from "../recording.ts";
+import { inParallel } from "./in-parallel.ts";
+import { Outages } from "./outage.ts";
+
+export interface SharedOptions {
+  /** Absent: nothing is answered without the shared store. */
+  readonly local?: RecordingStore;
+  /** Nothing is answered without the shared store. The local one only keeps answers until they can be brought to it. */
+  readonly required?: boolean;
+  readonly warn: (message: string) => void;
+  /** How long to avoid a store after it refused a request. Default 60 s. */
+  readonly restMs?: number;
+  /** How long to wait for a store that does not answer: if it has answered before, and if it has not. */
+  readonly lostMs?: number;
+  readonly absentMs?: number;
+  /** How long a ready answer may wait for the store. Default 5 s. */
+  readonly readyMs?: number;
+  /** How long the end may wait for the store. Default 10 s. */
+  readonly lastMs?: number;
+  /** Reading must not write: recordings that only the local store has stay there. */
+  readonly lookOnly?: boolean;
+}
+
+/** An answer that was used without the shared store. */
+interface Owed {
+  readonly label: string;
+  /** Absent: the local store has it. */
+  readonly recording?: Recording;
+  /** It replaces the answer in the shared store, because somebody asked for another one. */
+  readonly replaces: boolean;
+}
+
+/** How many answers are brought to the store at a time. */
+const AT_ONCE = 8;
+
+/** How often to send a request that is not answered, although the store answers others. */
+const TRIES = 3;
+
+/** A key that no request has. */
+const NO_KEY = "0".repeat(64);
+
+export function createSharedStore(shared: RecordingStore, options: SharedOptions): RecordingStore {
+  const { local, warn, lookOnly = false, restMs = 60_000, lostMs = 60_000, absentMs = 30_000 } = options;
+  const { required = local === undefined, readyMs = 5_000, lastMs = 10_000 } = options;
+  /** A store that refuses: until when not to ask it again. */
+  const restsUntil = { reading: 0, writing: 0 };
+  const owed = new Map<string, Owed>();
+  /** By key: the labels of answers that other machines have otherwise. */
+  const differing = new Map<string, string>();
+  const offers = new Set<Promise<void>>();
+  let delivering: Promise<void> | undefined;
+  let refused = false;
+
+  const outages = new Outages({
+    name: shared.name,
+    probe: () => probe(),
+    warn,
+    lostMs,
+    absentMs,
+    otherwise: required ? "nothing is generated until it answers" : `${local?.name} are used until it answers`,
+    onReturn: () => void deliver(),
+  });
+
+  /** A refusal is an answer too. */
+  async function probe(): Promise<void> {
+    try {
+      await (shared.holder ?? shared.get)(NO_KEY);
+    } catch (error) {
+      if (isAway(error)) throw error;
+    }
+  }
+
+  function refuse(kind: "reading" | "writing", error: unknown): void {
+    const until = performance.now() + restMs;
+    restsUntil.writing = until;
+    if (kind === "reading") restsUntil.reading = until;
+    if (refused) return;
+    refused = true;
+    const trouble = kind === "reading" ? "cannot be used" : "cannot be written";
+    warn(`${shared.name} ${trouble}, so ${local?.name} are used instead: ${reasonOf(error, shared.name)}`);
+  }
+
+  /** The result of the shared store; undefined if work goes on without it. Rejects if the store is required. */
+  async function use<T>(kind: "reading" | "writing", work: () => Promise<T>): Promise<{ value: T } | undefined> {
+    for (let tries = 1; ; tries += 1) {
+      if (!(await outages.over())) {
+        if (required) throw outages.error ?? new Unreachable(`${shared.name} was closed`);
+        return undefined;
+      }
+      if (performance.now() < restsUntil[kind]) return undefined;
+      try {
+        const value = await work();
+        outages.reached();
+        if (kind === "writing" && owed.size > 0) deliver();
+        return { value };
+      } catch (error) {
+        // A store that answers the probe, but not this request, is not away.
+        if (isAway(error) && tries < TRIES) outages.begin(error);
+        else if (required) throw error;
+        else {
+          refuse(kind, error);
+          return undefined;
+        }
+      }
+    }
+  }
+
+  /** Keeps an answer until the shared store has it. */
+  async function keep(recording: Recording, replaces: boolean): Promise<Recording> {
+    const { key, label } = recording;
+    try {
+      const kept = local === undefined || replaces ? recording : await local.offer(recording);
+      if (replaces) await local?.put(recording);
+      owed.set(key, { label, replaces, ...(local === undefined && { recording }) });
+      return kept;
+    } catch (error) {
+      owed.set(key, { label, replaces, recording });
+      throw error;
+    }
+  }
+
+  /** Brings all that is owed to the shared store, as far as it takes it. */
+  function deliver(): Promise<void> {
+    delivering ??= bringAll()
+      .catch((error: unknown) => {
+        if (isAway(error)) outages.begin(error);
+      })
+      .finally(() => {
+        delivering = undefined;
+      });
+    return delivering;
+  }
+
+  async function bringAll(): Promise<void> {
+    if (lookOnly) return;
+    for await (const key of inParallel([...owed.keys()], AT_ONCE, bring)) owed.delete(key);
+  }
+
+  async function bring(key: string): Promise<string> {
+    const { recording, replaces = false } = owed.get(key) ?? {};
+    const own = recording ?? (await local?.get(key));
+    if (own === undefined) return key;
+    if (replaces) await shared.put(own);
+    else await compare(own, await shared.offer(own));
+    return key;
+  }
+
+  /** Reports an answer that was used here, if others have another one. */
+  async function compare(own: Recording, theirs: Recording): Promise<void> {
+    if (own.answer.text === theirs.answer.text) return;
+    const { key, label } = own;
+    if (!differing.has(key)) {
+      const what = `${label}: an answer was used while ${shared.name} was away`;
+      warn(`${what}, and another machine had another one; this tree differs from that of other machines`);
+    }
+    differing.set(key, label);
+    await local?.put(theirs).catch(() => {});
+  }
+
+  /** Offers a ready answer, but does not let it wait for a store that is silent. */
+  async function offerNow(recording: Recording): Promise<Recording | undefined> {
+    if (outages.away || performance.now() < restsUntil.writing) return undefined;
+    let late = false;
+    const offer = shared.offer(recording);
+    const outcome = offer.then(
+      async (theirs) => {
+        outages.reached();
+        if (!late) return theirs;
+        owed.delete(recording.key);
+        await compare(recording, theirs);
+        return undefined;
+      },
+      (error: unknown) => {
+        if (isAway(error)) outages.begin(error);
+        else refuse("writing", error);
+        return undefined;
+      },
+    );
+    const settled = outcome.then(
+      () => {},
+      () => {},
+    );
+    offers.add(settled);
+    settled.then(() => offers.delete(settled));
+    return within(readyMs, outcome, () => new Late()).catch((error: unknown) => {
+      if (!(error instanceof Late)) throw error;
+      late = true;
+      return undefined;
+    });
+  }
+
+  /** The end: what is still not as it should be, in words. */
+  async function settle(): Promise<readonly string[]> {
+    const all = async () => {
+      await Promise.all(offers);
+      if (owed.size === 0) return;
+      await outages.tryNow();
+      await deliver();
+    };
+    await within(lastMs, all(), () => new Late()).catch(() => {});
+    const problems = [...(await (shared.settle?.() ?? []))];
+    if (differing.size > 0) {
+      problems.push(
+        `${some([...differing.values()])} not what other machines got: answers were used while ${shared.name} was away; ` +
+          "start again to get theirs",
+      );
+    }
+    if (owed.size > 0 && !lookOnly) {
+      problems.push(
+        `${some([...owed.values()].map(({ label }) => label))} recorded on this machine only, and other machines may get ` +
+          `other answers: ${shared.name} ${outages.away ? "is away" : "cannot be written"}`,
+      );
+    }
+    return problems;
+  }
+
+  return {
+    name: shared.name,
+    async get(key, label, request) {
+      const found = await use("reading", () => shared.get(key, label, request));
+      if (found?.value !== undefined) return found.value;
+      const own = owed.get(key)?.recording ?? (await local?.get(key, label, request));
+      if (own === undefined || lookOnly) return own;
+      if (found === undefined) {
+        if (!owed.has(key)) owed.set(key, { label: own.label, replaces: false });
+        return own;
+      }
+      return (await use("writing", () => shared.offer(own)))?.value ?? own;
+    },
+    async put(recording) {
+      if ((await use("writing", () => shared.put(recording))) === undefined) await keep(recording, true);
+    },
+    async offer(recording) {
+      if (!required) return (await offerNow(recording)) ?? keep(recording, false);
+      try {
+        const offered = await use("writing", () => shared.offer(recording));
+        if (offered !== undefined) return offered.value;
+      } catch (error) {
+        await keep(recording, false).catch(() => {});
+        throw error;
+      }
+      throw new Unreachable(`${shared.name} cannot be written`);
+    },
+    async list() {
+      return (await use("reading", () => shared.list()))?.value ?? (await local?.list()) ?? [];
+    },
+    async near(label) {
+      const found = await use("reading", async () => shared.near?.(label));
+      return (found === undefined ? await local?.near?.(label) : found.value) ?? [];
+    },
+    unusable: (key) => shared.unusable?.(key) ?? local?.unusable?.(key),
+    async remove(key) {
+      owed.delete(key);
+      await use("writing", async () => shared.remove?.(key));
+      await local?.remove?.(key);
+    },
+    async claim(key) {
+      const claimed = await use("writing", async () => (shared.claim ? await shared.claim(key) : NOBODY_ELSE));
+      if (claimed !== undefined) return claimed.value;
+      // Without the shared store, only processes on this machine can be waited for.
+      return local?.claim ? local.claim(key) : NOBODY_ELSE;
+    },
+    async holder(key) {
+      if (outages.away) return local?.holder?.(key);
+      return (await use("writing", async () => shared.holder?.(key)))?.value ?? local?.holder?.(key);
+    },
+    settle,
+    async close() {
+      outages.close();
+      await shared.close?.();
+      await local?.close?.();
+    },
+  };
+}
+
+class Late extends Error {}
+
+/** The store did not answer. Any other error is an answer. */
+function isAway(error: unknown): boolean {
+  return error instanceof Unreachable && !error.refused;
+}
+
+/** "1 file is (/a)", "7 files are (/a, /b, /c and 4 more)". */
+function some(labels: readonly string[]): string {
+  const shown = labels.slice(0, 3).join(", ");
+  const more = labels.length > 3 ? ` and ${labels.length - 3} more` : "";
+  return `${labels.length === 1 ? "1 file is" : `${labels.length} files are`} (${shown}${more})`;
+}

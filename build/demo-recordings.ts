@@ -9,7 +9,7 @@
 import { createEngine } from "../src/generate/engine.ts";
 import { generateStructure } from "../src/generate/structure/structure.ts";
 import { type LanguageModel, LlmError } from "../src/llm/llm.ts";
-import { createOfflineTree } from "../src/offline/tree.ts";
+import { createOfflineTree, type OfflineTree } from "../src/offline/tree.ts";
 import { createRecordedModel } from "../src/recording/recorded-model.ts";
 import type { DemoFile } from "../src/recording/stores/demo-store.ts";
 import { createMemoryStore } from "../src/recording/stores/memory.ts";
@@ -28,10 +28,29 @@ export async function makeDemo(): Promise<string> {
   const model = createRecordedModel(byHand, store, { mode: "record" });
   const structure = await generateStructure({ prompt, model, modelName: MODEL });
   const tree = createOfflineTree(Buffer.from(structureToSnapshot(structure.entries)));
-  const engine = createEngine({ model, modelName: MODEL, tree });
-  for (const { path } of tree.files) await engine.generate(tree.request(path), new AbortController().signal);
+  await generateAll(tree, model, MODEL);
   const demo: DemoFile = { prompt, model: MODEL, recordings: await store.list() };
   return `${JSON.stringify(demo, null, 2)}\n`;
+}
+
+/** The content of every file by path. As in a mount, a file that others depend on is generated once, when it is needed. */
+export async function generateAll(
+  tree: OfflineTree,
+  model: LanguageModel,
+  modelName: string,
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  const contents = new Map<string, Promise<Uint8Array>>();
+  const read = (path: string): Promise<Uint8Array> => {
+    const known = contents.get(path);
+    if (known !== undefined) return known;
+    const content = engine.generate(tree.request(path), new AbortController().signal).then(({ bytes }) => bytes);
+    contents.set(path, content);
+    return content;
+  };
+  const engine = createEngine({ model, modelName, tree: { ...tree, read } });
+  const found = new Map<string, Uint8Array>();
+  for (const { path } of tree.files.toReversed()) found.set(path, await read(path));
+  return found;
 }
 
 const byHand: LanguageModel = {

@@ -50,9 +50,9 @@ export const ATTRIBUTES = {
   },
   depends: {
     on: "files",
-    by: "you",
+    by: "you, llmfs",
     meaning:
-      "files to generate first and to show to the model: one path a line, relative to the file's directory or absolute within the mount",
+      "files to generate first and to show to the model: one path a line, relative to the file's directory or absolute within the mount. A layout sets it",
     setting: true,
   },
   generator: {

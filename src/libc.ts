@@ -44,6 +44,7 @@ const SYMBOLS = {
   clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
   sched_getaffinity: { args: ["i32", "u64", "ptr"], returns: "i32" },
+  sched_setaffinity: { args: ["i32", "u64", "ptr"], returns: "i32" },
   syscall: { args: ["i64", "i64", "i64", "i64", "i64", "i64", "i64"], returns: FFIType.i64_fast },
   fstatfs: { args: ["i32", "ptr"], returns: "i32" },
   getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
@@ -738,12 +739,24 @@ export function tcpConnection(fd: number): TcpConnection | undefined {
   return { opening: false, port: peer.getUint16(2) };
 }
 
-/** The number of processors that this process may run on (sched_getaffinity). */
-export function processors(): number {
+/** A set of processors: bit N is processor N, as in cpu_set_t. */
+export type ProcessorMask = Uint8Array;
+
+/** The processors that the calling thread may run on (sched_getaffinity). Empty if the kernel does not say. */
+export function allowedProcessors(): ProcessorMask {
   const mask = new Uint8Array(128);
-  const length = orErrno(load().sched_getaffinity(0, mask.length, mask));
-  if (length < 0) return 1;
+  load().sched_getaffinity(0, mask.length, mask);
+  return mask;
+}
+
+/** Has the calling thread run on these processors only (sched_setaffinity). False if it may not run on any of them. */
+export function runOn(mask: ProcessorMask): boolean {
+  return load().sched_setaffinity(0, mask.length, mask) === 0;
+}
+
+/** How many processors the calling thread may run on. */
+export function processors(): number {
   let count = 0;
-  for (const byte of mask) for (let bits = byte; bits !== 0; bits &= bits - 1) count++;
+  for (const byte of allowedProcessors()) for (let bits = byte; bits !== 0; bits &= bits - 1) count++;
   return Math.max(1, count);
 }

@@ -36,7 +36,7 @@ export function parseThreadSignals(status: string): ThreadSignals | undefined {
 let ours: boolean | undefined;
 
 /** A container may have the /proc of its host, where our process ids belong to other processes. */
-function showsOurNamespace(): boolean {
+export function showsOurNamespace(): boolean {
   try {
     ours ??= readlinkSync("/proc/self") === String(process.pid);
   } catch {

@@ -154,6 +154,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       say.info(
         `${structure.entries.length - 1} entries laid out by ${structure.model}; ${inputTokens} + ${outputTokens} tokens`,
       );
+      for (const text of shorten(structure.leftOut)) log.write("warn", "generate", text);
       const guide = guidance;
       guidance = undefined;
       const { contentPrompt: _, ...others } = about;
@@ -206,6 +207,15 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     },
   };
 }
+
+/** What the tree has without it, in a few lines. */
+function shorten(leftOut: readonly string[]): readonly string[] {
+  const shown = leftOut.slice(0, MOST_WARNINGS).map((text) => `left out of the layout: ${text}`);
+  const more = leftOut.length - shown.length;
+  return more > 0 ? [...shown, `${more} more uses were left out of the layout`] : shown;
+}
+
+const MOST_WARNINGS = 10;
 
 /** Loads the modules for generating files, so that the first reader does not wait for that. Sends no request. */
 async function load(config: Config): Promise<void> {
@@ -272,6 +282,7 @@ async function openModel(
     ...(config.timeoutMs !== undefined && { waitMs: config.timeoutMs }),
     ...(config.owner !== undefined && { owner: config.owner }),
     required: config.recordingsRequired,
+    claimsAtOnce: CLAIMS_AHEAD * (config.concurrency ?? CONCURRENCY),
   });
   return { name, model, ...(asked?.server === undefined ? {} : { server: asked.server }) };
 }
@@ -377,6 +388,9 @@ function timeouts(totalMs: number | undefined) {
   if (totalMs === undefined) return {};
   return { timeouts: { totalMs, firstByteMs: totalMs, stallMs: totalMs } };
 }
+
+/** Claims per request to the model: a claim takes several round trips to the store before and after the request. */
+const CLAIMS_AHEAD = 4;
 
 /** With more requests than this, their progress is shown. */
 const MANY_REQUESTS = 10;

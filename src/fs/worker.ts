@@ -11,6 +11,7 @@ import { FUSE_PASSTHROUGH } from "../fuse/abi.ts";
 import { keepAwake } from "../fuse/awake.ts";
 import { type Alarm, Device, serve } from "../fuse/device.ts";
 import { OPS } from "../fuse/ops.ts";
+import { Placement, type Processors, systemProcessors } from "../fuse/placement.ts";
 import { Session } from "../fuse/session.ts";
 import * as libc from "../libc.ts";
 import type { FromFilesystem, LogLevel, StartingTree, ToFilesystem, WorkerOptions } from "../rpc/messages.ts";
@@ -116,9 +117,9 @@ class FilesystemThread {
       debug: this.#options.debug,
     });
     this.#session = session;
-    // With one processor there is no active waiting.
-    const processors = this.#options.lowPower ? 1 : libc.processors();
-    const awake = keepAwake(processors);
+    const { lowPower } = this.#options;
+    const awake = keepAwake(lowPower ? 1 : libc.processors());
+    const placement = placementOn(systemProcessors(), lowPower);
     try {
       serve(
         device,
@@ -145,13 +146,14 @@ class FilesystemThread {
           },
         },
         () => this.#closed,
-        { maxWrite: MAX_WRITE, processors, awake },
+        { maxWrite: MAX_WRITE, placement, awake },
       );
       this.#post({ type: "ended", reason: "unmounted" });
     } catch (error) {
       this.#post({ type: "ended", reason: "failed", message: stackOf(error) });
     }
     awake.close();
+    placement?.close();
     this.#releaseAll();
     this.#sleepUntil(() => this.#closed);
   }
@@ -332,6 +334,11 @@ function storesFor(size: number | undefined): { stores?: Stores } {
 
 /** After this many requests there is something worth collecting. */
 const COLLECT_AFTER = 10_000;
+
+/** Nobody may spin who saves power. With one processor there is nothing to choose from. */
+function placementOn(processors: Processors | undefined, lowPower: boolean): Placement | undefined {
+  return processors && new Placement(lowPower ? ["follow", "rest"] : ["follow", "spin", "rest"], processors);
+}
 
 const wakeCount = new Uint8Array(8);
 

@@ -2,24 +2,23 @@
  * /dev/fuse: the descriptor, and the loop that serves it.
  *
  * It knows which errno means "try again" and which "the mount is gone", and when to sleep. A request to a sleeping
- * thread costs 40 to 75 µs, nearly all of it for waking up an idle processor. So after an answer the loop polls for a
- * short while before it sleeps. That time adapts: it grows when a request came soon after the thread slept, and shrinks
- * to zero when none came, so that an idle mount uses no CPU. Between two polls it yields the processor, so that a
- * program that shares it, usually the one that waits for our answer, runs first. With one processor it never polls. The
- * caller's processor is the other half of a round trip: see awake.ts.
+ * thread costs 40 to 75 µs, nearly all of it for waking up an idle processor. So after an answer the loop may poll for a
+ * short while before it sleeps, where that is the fastest way: see placement.ts. That time adapts: it grows when a request
+ * came soon after the thread slept, and shrinks to zero when none came, so that an idle mount uses no CPU. Between two
+ * polls it yields the processor, so that a program that shares it, usually the one that waits for our answer, runs first.
+ * The caller's processor is the other half of a round trip: see awake.ts.
  */
 import { ERRNO } from "../errno.ts";
 import type { Extent } from "../libc.ts";
 import * as libc from "../libc.ts";
 import { FUSE_MIN_READ_BUFFER } from "./abi.ts";
 import type { Awake } from "./awake.ts";
+import { type Placement, STRETCH } from "./placement.ts";
 import type { Channel, Session } from "./session.ts";
 import { Splicer } from "./splice.ts";
 
 const LONGEST_SPIN_MS = 0.1;
 const SHORTEST_SPIN_MS = 0.004;
-/** Messages and timers, normally checked before sleeping, are also checked after this many requests in a row. */
-const STRETCH = 64;
 const PAUSE_MS = 5;
 const IDLE_MS = 1000;
 
@@ -104,9 +103,9 @@ export interface Alarm {
 export interface LoopOptions {
   /** Largest WRITE; the buffer must hold it and its headers. */
   readonly maxWrite: number;
-  /** The number of processors that may run us and our callers. */
-  readonly processors: number;
-  /** Notified of how busy the loop is. */
+  /** Where the thread runs, and whether it polls for requests before it sleeps. Without it, it always sleeps at once. */
+  readonly placement?: Placement | undefined;
+  /** Notified of how busy the loop is while it polls for requests. */
   readonly awake?: Awake;
 }
 
@@ -122,8 +121,7 @@ export function serve(
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   const at = libc.address(buffer);
   const sleep = new Sleeper(device.fd, mailbox.fd);
-  const mayspin = options.processors > 1;
-  const { awake } = options;
+  const { awake, placement } = options;
   let spin = 0;
   /** The number of requests since the loop was last idle, and whether there was a pause after the last one. */
   let requests = 0;
@@ -133,7 +131,7 @@ export function serve(
   let since = 0;
   while (!isStopped()) {
     let length = libc.read(device.fd, at, buffer.length);
-    if (length === -ERRNO.EAGAIN && spin > 0) {
+    if (length === -ERRNO.EAGAIN && spin > 0 && placement?.way === "spin") {
       const until = performance.now() + spin;
       do {
         libc.yieldProcessor();
@@ -144,18 +142,22 @@ export function serve(
     if (length > 0) {
       session.handle(buffer, view, length);
       requests++;
+      placement?.noteCaller(recent, session.lastCaller);
       if (paused) {
         paused = false;
         recent = 0;
         since = performance.now();
       }
       if (++recent === STRETCH) {
-        // A program that sends requests without end must not keep another from the content it waits for.
+        // A program that sends requests without end must not keep another from the content it waits for. So messages and
+        // timers, normally checked before sleeping, are also checked here.
+        const took = performance.now() - since;
         mailbox.drain();
         mailbox.timers.run();
-        const now = performance.now();
-        awake?.noteRequests(recent, now - since);
-        since = now;
+        placement?.noteStretch(took);
+        if (placement?.way === "spin") awake?.noteRequests(recent, took);
+        else awake?.notePause();
+        since = performance.now();
         recent = 0;
       }
       continue;
@@ -172,11 +174,12 @@ export function serve(
           requests = 0;
         } else if (!paused) {
           awake?.notePause();
+          placement?.notePause();
           mailbox.onPause();
         }
         paused = true;
       }
-      if (mayspin && !busy && sleep.request && slept < LONGEST_SPIN_MS * 2) spin = LONGEST_SPIN_MS;
+      if (placement?.way === "spin" && !busy && sleep.request && slept < LONGEST_SPIN_MS * 2) spin = LONGEST_SPIN_MS;
       if (sleep.mail) mailbox.drain();
       continue;
     }

@@ -80,6 +80,11 @@ export class Session {
   granted: Granted | undefined;
   destroyed = false;
 
+  /** The thread that sent the last request; 0 if it is in a process namespace that is not below ours. */
+  get lastCaller(): number {
+    return this.#header.pid;
+  }
+
   constructor(filesystem: Filesystem, channel: Channel, options: SessionOptions) {
     this.#channel = channel;
     this.#options = options;

@@ -14,6 +14,7 @@ import type { Binding, Rule, Rules } from "../generators/config/rules.ts";
 import type { ContentGenerator, FileContent, ListContext } from "../generators/contract.ts";
 import { createBuiltInGenerators } from "../generators/index.ts";
 import type { ChatMessage, ChatPhase, ChatRequest, LanguageModel } from "../llm/llm.ts";
+import { Semaphore } from "../llm/semaphore.ts";
 import type {
   ContentSink,
   Generate,
@@ -35,7 +36,6 @@ import { textOf } from "./context/related.ts";
 import { stamp } from "./provenance.ts";
 import { listDirectory } from "./run-list.ts";
 import { sightOf } from "./sight.ts";
-import { Semaphore } from "./spending/semaphore.ts";
 import { stableEntry, stableFile } from "./stable-view.ts";
 import { Stages } from "./stages.ts";
 import { toFsError } from "./to-fs-error.ts";

@@ -1,10 +1,15 @@
 /** Reports the stage of a generation to the filesystem thread: see Stage in rpc/generation.ts. */
 
 import type { ChatPhase } from "../llm/llm.ts";
+import type { Slot } from "../llm/semaphore.ts";
 import type { Stage, StageListener } from "../rpc/generation.ts";
-import type { Slot } from "./spending/semaphore.ts";
 
-const STAGES: Readonly<Record<ChatPhase, Stage>> = { elsewhere: "preparing", queued: "queued", asked: "working" };
+const STAGES: Readonly<Record<ChatPhase, Stage>> = {
+  recordings: "preparing",
+  elsewhere: "preparing",
+  queued: "queued",
+  asked: "working",
+};
 
 export class Stages {
   readonly #listener: StageListener | undefined;

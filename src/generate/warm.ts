@@ -88,6 +88,15 @@ export async function warm(files: readonly WarmFile[], options: WarmOptions): Pr
   return { total: files.length, done, failed: [...failed] };
 }
 
+/**
+ * Rotates the order of files, so that machines that share a store begin in different places, and not all with the file that
+ * another machine is generating. `at` is from 0 to 1. Dependencies still come first: see Schedule.
+ */
+export function rotate<T>(files: readonly T[], at: number): readonly T[] {
+  const first = Math.floor(at * files.length);
+  return [...files.slice(first), ...files.slice(0, first)];
+}
+
 /** For a file that depends on one that failed. An errno at the beginning of the message stays there. */
 function createLostError(path: string, error: unknown): Error {
   const [, code = "", reason] = /^([A-Z][A-Z0-9]+: )?(.*)$/s.exec(messageOf(error)) ?? [];

@@ -5,11 +5,13 @@
  * next simpler form is tried, once for each parameter; what worked is remembered for the model.
  */
 import type { Failure } from "./failure.ts";
-import type { ChatMessage, ChatRequest } from "./llm.ts";
+import type { ChatMessage, ChatRequest, ChatSchema } from "./llm.ts";
 
 export interface Dialect {
   /** How to request an answer of a given shape. In the last two, the messages contain the schema. */
   readonly format: "json_schema" | "json_object" | "words";
+  /** Whether a JSON schema may say how long a list has to be. */
+  readonly listLengths: boolean;
   readonly limit: "max_completion_tokens" | "max_tokens" | "none";
   /** The maximum of tokens for an answer; a higher request is reduced to it. */
   readonly longest: number;
@@ -23,6 +25,7 @@ export interface Dialect {
 
 export const PLAIN_DIALECT: Dialect = {
   format: "json_schema",
+  listLengths: true,
   limit: "max_completion_tokens",
   longest: Number.POSITIVE_INFINITY,
   stream: true,
@@ -43,8 +46,9 @@ export function adapt(request: ChatRequest, dialect: Dialect): Record<string, un
     body[dialect.limit] = Math.min(request.maxTokens, dialect.longest);
   }
   if (request.schema !== undefined) {
-    const { name, schema } = request.schema;
+    const { name } = request.schema;
     if (dialect.format === "json_schema") {
+      const schema = dialect.listLengths ? request.schema.schema : withoutListLengths(request.schema.schema);
       body.response_format = { type: "json_schema", json_schema: { name, strict: true, schema } };
     } else if (dialect.format === "json_object") body.response_format = { type: "json_object" };
   }
@@ -59,6 +63,12 @@ function messagesFor(request: ChatRequest, dialect: Dialect): readonly ChatMessa
     messages = [...messages, { role: "system", content }];
   }
   return dialect.system ? mergeSystem(messages) : withoutSystem(messages);
+}
+
+/** The schema without `minItems` and `maxItems`, except as names of properties, whose values are objects. */
+function withoutListLengths(schema: ChatSchema["schema"]): unknown {
+  const isLength = (name: string, value: unknown) => /^m(in|ax)Items$/.test(name) && typeof value === "number";
+  return JSON.parse(JSON.stringify(schema, (name, value) => (isLength(name, value) ? undefined : value)));
 }
 
 /** All instructions in one first message: many chat templates allow a system message nowhere else. */
@@ -88,6 +98,12 @@ export function learn(
   if (status !== 400 && status !== 422 && status !== 501 && !fails) return undefined;
   const blames = (words: RegExp) =>
     (failure.param !== undefined && words.test(failure.param)) || words.test(failure.said);
+  if (request.schema !== undefined && dialect.format === "json_schema" && dialect.listLengths && blames(LIST_LENGTHS)) {
+    return {
+      dialect: { ...dialect, listLengths: false },
+      lesson: "the server rejects minItems in a JSON schema; leaving it out",
+    };
+  }
   if (
     request.schema !== undefined &&
     dialect.format !== "words" &&
@@ -137,6 +153,9 @@ export function learn(
   }
   return undefined;
 }
+
+/** In lower case. Azure: "'minItems' is not permitted". */
+const LIST_LENGTHS = /\bm(in|ax)items\b/;
 
 /** How the system role is rejected: by o1-mini and other OpenAI models, by Gemini, by chat templates, by pydantic. */
 const SYSTEM =

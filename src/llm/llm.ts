@@ -87,11 +87,12 @@ export interface ChatOptions {
 /**
  * | phase | waiting for |
  * |---|---|
+ * | `recordings` | the store of recordings |
  * | `elsewhere` | the same request of another file or another machine |
  * | `queued` | a free slot: the maximum number of requests is in progress |
  * | `asked` | the server |
  */
-export type ChatPhase = "elsewhere" | "queued" | "asked";
+export type ChatPhase = "recordings" | "elsewhere" | "queued" | "asked";
 
 /** The content of a file, to be recorded as the answer to the request for that file. */
 export interface FrozenContent {
@@ -175,6 +176,7 @@ export type LlmErrorKind =
 export interface LlmErrorOptions extends ErrorOptions {
   readonly sent?: boolean;
   readonly usage?: ChatUsage | undefined;
+  readonly answer?: string;
 }
 
 /** A failure of the model, with a message for people: the server and model, what came back, and what to do. */
@@ -185,11 +187,14 @@ export class LlmError extends Error {
   readonly sent: boolean;
   /** The usage that the server reports for an answer that cannot be used. */
   readonly usage: ChatUsage | undefined;
+  /** The text of an answer that cannot be used, if somebody may want to see it. */
+  readonly answer: string | undefined;
 
   constructor(kind: LlmErrorKind, message: string, options: LlmErrorOptions = {}) {
     super(message, options);
     this.kind = kind;
     this.usage = options.usage;
+    this.answer = options.answer;
     this.sent = options.sent ?? !(kind === "unconfigured" || kind === "unrecorded" || kind === "no-connection");
   }
 }

@@ -7,6 +7,7 @@ import { ERRNO, FsError } from "../../src/errno.ts";
 import type { Awake } from "../../src/fuse/awake.ts";
 import { Device, type Mailbox, serve } from "../../src/fuse/device.ts";
 import type { Filesystem } from "../../src/fuse/ops.ts";
+import { Placement, type Processors, type Way } from "../../src/fuse/placement.ts";
 import { Session } from "../../src/fuse/session.ts";
 import * as libc from "../../src/libc.ts";
 import { EXCHANGES, INIT } from "./messages.ts";
@@ -18,6 +19,13 @@ afterEach(() => {
 });
 
 const STATFS = EXCHANGES.statfs?.request ?? Buffer.alloc(0);
+
+const UNMOVABLE: Processors = {
+  whereRuns: () => undefined,
+  moveTo: () => false,
+  release() {},
+  close() {},
+};
 
 /** A session at one end of a socket; the other end acts as the kernel. */
 function connection(filesystem: Filesystem = {}) {
@@ -61,29 +69,33 @@ function connection(filesystem: Filesystem = {}) {
       return buffer.subarray(0, Math.max(0, length));
     },
     wake: () => libc.write(wake, new Uint8Array(new BigUint64Array([1n]).buffer), 8),
-    serve: (stopped: () => boolean, processors = 2, box: Mailbox = mailbox, awake?: Awake) =>
-      serve(device, session, box, stopped, { maxWrite: 65536, processors, ...(awake === undefined ? {} : { awake }) }),
+    serve: (stopped: () => boolean, way: Way = "spin", box: Mailbox = mailbox, awake?: Awake) =>
+      serve(device, session, box, stopped, {
+        maxWrite: 65536,
+        placement: new Placement([way], UNMOVABLE),
+        ...(awake === undefined ? {} : { awake }),
+      }),
   };
 }
 
 describe("the loop", () => {
-  for (const processors of [1, 2]) {
-    test(`the loop answers what it reads (${processors} processors)`, () => {
+  for (const way of ["spin", "follow", "rest"] as const) {
+    test(`the loop answers what it reads (${way})`, () => {
       const { request, serve, replies } = connection();
       let turns = 0;
       request(STATFS);
-      serve(() => turns++ > 0, processors);
+      serve(() => turns++ > 0, way);
       expect(replies().readInt32LE(4)).toBe(-ERRNO.ENOSYS);
     });
 
-    test(`the loop sleeps until another thread sends it a message, handles it, and continues (${processors} processors)`, async () => {
+    test(`the loop sleeps until another thread sends it a message, handles it, and continues (${way})`, async () => {
       const { serve, mail, wake } = connection();
       wake();
-      serve(() => mail.length > 0, processors);
+      serve(() => mail.length > 0, way);
       expect(mail).toEqual(["drained"]);
     });
 
-    test(`the loop serves a request that arrives while it sleeps (${processors} processors)`, () => {
+    test(`the loop serves a request that arrives while it sleeps (${way})`, () => {
       const { serve, request, session, wake, mailbox } = connection();
       let rounds = 0;
       const box: Mailbox = {
@@ -98,7 +110,7 @@ describe("the loop", () => {
         },
       };
       wake();
-      serve(() => rounds > 3 && session.counts[17] === 3, processors, box);
+      serve(() => rounds > 3 && session.counts[17] === 3, way, box);
       expect(session.counts[17]).toBe(3);
     });
   }
@@ -137,7 +149,7 @@ describe("the loop", () => {
         order.push("turn");
         return left === 0;
       },
-      1,
+      "rest",
       box,
     );
     expect(order).toEqual(["turn", "turn", "work", "turn", "work", "turn", "work", "turn"]);
@@ -157,7 +169,7 @@ describe("the loop", () => {
         return true;
       },
     };
-    serve(() => ran > 0, 1, { ...mailbox, timers });
+    serve(() => ran > 0, "rest", { ...mailbox, timers });
     expect(performance.now()).toBeGreaterThanOrEqual(end);
     expect(mail).toEqual([]);
   });
@@ -180,7 +192,7 @@ describe("the loop", () => {
       },
     };
     request(STATFS);
-    serve(() => ranAt > 0 || served > 10_000, 2, { ...mailbox, timers });
+    serve(() => ranAt > 0 || served > 10_000, "spin", { ...mailbox, timers });
     expect(ranAt).toBeGreaterThan(0);
     expect(ranAt).toBeLessThan(1000);
   });
@@ -204,7 +216,7 @@ describe("the loop", () => {
     };
     wake();
     request(STATFS);
-    serve(() => drainedAt > 0 || served > 10_000, 2, box);
+    serve(() => drainedAt > 0 || served > 10_000, "spin", box);
     expect(drainedAt).toBeGreaterThan(0);
     expect(drainedAt).toBeLessThan(1000);
   });
@@ -229,7 +241,7 @@ describe("the loop", () => {
       close() {},
     };
     request(STATFS);
-    serve(() => told.includes("paused"), 2, mailbox, awake);
+    serve(() => told.includes("paused"), "spin", mailbox, awake);
     expect(told).toEqual(["64 came", "64 came", "paused"]);
   });
 
@@ -261,7 +273,7 @@ describe("the loop", () => {
     // A directory can be opened but not read: EISDIR.
     const fd = libc.open("/", libc.O_RDONLY);
     open.push(fd);
-    const options = { maxWrite: 65536, processors: 2 };
+    const options = { maxWrite: 65536 };
     expect(() => serve(new Device(fd), session, mailbox, () => false, options)).toThrow(/read \/dev\/fuse: /);
   });
 });
@@ -307,7 +319,7 @@ describe.skipIf(!mayMount)("over the real /dev/fuse (needs root and /dev/fuse)",
   test("the loop ends when the mount is gone", () => {
     const { session, mailbox } = connection();
     let turns = 0;
-    serve(new Device(mounted()), session, mailbox, () => turns++ > 1000, { maxWrite: 65536, processors: 2 });
+    serve(new Device(mounted()), session, mailbox, () => turns++ > 1000, { maxWrite: 65536 });
     expect(turns).toBeLessThan(1000);
   });
 
@@ -321,7 +333,7 @@ describe.skipIf(!mayMount)("over the real /dev/fuse (needs root and /dev/fuse)",
     const { session, mailbox } = connection();
     const fd = libc.open("/dev/fuse", libc.O_RDWR);
     open.push(fd);
-    const options = { maxWrite: 65536, processors: 2 };
+    const options = { maxWrite: 65536 };
     expect(() => serve(new Device(fd), session, mailbox, () => false, options)).toThrow(/read \/dev\/fuse/);
   });
 });

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { contentSections, fence, printable } from "../../src/generate/context/prompts.ts";
 import { referencesIn } from "../../src/generate/context/references.ts";
-import { DEFAULT_LIMITS, type ProposedEntry, readProposal } from "../../src/generate/structure/proposal.ts";
+import { DEFAULT_LIMITS, readProposal } from "../../src/generate/structure/proposal.ts";
+import type { ProposedEntry } from "../../src/generate/structure/proposed-entry.ts";
 import { StructureProgressTracker } from "../../src/generate/structure/structure-progress.ts";
 import { checkSymlinks } from "../../src/generate/structure/symlinks.ts";
 import { extractJson, readFileAnswer, readFileText } from "../../src/generators/builtin/clean-answer.ts";

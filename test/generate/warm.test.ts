@@ -1,10 +1,28 @@
 import { describe, expect, test } from "bun:test";
-import { selectFiles, warm } from "../../src/generate/warm.ts";
+import { rotate, selectFiles, warm } from "../../src/generate/warm.ts";
 
 const never = new AbortController().signal;
 const files = (...paths: string[]) => paths.map((path) => ({ path }));
 
+test("machines that share a store begin in different places of the same order", () => {
+  expect(rotate(["a", "b", "c", "d"], 0)).toEqual(["a", "b", "c", "d"]);
+  expect(rotate(["a", "b", "c", "d"], 0.6)).toEqual(["c", "d", "a", "b"]);
+  expect(rotate(["a", "b", "c", "d"], 0.99)).toEqual(["d", "a", "b", "c"]);
+  expect(rotate([], 0.5)).toEqual([]);
+});
+
 describe("warming", () => {
+  test("dependencies come first wherever the order begins", async () => {
+    const made: string[] = [];
+    const chain = ["/a", "/b", "/c"].map((path, index) => ({
+      path,
+      depends: index === 0 ? "" : ("abc"[index - 1] ?? ""),
+    }));
+    const make = async (path: string) => void made.push(path);
+    await warm(rotate(chain, 0.5), { first: 1, most: 4, signal: never, make });
+    expect(made).toEqual(["/a", "/b", "/c"]);
+  });
+
   test("each file is generated once, at most `most` at a time, and failures do not stop the others", async () => {
     let now = 0;
     let most = 0;

@@ -322,6 +322,25 @@ describe("a server that does not know a parameter", () => {
     expect(server.requests[1]?.body.messages).toHaveLength(2);
   });
 
+  test("a server that does not know a parameter gets a JSON schema without the lengths of lists if it rejects these, and is not asked twice", async () => {
+    const bounded = { name: "shape", schema: { type: "array", items: { type: "string" }, minItems: 1 } };
+    await using server = await openaiServer([
+      rejecting((body) =>
+        JSON.stringify(body).includes("minItems")
+          ? "Invalid schema for response_format 'shape': In context=(), 'minItems' is not permitted."
+          : undefined,
+      ),
+    ]);
+    const model = modelAt(server);
+    await model.complete({ ...REQUEST, schema: bounded });
+    await model.complete({ ...REQUEST, schema: bounded });
+    expect(server.requests.map(({ body }) => body.response_format.json_schema.schema)).toEqual([
+      bounded.schema,
+      { type: "array", items: { type: "string" } },
+      { type: "array", items: { type: "string" } },
+    ]);
+  });
+
   test("a server that does not know a parameter gets the schema in words only if it does not support response_format", async () => {
     await using server = await openaiServer([
       rejecting((body) => (body.response_format ? "extra fields not permitted: response_format" : undefined), 422),

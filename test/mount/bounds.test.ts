@@ -1,4 +1,4 @@
-/** Input from outside is bounded: long answers do not hold up a mount, and budgets let calls run concurrently. */
+/** Input from outside is bounded: long answers do not delay a mount, and budgets let calls run concurrently. */
 import { expect, test } from "bun:test";
 import { chmodSync } from "node:fs";
 import { describeMounted, Gate, IS_ROOT, mounted } from "../support/mounted.ts";

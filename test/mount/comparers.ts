@@ -1,9 +1,10 @@
 /**
- * Programs that check whether a file has changed since they last saw it: editors before they write, builders and copiers
- * before they work. Each sees the file while it is pending, generates it, and looks again. They compare the mtime, which
- * stays, and some the size as well. In another run the file was regenerated just before, and is like any other.
+ * Programs that check whether a file has changed since they last saw it: editors before they write, builders and
+ * copiers before they work. Each checks the file while it is pending, generates it, and checks it again. They compare
+ * the mtime, which stays, and some also the size. In another run the file was regenerated just before, and is like any
+ * other.
  *
- * Their scripts print what they made on standard output, as those of matrix.ts do.
+ * Like those of matrix.ts, their scripts print their results on standard output.
  */
 import type { Tool } from "./matrix.ts";
 

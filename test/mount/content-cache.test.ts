@@ -1,4 +1,4 @@
-/** What the main thread caches of files that somebody wrote: each is sent once, and again after it was written to. */
+/** What the main thread caches of static files: each is sent once, and again after a write. */
 import { expect, test } from "bun:test";
 import { ContentCache } from "../../src/mount/content-cache.ts";
 import { served } from "../support/served.ts";

@@ -1,4 +1,4 @@
-/** However the process behind a mount ends: no dead mount stays behind, and what should be saved is saved. */
+/** However the process behind a mount ends: no dead mount is left, and what should be saved is saved. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { contentOf, describeMounted, IS_ROOT, killBoth, mounted, processesOf, unmounted } from "../support/mounted.ts";
@@ -47,7 +47,7 @@ cat slow.txt & wait`;
     await killBoth(m.dir);
     expect(mountedType(m.dir)).toBe("fuse.llmfs");
     expect((await m.sh("ls", m.sandbox.path)).status).toBe(0);
-    // Who asks while the connection ends gets ECONNABORTED, everybody later ENOTCONN.
+    // A caller gets ECONNABORTED while the connection ends, and ENOTCONN later.
     expect((await m.sh(`ls ${m.dir}`, m.sandbox.path)).stderr).toMatch(
       /Transport endpoint is not connected|Software caused connection abort/,
     );
@@ -75,7 +75,7 @@ cat slow.txt & wait`;
   test("after both are killed, llmfs unmount removes the dead mount", async () => {
     await using m = await mounted();
     await killBoth(m.dir);
-    // Nobody knows whether the tree should have been saved, and it is not.
+    // It is unknown whether the tree should have been saved, so it is not.
     expect(await m.unmount()).toMatchObject({ status: 89, stderr: expect.stringContaining("removed the dead mount") });
     expect(mountedType(m.dir)).toBeUndefined();
   });

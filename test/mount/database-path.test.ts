@@ -91,7 +91,7 @@ describeMounted("a database in the mount", () => {
     mkdirSync(`${m}/real`);
     copyFileSync(sandbox.at("inner.db"), `${m}/real/shop.db`);
     symlinkSync(sandbox.at("host"), `${m}/swap`);
-    // renameat2(2) with RENAME_EXCHANGE: at each moment there is one or the other.
+    // renameat2(2) with RENAME_EXCHANGE: at each moment one of the two exists.
     const script = `
 import ctypes, os, time
 libc = ctypes.CDLL(None, use_errno=True)

@@ -13,7 +13,7 @@ interface Failure {
   readonly error: RegExp;
 }
 
-/** By the name of the file that fails in this way. */
+/** The behaviour of the server, by the name of the file. */
 const FAILURES: Readonly<Record<string, Failure>> = {
   "key-refused": {
     answer: { status: 401, body: { error: { message: "bad key" } } },
@@ -124,7 +124,7 @@ describeMounted("a reader of a file that cannot be generated", () => {
       pending: [...paths, "late.txt"],
       args: ["--concurrency", "20"],
       answer: (path) => {
-        // It does not matter whether the client has received the first half by then.
+        // It does not matter whether the client has already received the first half.
         setTimeout(() => m.server.heard(), 50);
         if (path === "late.txt") return m.asked(path) < 2 ? broken[0]! : { stream: "whole" };
         return broken[Number.parseInt(path, 10)]!;

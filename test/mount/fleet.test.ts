@@ -9,7 +9,7 @@ setDefaultTimeout(120_000);
 
 const withRedis = testWith(programs("redis-server"));
 
-/** A second mount of the same tree that uses the same server; it goes with the first one's sandbox. */
+/** A second mount of the same tree that uses the same server; it is removed with the first one's sandbox. */
 async function second(
   m: Mounted,
   args: readonly string[],

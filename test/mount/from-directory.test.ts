@@ -1,4 +1,4 @@
-/** `mount --from DIR` and `run --from DIR`: a copy of a directory of the disk, served like any other tree. */
+/** `mount --from DIR` and `run --from DIR`: a copy of a directory on disk, served like any other tree. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";

@@ -237,7 +237,7 @@ describeMounted("a generator of a configuration", () => {
         `mkdir -p books && sqlite3 books/ledger.db "PRAGMA journal_mode = ${journal}; DROP TABLE IF EXISTS a; DROP TABLE IF EXISTS b; CREATE TABLE a (amount); CREATE TABLE b (amount); INSERT INTO a VALUES (0); INSERT INTO b VALUES (0);"`,
       );
       const writer = join(work, "writer.py");
-      // Money is booked in both tables in one transaction, with time to look between the two.
+      // An amount is booked in both tables in one transaction, with a pause between the two.
       writeFileSync(
         writer,
         `import os, sqlite3
@@ -380,7 +380,7 @@ while len(seen) < int(sys.argv[1]):
         return finished(child);
       }),
     );
-    // Until all readers have ended, so that each of them sees as many versions as it waits for.
+    // Until all readers have ended, so that each sees as many versions as it waits for.
     let reading = true;
     void readers.then(() => {
       reading = false;
@@ -407,7 +407,7 @@ while len(seen) < int(sys.argv[1]):
     expect(text).not.toContain("sqlite:");
     expect(text).not.toContain("SELECT");
     expect(text).toContain("user.llmfs.refresh");
-    // Without the configuration a saved tree is what was saved, and causes no requests.
+    // Without the configuration a restored tree is what was saved, and causes no requests.
     const elsewhere = sandbox.directory("elsewhere");
     const args = ["run", "--from", saved, "--", "sh", "-c", "cat all.csv | wc -l; ls items | wc -l"];
     expect((await sandbox.llmfs(args, { program: BINARY, cwd: elsewhere })).stdout).toBe("2001\n10\n");

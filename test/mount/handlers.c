@@ -1,8 +1,8 @@
 /*
- * handlers PATH SIGNAL SOURCE [restart]: prints a file while a handled signal comes again and again.
+ * handlers PATH SIGNAL SOURCE [restart]: prints a file while a handled signal arrives again and again.
  *
- * SOURCE: "timer": an interval timer (SIGALRM); "child": another process; "thread": another thread, to the one that reads,
- * as runtimes do that preempt their threads. With "restart" the handler is installed with SA_RESTART.
+ * SOURCE: "timer": an interval timer (SIGALRM); "child": another process; "thread": another thread signals the reading
+ * one, as in runtimes that preempt their threads. With "restart" the handler is installed with SA_RESTART.
  */
 #define _GNU_SOURCE
 #include <errno.h>

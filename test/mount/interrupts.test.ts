@@ -78,7 +78,7 @@ except KeyboardInterrupt: print(end="again\\n" + open("a").read())'`);
       reader.kill(signal);
       await reader.exited;
     }
-    // Longer than it continues if another file waits for its turn.
+    // Longer than a generation continues if another file waits for its slot.
     await Bun.sleep(SHORT_GRACE_MS * 1.2);
     expect(await m.out("cat b c")).toBe(contentOf("b") + contentOf("c"));
     const reader = m.sh("cat a");
@@ -163,7 +163,7 @@ describeMounted("a file that another one depends on", () => {
       const request = await asked(m, "slow");
       reader.kill("SIGKILL");
       await reader.exited;
-      // It gives its place to a file that waits for one.
+      // It gives up its slot to a file that waits for one.
       expect(await m.out("cat other")).toBe(contentOf("other"));
       await request.disconnected;
       await eventually("nothing is under way", () => m.status().generating === 0);

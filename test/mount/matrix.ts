@@ -1,8 +1,8 @@
 /**
- * How tools read a pending file, depending on the size that it claims.
+ * How tools read a pending file, depending on the size that it reports.
  *
- * A tool that opens a file and reads to the end is right whatever stat(2) said before. Some trust stat: they don't open
- * a file of size 0, stop at the claimed size, or fail when the file turns out shorter. Each tool here reads a pending
+ * A tool that opens a file and reads to the end is right whatever stat(2) reported before. Some trust stat: they don't
+ * open a file of size 0, stop at the reported size, or fail when the file is shorter. Each tool here reads a pending
  * file that it has never seen, and its output is compared with the content.
  *
  *   bun test/mount/matrix.ts            runs the matrix and prints what each tool did
@@ -27,10 +27,10 @@ export const CLAIMS = [0, 1, 4096, 65_536, CLAIMED_SIZE] as const;
  */
 export type Verdict = "right" | "fails" | "warns" | "wrong";
 
-/** How the claim compares with the content's real size: nothing else matters to a tool. */
+/** How the claimed size compares with the real size: nothing else matters to a tool. */
 export type Case = "nothing" | "less" | "more" | "exact";
 
-/** Longer than some claims, longer than all, a whole number of pages, and exactly as long as a claim. */
+/** Longer than some claimed sizes, longer than all, a whole number of pages, and exactly as long as a claimed size. */
 export const CONTENTS = {
   small: text(10_000),
   large: text(1_500_000),
@@ -50,7 +50,10 @@ export interface Tool {
   readonly prints?: (content: string) => string;
   /** Programs that it needs in addition to coreutils. */
   readonly needs?: readonly string[];
-  /** Whether the program notices that the size of a pending file was a claim; it is then not run on generated files. */
+  /**
+   * Whether the program notices that the size of a pending file was not the real one; it is then not run on generated
+   * files.
+   */
   readonly onlyPending?: boolean;
   /** The cases in which it is not "right". */
   readonly except?: Partial<Record<Case, Verdict>>;
@@ -220,7 +223,7 @@ export const TOOLS: readonly Tool[] = [
   },
 ];
 
-/** What a tool is expected to do with a file that claims this size. */
+/** What a tool should do with a file that reports this size. */
 export function expected(tool: Tool, claim: number, name: ContentName): Verdict {
   return tool.except?.[caseOf(claim, contentFor(tool, name).length)] ?? "right";
 }
@@ -251,7 +254,7 @@ interface MatrixOptions {
   readonly regenerated?: boolean;
 }
 
-/** Runs tools against files that claim this size, a few at a time, on a mount of their own. */
+/** Runs tools on files that report this size, a few at a time, on a mount of their own. */
 export async function runMatrix(
   claim: number,
   name: ContentName,
@@ -304,7 +307,7 @@ function contentFor(tool: Tool, name: ContentName): string {
 async function observe(tool: Tool, first: string, cwd: string, out: string, name: ContentName): Promise<Observation> {
   mkdirSync(out);
   const child = Bun.spawn({
-    // What the pipe does with the output is not the tool's work: sendfile and splice treat it like a file.
+    // What the pipe does with the output is not part of the tool: sendfile and splice treat it like a file.
     cmd: ["/bin/sh", "-c", first + tool.script],
     cwd,
     env: { PATH: process.env.PATH ?? "/usr/bin:/bin", LC_ALL: "C", OUT: out, DIR: cwd, HOME: out },
@@ -321,7 +324,7 @@ async function observe(tool: Tool, first: string, cwd: string, out: string, name
   return { tool, verdict, detail };
 }
 
-/** This number of bytes, in lines that are all different. */
+/** Text of this length, in lines that all differ. */
 function text(length: number): string {
   let whole = "";
   for (let index = 0; whole.length < length; index++) whole += `line ${index} of the content of a file\n`;

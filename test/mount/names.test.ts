@@ -9,7 +9,7 @@ const sandbox = new Sandbox();
 const dir = sandbox.at("mnt");
 const work = sandbox.at("work");
 
-/** Listings come from the file `names`, contents from `content`, as they are at the time of the request. */
+/** Listings come from the file `names`, contents from `content`, read at the time of the request. */
 const CONFIG = `
 import { defineConfig, FsError } from "llmfs";
 import { readFileSync } from "node:fs";
@@ -69,7 +69,7 @@ function inodes(): number {
   return files - ffree;
 }
 
-/** The number of inodes in use once the kernel has forgotten what earlier tests left. */
+/** The number of inodes in use once the kernel has forgotten those of earlier tests. */
 async function settledInodes(): Promise<number> {
   let count = inodes();
   for (let same = 0; same < 10; same++) {
@@ -238,7 +238,7 @@ describeMounted("lookups never use up the space of users", () => {
       await within("mkdir own; for i in $(seq 200); do echo mine > own/$i || exit 1; done; cat own/* | sort -u");
       await within("rm -r own; ls -lR shops; cat shops/*/* | wc -c; ls -lR shops; touch own; rm own");
       if (!IS_ROOT) return;
-      // Somebody without write permission keeps open whatever can be opened.
+      // A user without write permission keeps open whatever can be opened.
       await within("chmod 755 .");
       const greedy = Bun.spawn({ cmd: ["python3", "-c", GREEDY], cwd: small, stdio: ["pipe", "pipe", "inherit"] });
       const { value } = await greedy.stdout.getReader().read();

@@ -51,7 +51,7 @@ async function unmountLayers(): Promise<void> {
   await run("umount layers/over; umount layers");
 }
 
-/** Expects the overlay to show these files as the mount has them. */
+/** Expects the overlay to show these files as in the mount. */
 async function expectSame(...paths: readonly string[]): Promise<void> {
   for (const path of paths) expect(await out(`cmp mnt/${path} layers/over/${path} && echo same`)).toBe("same\n");
 }

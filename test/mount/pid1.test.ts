@@ -1,4 +1,4 @@
-/** llmfs as process 1, like the entry point of a container. */
+/** llmfs as process 1, as the entry point of a container is. */
 import { expect, setDefaultTimeout } from "bun:test";
 import { existsSync, readFileSync } from "node:fs";
 import { IS_ROOT, LACKING } from "../support/mounted.ts";

@@ -6,7 +6,7 @@ import { BINARY, eventually, isAlive, mountedType, Sandbox } from "../support/pr
 
 setDefaultTimeout(60_000);
 
-/** Writes its process id, and stays until it is ended; `stubborn` ignores SIGTERM. */
+/** Writes its process id, and runs until it is ended; `stubborn` ignores SIGTERM. */
 const script = (how: string) => `${how} sleep 600 & echo "$$ $!" > "$SAID.new"; mv "$SAID.new" "$SAID"; wait`;
 
 const CONFIG = `
@@ -36,7 +36,7 @@ describeMounted("a program that a generator started", () => {
   const options = { program: BINARY, cwd: sandbox.directory("work"), env: { SAID: said } };
   writeFileSync(`${options.cwd}/llmfs.config.ts`, CONFIG);
 
-  /** The processes that ran for the content. */
+  /** The processes that ran to generate the content. */
   const programs = () => (existsSync(said) ? readFileSync(said, "utf8").trim().split(" ").map(Number) : []);
   const living = () => programs().filter(isAlive);
 

@@ -62,7 +62,7 @@ def again():
                 content = open("a.txt").read()
                 break
             except OSError as error:
-                # Another thread has it generated.
+                # Another thread generates it.
                 if error.errno != errno.EBUSY: raise
                 time.sleep(0.005)
         if content == last: repeated.append(content)

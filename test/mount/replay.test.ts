@@ -54,7 +54,7 @@ async function machine(
   return finished(child);
 }
 
-/** Reads the files in an order given by the seed, one by one or all at once; saves the tree and prints its sum. */
+/** Reads the files in an order given by the seed, one by one or all at once; saves the tree and prints its checksum. */
 function keep(seed: number): string {
   const random = new Random(seed);
   const files = ["README.md", "berths.csv", "docs/berthing.md", "src/berths.py", "src/test_berths.py"];

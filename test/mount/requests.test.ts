@@ -13,7 +13,7 @@ function counts(m: Mounted): Counts {
   return JSON.parse(readFileSync(join(m.dir, ".llmfs/status.json"), "utf8")).requests;
 }
 
-/** The requests that a script causes, without those of reading the counter, which opens and reads its own file. */
+/** The requests that a script causes, without those for reading the counter's own file. */
 async function sent(m: Mounted, script: string): Promise<Counts> {
   const before = counts(m);
   const between = counts(m);
@@ -28,7 +28,9 @@ async function sent(m: Mounted, script: string): Promise<Counts> {
   return found;
 }
 
-/** Runs a script until it causes these requests: in the first runs the kernel fills its caches, and written files settle. */
+/**
+ * Runs a script until it causes these requests: the first runs fill the kernel's caches, and let written files settle.
+ */
 async function sendsInTheEnd(m: Mounted, script: string, wanted: Counts): Promise<void> {
   let found = await sent(m, script);
   for (let run = 1; run < 100 && !Bun.deepEquals(found, wanted); run++) found = await sent(m, script);
@@ -43,7 +45,7 @@ describeMounted("the kernel sends", () => {
   test("the kernel sends a few dozen requests for ten thousand files in a directory with their attributes, and then none", async () => {
     await using m = await mounted();
     await m.out("mkdir big && cd big && seq 10000 | xargs touch");
-    // In another process, so that nothing but the kernel's own cache can help it.
+    // In another process, so that only the kernel's own cache can help it.
     const list = `python3 -c 'import os; print(sum(e.stat(follow_symlinks=False).st_size + 1 for e in os.scandir("big")))'`;
     const first = await sent(m, list);
     expect(total(first, "readdir", "readdirplus")).toBeLessThan(100);
@@ -54,7 +56,7 @@ describeMounted("the kernel sends", () => {
   test("the kernel sends no requests when ls -l shows what it has cached", async () => {
     await using m = await mounted();
     await m.out("mkdir big && cd big && seq 1000 | xargs touch");
-    // Once: ls learns then that there are no labels here.
+    // Once: ls then learns that there are no labels here.
     await sendsInTheEnd(m, "ls -l big > /dev/null", { getxattr: 1 });
   });
 
@@ -74,6 +76,16 @@ describeMounted("the kernel sends", () => {
     expect(await sent(m, "test -s f; test f -nt .")).toEqual({});
   });
 
+  test("the kernel sends no lookups for files that were listed before a program asks for their attributes", async () => {
+    const files = Array.from({ length: 2000 }, (_, i) => `d/f${i}.txt`);
+    await using m = await mounted({ pending: files });
+    const walk = "import os\nfor d, _, names in os.walk('d'):\n  for name in names: os.stat(os.path.join(d, name))";
+    const found = await sent(m, `python3 -c "${walk}"; find d -printf '%s\\n' > /dev/null`);
+    expect(total(found, "lookup")).toBeLessThan(10);
+    expect(total(found, "getattr", "statx")).toBeLessThan(10);
+    expect(m.server.requests).toHaveLength(0);
+  });
+
   test("the kernel sends only an open and a release when a file is read again", async () => {
     await using m = await mounted();
     await m.out("echo hello > file");
@@ -85,7 +97,7 @@ describeMounted("the kernel sends", () => {
     const git = "export HOME=$OUT; git -c user.name=somebody -c user.email=some@body -c core.fsmonitor=false";
     await m.out(
       "mkdir -p src/one src/two; for i in $(seq 200); do echo $i > src/one/f$i; echo $i > src/two/f$i; done; " +
-        // Git reads all files again that are as new as its index.
+        // Git reads all files again that are as recent as its index.
         "touch -d 2001-01-01 src/*/*; " +
         `${git} init -q . && git add -A && ${git} commit -qm one; ${git} status; ${git} status --porcelain`,
     );

@@ -1,4 +1,4 @@
-/** A mount that other users can enter: which files they can make it show them. */
+/** A mount that other users can enter: which files they can make it reveal to them. */
 import { describe, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, writeFileSync } from "node:fs";
 import { contentOf, IS_ROOT, LACKING, type Mounted, pathOf, unmounted } from "../support/mounted.ts";
@@ -100,7 +100,7 @@ describe.skipIf(lacking !== undefined)(tell("on a mount that others can enter"),
     expect([status, stderr]).toEqual([1, expect.stringContaining("Permission denied")]);
     expect(await mounted.xattr("alice/it.md", "error")).toMatch(/^EACCES: .*may not read it$/);
     expect(mounted.server.requests.length).toBe(0);
-    // It makes no difference if another user looks.
+    // It makes no difference if another user reads it.
     expect((await mounted.sh("cat alice/it.md")).status).toBe(1);
     expect(mounted.server.requests.length).toBe(0);
     // A file of the owner can be generated and read there.

@@ -1,4 +1,7 @@
-/** Commands for a mount whose process is stopped, has ended or is of another version: none hangs, all name the cure. */
+/**
+ * Commands for a mount whose process is stopped, has ended or is of another version: none hangs, and all say what to
+ * do.
+ */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -22,7 +25,7 @@ function stopped(m: Mounted) {
   };
 }
 
-// A program that enters the mount sends it a request and cannot be killed then: start such programs before.
+// A program that enters the mount sends it a request and then cannot be killed: start such programs before.
 describeMounted("a mount whose process is stopped", () => {
   test("a mount whose process is stopped gets no request from any command: each command says what to do", async () => {
     await using m = await mounted({ pending: ["a.txt"] });

@@ -35,7 +35,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true });
 });
 
-/** A mount whose file "a" is generated once the gate is open. */
+/** A mount whose file "a" is generated once the gate is opened. */
 async function held(): Promise<{ readonly m: Mounted; readonly gate: Gate }> {
   const gate = new Gate();
   return { gate, m: await mounted({ pending: ["a"], answer: gate.holds() }) };
@@ -48,7 +48,7 @@ async function reported(m: Mounted, count = 1): Promise<void> {
 
 interface Freezer {
   readonly mount: readonly string[];
-  /** The file in a control group, and what is written to it. */
+  /** A file in a control group, and the text to write to it. */
   readonly file: string;
   readonly on: string;
   readonly off: string;
@@ -70,7 +70,7 @@ const mountedFreezers = Object.entries(FREEZERS).flatMap(([version, freezer]) =>
   return success ? [{ ...freezer, version, path }] : [];
 });
 
-/** Expects the one request for "a" to be under way still. */
+/** Expects the one request for "a" to be still in progress. */
 function expectWaiting(m: Mounted): void {
   expect([m.asked("a"), m.server.received(0).gone, m.status().generating]).toEqual([1, false, 1]);
 }
@@ -212,7 +212,7 @@ describeMounted("a program that waits for a file", () => {
     const { pid } = m.status();
     const before = processorTime(pid);
     await Bun.sleep(2000);
-    // Of 2 s. This includes the test's own reads of status.json.
+    // Out of 2 s. This includes the test's own reads of status.json.
     expect(processorTime(pid) - before).toBeLessThan(0.4);
     gate.open();
     for (const reader of readers) expect(await finished(reader)).toEqual(READ);
@@ -284,7 +284,7 @@ describeMounted("a signal that ends a program ends its wait at once", () => {
       if (before !== "") {
         for (const { reader } of readers) reader.kill("SIGTSTP");
         await reported(m, readers.length);
-        // From here on the kernel does not report signals any more.
+        // From now on the kernel does not report signals.
         for (const { reader } of readers) await eventually("only SIGKILL", () => stateOf(reader.pid) === "D");
       }
       for (const { signal, reader } of readers) reader.kill(signal);
@@ -339,7 +339,7 @@ except KeyboardInterrupt: print("interrupted", flush=True); os._exit(0)'`,
 describeMounted("a reader on a terminal", () => {
   const lacking = programs("bash", "setsid", "less", "vim");
 
-  /** An interactive shell in the mount, whose file "a" is generated once the gate is open. */
+  /** An interactive shell in the mount, whose file "a" is generated once the gate is opened. */
   async function shell() {
     const { m, gate } = await held();
     const env = m.sandbox.environment({ PS1: "ready> ", LESS: "" });

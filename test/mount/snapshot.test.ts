@@ -19,7 +19,7 @@ setfattr -n user.colour -v red file; setfattr -n user.binary -v 0x00ff10 dir; se
 chmod 640 file; chmod 1777 empty; chmod 2750 dir; chmod 4711 binary; chmod 000 nuls
 touch -d 2001-02-03T04:05:06.789 file`;
 
-/** Everything that can be seen of a tree except its times, with hard links identified by their first name. */
+/** Everything visible in a tree except its times, with hard links identified by their first name. */
 const LOOK = `
 find . -printf '%P|%y|%m|%n|%U:%G|%l|%s\\n' | sort
 find . -type f -links +1 -printf '%i %P\\n' | sort -k2 | awk '{ first[$1] = first[$1] ? first[$1] : $2; print $2, first[$1] }'

@@ -4,7 +4,7 @@ import { describeMounted, IS_ROOT } from "../support/mounted.ts";
 import { testWith } from "../support/needs.ts";
 import { soak } from "./soak.ts";
 
-// The soak test itself is what these check, so one run of them is enough.
+// These test the soak test itself, so running them once is enough.
 const testOnce = testWith(IS_ROOT ? undefined : "root");
 
 describeMounted("a mount that is used in every way", () => {

@@ -3,10 +3,10 @@
  *
  *   npm run soak -- [MINUTES] [--seed N] [--break leaks|inodes|content]
  *
- * 20 minutes by default. Every read is compared with what it must be. After a round, inodes and bytes must be exactly as
- * many as after the first rounds; the inodes that the kernel holds, descriptors, processes and memory must not stay above
- * what they were then, within the tolerances of soak/footprint.ts. `--break` causes a fault on purpose; the exit status
- * must then be 1.
+ * 20 minutes by default. Every read is compared with the expected content. After a round, inodes and bytes must be
+ * exactly as many as after the first rounds; the inodes that the kernel holds, descriptors, processes and memory must
+ * not stay above their level then, within the tolerances of soak/footprint.ts. `--break` causes a fault on purpose; the
+ * exit status must then be 1.
  */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -32,19 +32,19 @@ export interface SoakOptions {
 
 export interface Soaked {
   readonly rounds: number;
-  /** How many contents were compared. */
+  /** The number of contents compared. */
   readonly checks: number;
 }
 
 /** Caches fill and helper processes start in these rounds. */
 const WARM_UP_ROUNDS = 4;
-/** The minimum of this many rounds in a row is compared with the minimum of the first rounds of the same number. */
+/** The minimum over this many rounds in a row is compared with the minimum over as many of the first rounds. */
 const WINDOW = 4;
-/** Rounds differ: one in this many kills readers, cancels requests and waits for that. */
+/** Rounds differ: one in this many kills readers, cancels requests and waits for them to end. */
 const KILLING = 4;
 const CHURN_STEPS = 60;
 
-/** Throws if a resource does not come back, or a content is wrong. */
+/** Throws if a resource is not released, or a content is wrong. */
 export async function soak(options: SoakOptions): Promise<Soaked> {
   using sandbox = new Sandbox();
   await using outside = await Outside.open(sandbox.at("outside"));
@@ -91,7 +91,7 @@ function differences(seen: readonly Footprint[]): readonly string[] {
 }
 
 class Rounds implements AsyncDisposable {
-  /** How many contents were compared. */
+  /** The number of contents compared. */
   checks = 0;
   readonly #dir: string;
   readonly #programs: Programs;
@@ -151,7 +151,10 @@ class Rounds implements AsyncDisposable {
     if (this.options.broken === "inodes") await this.#do("abandon", "abandoned");
   }
 
-  /** The footprint once nothing is under way; if it does not return to its earlier level, that of a while later. */
+  /**
+   * The footprint once nothing is in progress; if it does not return to its earlier level, the footprint of a while
+   * later.
+   */
   async settled(base: Footprint | undefined): Promise<Footprint> {
     const until = performance.now() + 10_000;
     const wanted = base && JSON.stringify(base.exact);
@@ -176,7 +179,7 @@ class Rounds implements AsyncDisposable {
     if (leftovers.length > 0) throw new Error(`left behind: ${leftovers.join(", ")}`);
   }
 
-  /** In the foreground, so that its end is seen. */
+  /** In the foreground, so that its end is noticed. */
   async #mount(from: string): Promise<void> {
     const [bun = "", main = ""] = SOURCE;
     const leaking = [bun, "--preload", join(import.meta.dir, "soak/leak.ts"), main];
@@ -283,7 +286,8 @@ class Rounds implements AsyncDisposable {
     for (const [directory, { ending, content }] of Object.entries(LISTED)) {
       const names = ids.map((id) => `${id}${ending}`);
       this.#expect(directory, String(await this.#do("names", directory)), String(names));
-      // The same names in every round, so that the same number of contents stays. Some of these names stay for a round.
+      // The same names in every round, so that the same number of contents remains. Some of these names stay for a
+      // round.
       for (const id of [ids[0], ids[7], ids.at(-1)].filter((one) => one !== undefined)) {
         const path = `${directory}/${id}${ending}`;
         this.#expect(path, await this.#read(path), content(id, this.#round));
@@ -305,7 +309,7 @@ class Rounds implements AsyncDisposable {
     }
     for (let again = 0; again < 20; again++) await this.#regenerate("pages/small.txt");
     const one = this.#random.pick(paths.slice(1));
-    // Another content is for the thread that announced it: an announcement by a program that ends has no effect.
+    // The new content is for the thread that announced it: an announcement by a program that has ended has no effect.
     const announce = `setfattr -n user.llmfs.regen -v again ${one}`;
     this.#expect(one, await this.#sh(`${announce}; ${announce}; ${announce}; cat ${one}`), this.#page(one).current);
     await this.#sh(`setfattr -n user.llmfs.regen -v undo ${one}`);
@@ -352,7 +356,7 @@ class Rounds implements AsyncDisposable {
     return page;
   }
 
-  /** A pending file that a shell makes, reads, regenerates and removes. */
+  /** A pending file that a shell creates, reads, regenerates and removes. */
   async #drafted(): Promise<void> {
     const prompt = "setfattr -n user.llmfs.prompt";
     const read = await this.#sh(`touch draft.txt; ${prompt} -v 'Round ${this.#round}.' draft.txt; cat draft.txt`);
@@ -377,7 +381,7 @@ class Rounds implements AsyncDisposable {
     await eventually("both requests are called off", () => waiting().every(({ gone }) => gone));
   }
 
-  /** The saved tree, mounted elsewhere, is what was saved; and changes there are saved too. */
+  /** The saved tree, mounted elsewhere, is the same; and changes there are saved too. */
   async #saved(): Promise<void> {
     const other = this.sandbox.at("other");
     const copy = this.sandbox.at("copy.json");
@@ -405,7 +409,7 @@ class Rounds implements AsyncDisposable {
       if (mountedType(dir) !== undefined) await this.#llmfs("unmount", "--lazy", dir).catch(() => undefined);
     }
     if (this.#server === undefined || this.#server.exitCode !== null) return;
-    // Whatever was left running on purpose, or by a fault, ends here.
+    // Everything left running on purpose, or by a fault, ends here.
     for (const pid of descendants(this.#server.pid)) {
       // It may be ending by itself at this moment.
       if (isAlive(pid)) process.kill(pid, "SIGKILL");

@@ -236,7 +236,7 @@ describeMounted("the control file of a tree of 60,000 pending files", () => {
     for (const name of ["tree", "pending.json"]) {
       const [files, share] = (await m.out(`python3 "$OUT/slowest.py" .llmfs/${name}`)).split(" ").map(Number);
       expect(files).toBe(60_000);
-      // If it were produced in one piece, one request would wait nearly all the time.
+      // If it were produced in one piece, one request would wait for nearly the whole time.
       expect(share).toBeLessThan(0.6);
     }
   });

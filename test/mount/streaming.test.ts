@@ -1,4 +1,7 @@
-/** Large contents, with the compiled binary: they pass through the process that makes them, never whole in memory. */
+/**
+ * Large contents, with the compiled binary: they pass through the process that generates them, and are never whole in
+ * memory.
+ */
 import { Database } from "bun:sqlite";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -16,7 +19,7 @@ const ROWS = 1_000_000;
 const MIB = 1024 * 1024;
 /** The number of rows of every content below. */
 const LEAST_BYTES = 200_000_000;
-/** How much a process may grow: far less than the content, which the kernel holds. */
+/** How much a process may grow: far less than the content, which is in the kernel's memory. */
 const MOST_EXTRA = 150 * MIB;
 
 const NAME = "' lorem ipsum, dolor sit amet consectetur adipisci velit'";

@@ -73,7 +73,7 @@ const broken = JSON.stringify(TREE).slice(0, -30);
 const HOSTILE: readonly (readonly [string, string, string])[] = [
   ["a path that leaves the tree", JSON.stringify(file("../../etc/llmfs-was-here")), '"." and ".."'],
   ["a path that leaves it in the middle", JSON.stringify(file("a/../../../tmp/llmfs-was-here")), '"." and ".."'],
-  ["an absolute path", JSON.stringify(file("/etc/llmfs-was-here")), "relative to the root"],
+  ["an absolute path that leaves the tree", JSON.stringify(file("/../etc/llmfs-was-here")), '"." and ".."'],
   ["a NUL", JSON.stringify(file("a\0b")), "U+0000"],
   ["a newline", JSON.stringify(file("a\nb")), "U+000A"],
   ["a name of 256 bytes", JSON.stringify(file("n".repeat(256))), "longer than 255 bytes"],

@@ -6,10 +6,12 @@ import { BINARY, eventually } from "../support/program.ts";
 
 setDefaultTimeout(90_000);
 
-/** Around a page, around what is kept in the heap, and around what the kernel is handed whole. */
+/**
+ * Sizes around a page, around the limit of the heap, and around the limit for sending the whole content to the kernel.
+ */
 const SIZES = [10, 4096, 4097, 70_000, 131_072, 131_073, 300_000, 1_100_000];
 
-/** Contents that begin with their length, each of another letter than the one before. */
+/** Contents that start with their length, each with another letter than the one before. */
 async function sized(pending: readonly string[], ...args: string[]): Promise<Mounted> {
   let count = 0;
   return mounted({
@@ -25,7 +27,7 @@ async function sized(pending: readonly string[], ...args: string[]): Promise<Mou
 
 const regen = (m: Mounted, ...args: string[]) => m.sandbox.llmfs(["regen", ...args], { program: BINARY, cwd: m.dir });
 
-/** How much of the mount is in use: pages, inodes. */
+/** How much of the mount is in use: pages and inodes. */
 function used({ dir }: Mounted): readonly [number, number] {
   const { blocks, bfree, files, ffree } = statfsSync(dir);
   return [blocks - bfree, files - ffree];

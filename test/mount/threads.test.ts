@@ -1,4 +1,4 @@
-/** Waiting for a model holds up nobody else. */
+/** Waiting for a model delays nothing else. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { contentOf, describeMounted, Gate, mounted } from "../support/mounted.ts";
 import { eventually, mountedType } from "../support/program.ts";

@@ -1,4 +1,4 @@
-/** Without root: with fusermount3, and in a user namespace without any helper. */
+/** Without root: with fusermount3, and in a user namespace without fusermount3. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { chownSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { findMountAt } from "../../src/mountinfo.ts";

@@ -92,7 +92,7 @@ describeMounted("warm", () => {
     const { status, stderr } = await ended;
     expect([status, stderr]).toEqual([130, expect.stringMatching(/stopped with \d+ left; finished files are kept/)]);
     await eventually("nothing is under way", () => m.status().generating === 0);
-    // Four at a time: what was under way is cancelled, and no request is sent in its place.
+    // Four at a time: the requests in progress were cancelled, and no further request is sent.
     const { calls } = JSON.parse(await m.out("cat .llmfs/usage.json"));
     expect([m.server.requests.length, calls, stderr]).toEqual([14, 14, expect.stringContaining("; 14 calls, ")]);
     expect(m.status().files.ready).toBe(10);

@@ -12,7 +12,7 @@ interface Pending {
   readonly generator?: string;
 }
 
-/** A tree of pending files, and what else is said of it. */
+/** A tree of pending files, with their attributes. */
 function tree(
   files: Readonly<Record<string, Pending | string>>,
   folders: Readonly<Record<string, object>> = {},
@@ -28,7 +28,7 @@ function tree(
   return createOfflineTree(Buffer.from(JSON.stringify({ llmfs: 1, entries })));
 }
 
-/** What the engine itself sends, by label. */
+/** The requests that the engine itself sends, by label. */
 async function sent(from: OfflineTree, paths: readonly string[]) {
   const model = scriptedModel("whatever\n");
   const store = createMemoryStore("memory");
@@ -86,7 +86,7 @@ describe("a dry run", () => {
   });
 
   test("a dry run of files that depend on each other by a million paths is quick", async () => {
-    // Layer upon layer, each of two files depends on both of the layer below.
+    // In each layer there are two files that depend on both files of the layer below.
     const files: Record<string, Pending> = {};
     const layers = 20;
     for (let layer = 0; layer < layers; layer++) {

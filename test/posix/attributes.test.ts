@@ -2,7 +2,7 @@
 import { make, posix, TYPES } from "./fact.ts";
 
 const TOO_LONG = "n".repeat(256);
-/** Types that chmod, truncate and utimensat can name: sockets and devices accept all but truncate. */
+/** Types that chmod, truncate and utimensat accept by name: sockets and devices accept all but truncate. */
 const CHANGEABLE = TYPES.filter((type) => type !== "symlink");
 
 /** Harmless calls on a path. */
@@ -65,7 +65,7 @@ posix("calls on a path", (fact) => {
 posix("chmod", (fact) => {
   for (const type of CHANGEABLE) {
     fact(
-      `sets all twelve bits of a ${type}, and updates only its ctime`,
+      `chmod sets all twelve bits of a ${type}, and updates only its ctime`,
       `
       ${make(type, "x")}
       mark . x
@@ -81,7 +81,7 @@ posix("chmod", (fact) => {
     );
   }
   fact(
-    "is reserved to the owner and root, and changes nothing if it fails",
+    "chmod is reserved to the owner and root, and changes nothing if it fails",
     `
     create x 0644
     chown x 1000 1000
@@ -95,7 +95,7 @@ posix("chmod", (fact) => {
     lstat x mode => 0640`,
   );
   fact(
-    "clears the setgid bit for an owner outside the file's group, not for root",
+    "chmod clears the setgid bit for an owner outside the file's group, not for root",
     `
     create x 0644
     chown x 1000 1001
@@ -114,7 +114,7 @@ posix("chmod", (fact) => {
     lstat d mode => 0755`,
   );
   fact(
-    "lets ordinary users set the sticky bit on files they own",
+    "chmod lets ordinary users set the sticky bit on files they own",
     `
     create x 0644
     chown x 1000 1000
@@ -126,7 +126,7 @@ posix("chmod", (fact) => {
     lstat d mode => 1777`,
   );
   fact(
-    "works through a handle, also for a file without a name",
+    "fchmod works through a handle, also for an unnamed file",
     `
     create x 0644
     fd 1 x O_RDONLY
@@ -137,7 +137,7 @@ posix("chmod", (fact) => {
     @1001:1001 fchmod 1 0600 => EPERM`,
   );
   fact(
-    "cannot set a symlink's own mode",
+    "chmod cannot set a symlink's own mode",
     `
     create x
     symlink x s
@@ -146,7 +146,7 @@ posix("chmod", (fact) => {
     lstat s mode => 0777`,
   );
   fact(
-    "does not affect programs that have the file open",
+    "chmod does not affect programs that have the file open",
     `
     create x 0644 text
     fd 1 x O_RDWR
@@ -159,7 +159,7 @@ posix("chmod", (fact) => {
 posix("chown", (fact) => {
   for (const type of TYPES) {
     fact(
-      `sets owner and group of a ${type}, and updates only its ctime`,
+      `chown sets owner and group of a ${type}, and updates only its ctime`,
       `
       ${make(type, "x")}
       mark . x
@@ -178,7 +178,7 @@ posix("chown", (fact) => {
     );
   }
   fact(
-    "follows symlinks, lchown does not",
+    "chown follows symlinks, lchown does not",
     `
     create x
     symlink x s
@@ -190,7 +190,7 @@ posix("chown", (fact) => {
     lstat s uid gid => 3 4`,
   );
   fact(
-    "lets an owner give the file to one of their groups, and to no other user",
+    "chown lets an owner give the file to one of their groups, and to no other user",
     `
     create x
     chown x 1000 1000
@@ -215,7 +215,7 @@ posix("chown", (fact) => {
     ["01755", "1755"],
   ]) {
     fact(
-      `clears setuid, and setgid if the group may execute: ${mode} becomes ${after}`,
+      `chown clears setuid, and setgid if the group may execute: ${mode} becomes ${after}`,
       `
       create x ${mode}
       chown x 1000 1000
@@ -231,7 +231,7 @@ posix("chown", (fact) => {
       lstat x mode => ${after}`,
     );
     fact(
-      `clears bits for the owner, too: ${mode}`,
+      `chown by the owner clears setuid and setgid, too: ${mode}`,
       `
       create x
       chown x 1000 1000
@@ -246,7 +246,7 @@ posix("chown", (fact) => {
   }
   for (const type of ["file", "fifo", "socket", "block"] as const) {
     fact(
-      `without owner and group is reserved to the owner if it clears bits: ${type}`,
+      `chown without owner and group is reserved to the owner if it clears bits: ${type}`,
       `
       ${make(type, "x")}
       chown x 1000 1000
@@ -265,7 +265,7 @@ posix("chown", (fact) => {
     );
   }
   fact(
-    "keeps the bits of a directory",
+    "chown keeps setuid and setgid on a directory",
     `
     mkdir d
     chmod d 06777
@@ -273,7 +273,7 @@ posix("chown", (fact) => {
     lstat d mode => 6777`,
   );
   fact(
-    "clears the setgid bit of a file whose group is not the owner's",
+    "chown clears the setgid bit of a file whose group is not the owner's",
     `
     create x
     chown x 1000 1001
@@ -286,7 +286,7 @@ posix("chown", (fact) => {
 posix("utimensat", (fact) => {
   for (const type of TYPES) {
     fact(
-      `sets both times of a ${type} to the nanosecond, and updates its ctime`,
+      `utimensat sets both times of a ${type} to the nanosecond, and updates its ctime`,
       `
       ${make(type, "x")}
       mark x
@@ -309,7 +309,7 @@ posix("utimensat", (fact) => {
     );
   }
   fact(
-    "accepts times before 1970, after 2038 and after 2106",
+    "utimensat accepts times before 1970, after 2038 and after 2106",
     `
     create x
     utimens x -1.5 -2147483648
@@ -324,14 +324,14 @@ posix("utimensat", (fact) => {
     lstat x atime mtime => 0.000000000 0.000000000`,
   );
   fact(
-    "nanoseconds beyond a second are EINVAL",
+    "utimensat with nanoseconds beyond a second is EINVAL",
     `
     create x
     utimens x 0.1000000000 0 => EINVAL
     utimens x 0 0.1000000000 => EINVAL`,
   );
   fact(
-    "lets the owner and writers set the current time, and only the owner another time",
+    "utimensat lets the owner and writers set the current time, and only the owner another time",
     `
     create x 0644
     chown x 1000 1000
@@ -354,7 +354,7 @@ posix("utimensat", (fact) => {
     utimens x now now`,
   );
   fact(
-    "works through a handle, whatever its access mode",
+    "utimensat works through a handle, whatever its access mode",
     `
     create x
     fd 1 x O_RDONLY
@@ -363,7 +363,7 @@ posix("utimensat", (fact) => {
     fstat 1 atime mtime => 1.000000001 2.000000002`,
   );
   fact(
-    "leaves the directory's times unchanged",
+    "utimensat leaves the directory's times unchanged",
     `
     create x
     mark .
@@ -374,7 +374,7 @@ posix("utimensat", (fact) => {
 
 posix("truncate", (fact) => {
   fact(
-    "cuts and extends a file, and fills the growth with zeros",
+    "truncate shortens and extends a file, and fills the growth with zeros",
     `
     create x 0644 hello
     truncate x 3
@@ -386,7 +386,7 @@ posix("truncate", (fact) => {
     lstat x size blocks => 0 0`,
   );
   fact(
-    "does not bring back bytes that were cut off",
+    "truncate does not bring back bytes that were cut off",
     `
     create x 0644 a*10000
     truncate x 4097
@@ -396,7 +396,7 @@ posix("truncate", (fact) => {
     lstat x blocks => 16`,
   );
   fact(
-    "updates mtime and ctime, also if the size stays the same",
+    "truncate updates mtime and ctime, also if the size stays the same",
     `
     create x 0644 hello
     mark . x
@@ -415,7 +415,7 @@ posix("truncate", (fact) => {
     changed x => -mc`,
   );
   fact(
-    "to the same size updates the times only if it frees pages behind the end",
+    "truncate to the same size updates the times only if it frees pages past the end",
     `
     create x
     truncate x 5000
@@ -431,7 +431,7 @@ posix("truncate", (fact) => {
     lstat x blocks => 0`,
   );
   fact(
-    "of a directory is EISDIR, of a fifo, socket or device EINVAL",
+    "truncate of a directory is EISDIR, of a fifo, socket or device EINVAL",
     `
     mkdir d
     mkfifo p
@@ -445,7 +445,7 @@ posix("truncate", (fact) => {
     truncate b 1 => EINVAL`,
   );
   fact(
-    "to a negative size is EINVAL, and so is a handle that is only for reading",
+    "truncate to a negative size is EINVAL, and so is a handle that is only for reading",
     `
     create x
     truncate x -1 => EINVAL
@@ -457,7 +457,7 @@ posix("truncate", (fact) => {
     ftruncate 9 1 => EBADF`,
   );
   fact(
-    "requires write permission, ftruncate only its handle",
+    "truncate requires write permission, ftruncate only its handle",
     `
     create x 0644
     chmod . 0777
@@ -474,7 +474,7 @@ posix("truncate", (fact) => {
     lstat x size => 7`,
   );
   fact(
-    "clears setuid and setgid for callers without CAP_FSETID",
+    "truncate clears setuid and setgid for callers without CAP_FSETID",
     `
     create x
     chmod x 06777
@@ -503,7 +503,7 @@ posix("truncate", (fact) => {
     lstat x mode => 0777`,
   );
   fact(
-    "of a running program is ETXTBSY, and so is opening it for writing",
+    "truncate of a running program is ETXTBSY, and so is opening it for writing",
     `
     copyself x
     running x
@@ -515,7 +515,7 @@ posix("truncate", (fact) => {
     unlink y`,
   );
   fact(
-    "accepts sizes up to 2^63 - 1",
+    "truncate accepts sizes up to 2^63 - 1",
     `
     create x
     truncate x 4294967296

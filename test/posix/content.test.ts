@@ -1,4 +1,4 @@
-/** What is in a file: open, read, write, fallocate, lseek, copy_file_range, mmap, locks, directories. */
+/** The content of a file: open, read, write, fallocate, lseek, copy_file_range, mmap, locks, directories. */
 import { make, posix, TYPES } from "./fact.ts";
 
 posix("open", (fact) => {
@@ -138,7 +138,7 @@ posix("read and write", (fact) => {
     read 3 1 => EBADF`,
   );
   fact(
-    "a write behind the end leaves a hole of zeros",
+    "a write past the end leaves a hole of zeros",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     pwrite 1 100000 end => 3
@@ -364,7 +364,7 @@ posix("lseek", (fact) => {
 
 posix("fallocate", (fact) => {
   fact(
-    "reserves pages and extends the file, or keeps its size",
+    "fallocate reserves pages and extends the file, or keeps its size",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     fallocate 1 0 0 5000
@@ -376,7 +376,7 @@ posix("fallocate", (fact) => {
     pread 1 4990 20 => %00*10`,
   );
   fact(
-    "punches holes, which read as zeros",
+    "fallocate punches holes, which read as zeros",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     write 1 a*20000 => 20000
@@ -389,7 +389,7 @@ posix("fallocate", (fact) => {
     fallocate 1 PUNCH_HOLE 0 10 => EOPNOTSUPP`,
   );
   fact(
-    "is EOPNOTSUPP for other modes, as on tmpfs",
+    "fallocate in any other mode is EOPNOTSUPP, as on tmpfs",
     `
     fd 1 x O_CREAT|O_RDWR 0644
     write 1 a*20000 => 20000
@@ -399,7 +399,7 @@ posix("fallocate", (fact) => {
     fallocate 1 64 0 4096 => EOPNOTSUPP`,
   );
   fact(
-    "returns the right errors",
+    "fallocate fails with the right errno for bad arguments",
     `
     create x 0644 text
     fd 1 x O_RDONLY
@@ -426,7 +426,7 @@ posix("fallocate", (fact) => {
     cat x => text%00*6`,
   );
   fact(
-    "updates mtime and ctime if it changes something",
+    "fallocate updates mtime and ctime if it changes something",
     `
     create x 0644 text
     fd 1 x O_RDWR
@@ -464,7 +464,7 @@ posix("fallocate", (fact) => {
 
 posix("copy_file_range", (fact) => {
   fact(
-    "copies within a file and between files, up to the end at most",
+    "copy_file_range copies within a file and between files, at most up to the end",
     `
     create a 0644 0123456789
     fd 1 a O_RDWR
@@ -480,7 +480,7 @@ posix("copy_file_range", (fact) => {
     copy 1 0 2 0 0 => 0`,
   );
   fact(
-    "updates the target's times",
+    "copy_file_range updates the target's times",
     `
     create a 0644 0123456789
     create b
@@ -491,7 +491,7 @@ posix("copy_file_range", (fact) => {
     changed b => -mc`,
   );
   fact(
-    "returns the right errors",
+    "copy_file_range fails with the right errno for bad arguments",
     `
     create a 0644 0123456789
     fd 1 a O_RDONLY
@@ -551,7 +551,7 @@ posix("mmap", (fact) => {
     peek 0 0 5 => latea`,
   );
   fact(
-    "access behind the end of the file is SIGBUS",
+    "access past the end of the file is SIGBUS",
     `
     create x 0644 a*5000
     fd 1 x O_RDWR
@@ -628,7 +628,7 @@ posix("locks", (fact) => {
 
 posix("directories", (fact) => {
   fact(
-    "list all their names, whatever bytes those contain",
+    "directories list all their names, whatever bytes those contain",
     `
     ls . => empty
     create b
@@ -637,19 +637,19 @@ posix("directories", (fact) => {
     ls . => a b %ff%01`.replace("a b %ff%01", "a b \u00ff\u0001"),
   );
   fact(
-    "return to the same position with telldir and seekdir",
+    "telldir and seekdir return to the same position in a directory",
     `
     ${Array.from({ length: 300 }, (_, at) => `mknod f${at} f 0644`).join("\n")}
     telldir . => same 0`,
   );
   fact(
-    "of 100,000 entries show each that stays once, while others are created and removed",
+    "a listing of 100,000 entries shows each unchanged entry once, while others are created and removed",
     `
     mkdir d
     crowd d 100000 => 100000 twice 0`,
   );
   fact(
-    "can be read by those with read permission",
+    "reading a directory requires read permission",
     `
     mkdir d 0711
     create d/x 0644 text

@@ -1,9 +1,9 @@
 /*
- * Random operations on one file against a model of it in memory: data PATH SEED COUNT LARGEST MODE.
+ * Random operations on one file, compared with a model of it in memory: data PATH SEED COUNT LARGEST MODE.
  *
- * MODE is any of: d - through O_DIRECT; r - closing and opening again every now and then; m - through mappings mostly;
- * t - two handles, used in turn; u - the file has no name. The first byte that differs ends it, with the operations
- * that came before.
+ * MODE is any of: d - with O_DIRECT; r - closing and opening again from time to time; m - mostly through mappings; t -
+ * two handles, used in turn; u - the file has no name. It ends at the first byte that differs, and prints the preceding
+ * operations.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -78,7 +78,7 @@ static void checkSize(void) {
   if (st.st_size != size) fail("the size is %lld and should be %lld", (long long)st.st_size, (long long)size);
 }
 
-/* An offset and a length within the largest size; near the end of the file and at pages' edges more often. */
+/* An offset and a length within the largest size, preferably near the end of the file and at page boundaries. */
 static off_t offset(void) {
   off_t at = dice(4) == 0 ? size - dice(300) : dice(3) == 0 ? (off_t)dice((uint32_t)(largest / 4096)) * 4096 : dice((uint32_t)largest);
   return at < 0 ? 0 : at >= largest ? largest - 1 : at;
@@ -219,7 +219,7 @@ int main(int argc, char **argv) {
     else doReopen();
     if (step % 8 == 0) checkSize();
   }
-  /* All of it at last, through a handle that has seen nothing. */
+  /* Finally checks the whole file, through a handle that was not used before. */
   int last = unnamed ? fds[0] : open(path, O_RDONLY);
   note("the whole file");
   check(pread(last, buffer, (size_t)largest, 0) == size, "the last read");

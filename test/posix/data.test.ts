@@ -1,6 +1,6 @@
 /**
- * Random operations on one file, against a model of it in memory (data.c). Longer:
- * LLMFS_OPERATIONS=1000000 bun test test/posix/data.test.ts, and LLMFS_SEED for other ones.
+ * Random operations on one file, compared with a model of it in memory (data.c). For longer runs:
+ * LLMFS_OPERATIONS=1000000 bun test test/posix/data.test.ts, and LLMFS_SEED for other operations.
  */
 import { afterAll, beforeAll, describe, test } from "bun:test";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ const SEED = Number(process.env.LLMFS_SEED ?? 1);
 const MODES = [
   ["one handle, small files", "-", 10_000, 0.1],
   ["one handle", "-", 300_000, 0.2],
-  ["opened again and again, around what the heap holds", "r", 140_000, 0.15],
+  ["one handle, opened again and again, sizes around the heap limit", "r", 140_000, 0.15],
   ["mappings", "m", 300_000, 0.15],
   ["two handles", "t", 300_000, 0.1],
   ["two handles, opened again and again, with O_DIRECT", "drt", 300_000, 0.15],
@@ -38,7 +38,7 @@ describe.skipIf(lack !== undefined)(`a file and its model${lack === undefined ? 
       });
       for (const [title, letters, largest, part] of MODES) {
         const count = Math.round(OPERATIONS * share * part);
-        test(`agree after ${count} operations: ${title}`, async () => {
+        test(`a file and its model agree after ${count} operations: ${title}`, async () => {
           const file = join(ground.directory, `data-${letters}${largest}`);
           await execute([compiled("data"), file, String(SEED), String(count), String(largest), letters], "", "/");
         }, 3_600_000);

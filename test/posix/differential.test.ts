@@ -4,7 +4,7 @@ import { type Ground, llmfs, lowPower, missing, ordinary, tmpfs, unassisted } fr
 import { randomProgram } from "./random.ts";
 
 /**
- * Each seed runs on one kind of mount, or on every kind with LLMFS_EVERY_MOUNT=1. More of them, and longer ones:
+ * Each seed runs on one kind of mount, or on every kind with LLMFS_EVERY_MOUNT=1. For more and longer programs:
  * LLMFS_SEEDS=1000-1200 LLMFS_STEPS=2000 bun test test/posix/differential.test.ts
  */
 const [FIRST = 1, LAST = 12] = (process.env.LLMFS_SEEDS ?? "1-12").split("-").map(Number);
@@ -28,7 +28,7 @@ describe.skipIf(lack !== undefined)(`a mount and a tmpfs${lack === undefined ? "
   });
 
   for (let seed = FIRST; seed <= LAST; seed++) {
-    test(`answer the same to ${STEPS} random calls, seed ${seed}`, async () => {
+    test(`both filesystems give the same results for ${STEPS} random calls, seed ${seed}`, async () => {
       const program = randomProgram(seed, STEPS);
       const chosen = EVERY ? mounts : mounts.filter((_, index) => index === seed % mounts.length);
       for (const ours of chosen) {

@@ -1,8 +1,9 @@
 /**
- * The same program on two filesystems: where they differ first, and the shortest program that shows it.
+ * Runs the same program on two filesystems, and finds the first difference and the shortest program that shows it.
  *
- * The answers are compared, and after nearly every step the whole trees: types, modes, owners, sizes, blocks, link counts,
- * which names are one inode, contents, attributes, and of each time in which step it was taken, or what it was set to.
+ * The results of the calls are compared, and after nearly every step the whole trees: types, modes, owners, sizes,
+ * blocks, link counts, which names are one inode, contents, attributes, and for each time the step in which it was
+ * taken, or its value if it was set.
  */
 import type { Ground } from "./ground.ts";
 import type { Step } from "./random.ts";
@@ -11,7 +12,7 @@ export interface Difference {
   /** The step that showed it: an index into the program. */
   readonly at: number;
   readonly step: string;
-  /** What the first ground said, and the second: the parts that differ. */
+  /** The results on the first ground and on the second: the parts that differ. */
   readonly first: string;
   readonly second: string;
 }
@@ -24,9 +25,9 @@ export async function compare(
   second: Ground,
 ): Promise<Difference | undefined> {
   const room = `room${process.pid}-${rooms++}`;
-  // A random path may well be "../..": neither the machine's files nor other programs' rooms are there.
+  // A random path may be "../..": it must not lead to the machine's files or to other programs' directories.
   const lines = ["tick", `mkdir ${room} 0755`, `chdir ${room}`, "chroot .", "tree ."];
-  /** Of each line, the step that it is of. */
+  /** For each line, its step. */
   const steps = lines.map(() => 0);
   let rushes = false;
   for (const [index, { line, setsAtime, look }] of program.entries()) {
@@ -48,7 +49,7 @@ export async function compare(
   return undefined;
 }
 
-/** Of two dumps of a tree, the entries that are not in both. */
+/** The entries that are in only one of two dumps of a tree. */
 function differing(a: string, b: string): [string, string] {
   if (!a.includes(";")) return [a, b];
   const [left, right] = [a.split(";"), b.split(";")];
@@ -58,7 +59,7 @@ function differing(a: string, b: string): [string, string] {
   ];
 }
 
-/** The shortest part of a program found that still shows a difference (delta debugging). */
+/** The shortest part of a program that still shows a difference (delta debugging). */
 export async function shrink(program: readonly Step[], first: Ground, second: Ground): Promise<readonly Step[]> {
   let best = program;
   for (let size = Math.ceil(best.length / 2); size >= 1; ) {

@@ -1,9 +1,9 @@
 /*
- * Runs a program of system calls, one a line from standard input, and prints one line for each: what it returned, or
- * the name of its errno. language.md says how a line is written.
+ * Runs a program of system calls, one on each line of standard input, and prints one line for each: its result, or the
+ * name of its errno. language.md describes the lines.
  *
- * It is a program of its own, in C, because whoever serves a mount must not use it, and because a test wants the call
- * itself, not what a library makes of it.
+ * It is a program of its own because a process that serves a mount must not use it, and it is in C because a test needs
+ * the system call itself, not what a library makes of it.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -42,7 +42,7 @@
 /* Of /proc/self/fd. */
 static int descriptors;
 static int fds[SLOTS];
-/* `file` is an O_PATH descriptor: it tells the size, and keeps nothing open. */
+/* `file` is an O_PATH descriptor: it gives the size, and keeps nothing open. */
 static struct { char *at; size_t length; off_t offset; int stored, file; } maps[SLOTS];
 static char out[1 << 20];
 static size_t used;
@@ -83,7 +83,7 @@ static const struct { const char *name; long value; } NAMES[] = {
     {"REMOVEDIR", AT_REMOVEDIR},
 };
 
-/* Names and numbers joined by '|'. */
+/* Names and numbers separated by '|'. */
 static long flags(const char *text) {
   long value = 0;
   for (const char *at = text; *at != 0;) {
@@ -97,7 +97,7 @@ static long flags(const char *text) {
   return value;
 }
 
-/* In place: %XX is a byte; "%_" alone is the empty string, "%!" an address nobody may read. */
+/* In place: %XX is a byte; "%_" alone is the empty string, "%!" an address that nothing may read. */
 static char *decode(char *token, size_t *length) {
   if (strcmp(token, "%_") == 0) return *length = 0, token + 2;
   if (strcmp(token, "%!") == 0) return *length = 0, BAD;
@@ -121,7 +121,7 @@ static void result(long long value) {
   else say("%lld", value);
 }
 
-/* A call whose success has nothing to tell. */
+/* A call whose success has no other result. */
 static void done(long value) { result(value == -1 ? -1 : 0); }
 
 static void keep(const char *where, int fd) {
@@ -144,7 +144,7 @@ static struct timespec timeOf(const char *text) {
   return time;
 }
 
-/* ---- what stat says ---- */
+/* ---- the results of stat ---- */
 
 static char typeOf(mode_t mode) {
   switch (mode & S_IFMT) {
@@ -183,7 +183,9 @@ static unsigned long long hash(unsigned long long seed, const void *bytes, size_
   return seed;
 }
 
-/* Of the bytes that are not zero and their places, so that a hole and zeros are the same, and 2^62 bytes are quick. */
+/*
+ * A hash of the bytes that are not zero and their offsets, so that holes and zeros are equal, and 2^62 bytes are quick.
+ */
 static unsigned long long contentHash(int fd, off_t size) {
   unsigned long long sum = 14695981039346656037ULL;
   off_t at = size > (1 << 20) ? lseek(fd, 0, SEEK_DATA) : 0;
@@ -204,7 +206,7 @@ static unsigned long long contentHash(int fd, off_t size) {
   return sum;
 }
 
-/* A time by the statx mask of its name alone: the kernel then asks for no other attribute, and may have kept this one. */
+/* A time by its own statx mask only: the kernel then asks for no other attribute, and may use a cached one. */
 static int narrow(int fd, const char *path, int flag, unsigned mask, struct timespec *time) {
   struct statx stx;
   if (statx(fd, path, AT_SYMLINK_NOFOLLOW | flag, mask, &stx) < 0) return -1;
@@ -242,14 +244,14 @@ static int known;
 
 static int same(struct timespec a, struct timespec b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
 
-/* What is remembered of an inode; NULL if it was not known, and is remembered from here on. */
+/* What is remembered about an inode; NULL if it was not known; it is remembered from now on. */
 static struct seen *seenBefore(const struct stat *st) {
   for (int i = 0; i < known; i++) if (table[i].ino == st->st_ino && table[i].dev == st->st_dev) return &table[i];
   if (known < 512) table[known++] = (struct seen){st->st_dev, st->st_ino, st->st_atim, st->st_mtim, st->st_ctim};
   return NULL;
 }
 
-/* "amc", a dash for each that is as it was when last remembered. Remembers what it sees. */
+/* "amc", with a dash for each time that is as last remembered. Remembers the new times. */
 static void changes(const struct stat *st) {
   struct seen *entry = seenBefore(st);
   if (entry == NULL) { say("new"); return; }
@@ -258,7 +260,7 @@ static void changes(const struct stat *st) {
   *entry = (struct seen){st->st_dev, st->st_ino, st->st_atim, st->st_mtim, st->st_ctim};
 }
 
-/* When each step began: files are stamped no earlier than this clock says, and no later than the time really is. */
+/* When each step began: files are stamped no earlier than this clock's time, and no later than the real time. */
 #define STEPS 100000
 static struct timespec began[STEPS];
 static int steps;
@@ -268,8 +270,8 @@ static int earlier(struct timespec a, struct timespec b) {
 }
 
 /*
- * Until a time taken from here on is later than any taken before: by the coarse clock that files are stamped by, and by
- * the exact one too, as the coarse one's tick may come late.
+ * Waits until a time taken from now on is later than any taken before: by the coarse clock that stamps files, and also
+ * by the exact one, because the coarse clock's tick may be late.
  */
 static void tick(void) {
   struct timespec before, now;
@@ -281,7 +283,7 @@ static void tick(void) {
   if (steps < STEPS) began[steps++] = now;
 }
 
-/* In which step a time was taken, or the time itself where somebody set it. */
+/* The step in which a time was taken, or the time itself if it was set. */
 static void sayStep(const char *name, struct timespec time) {
   struct timespec now;
   clock_gettime(CLOCK_REALTIME, &now);
@@ -298,7 +300,7 @@ static void sayStep(const char *name, struct timespec time) {
   say(" %s%d", name, low);
 }
 
-/* ---- the whole tree in a line ---- */
+/* ---- the whole tree in one line ---- */
 
 static int byName(const struct dirent **a, const struct dirent **b) { return strcmp((*a)->d_name, (*b)->d_name); }
 static int notDots(const struct dirent *entry) { return strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."); }
@@ -327,7 +329,7 @@ static void xattrsOf(const char *path) {
   if (length != 0) say(" x%zd:%llx", length, sum & 0xffffff);
 }
 
-/* A time that the kernel has kept, and that is not the one it is told when it asks for everything. */
+/* A time that the kernel has cached, and that differs from the one it gets when it asks for everything. */
 static void sayStale(const char *name, int result, struct timespec kept, struct timespec right) {
   if (result == 0 && !same(kept, right))
     say(" stale-%s:%lld.%09ld", name, (long long)kept.tv_sec, kept.tv_nsec);
@@ -336,7 +338,7 @@ static void sayStale(const char *name, int result, struct timespec kept, struct 
 static int byName(const struct dirent **a, const struct dirent **b);
 static int notDots(const struct dirent *entry);
 
-/* The times of all that is below, each asked for by its own mask, and nothing else. */
+/* The times of everything below, each requested with its own mask only. */
 static void dumpTimes(const char *path, unsigned char type) {
   struct timespec mtime, ctime;
   say("%s", path);
@@ -356,7 +358,7 @@ static void dumpTimes(const char *path, unsigned char type) {
   if (count >= 0) free(entries);
 }
 
-/* Of what is open too, which may have no name any more. */
+/* Includes open files, which may have no name any more. */
 static void dumpOpen(void) {
   for (int i = 0; i < SLOTS; i++) {
     struct statx stx;
@@ -385,7 +387,7 @@ static void dump(const char *path, int atime) {
   if (asked[2] == 0 && size.stx_size != (unsigned long long)st.st_size) say(" stale-size:%llu", (unsigned long long)size.stx_size);
   if (asked[3] == 0 && blocks.stx_blocks != (unsigned long long)st.st_blocks)
     say(" stale-blocks:%llu", (unsigned long long)blocks.stx_blocks);
-  /* The kernel alone reads and writes a fifo: FUSE filesystems are not told of its times. */
+  /* The kernel alone reads and writes a fifo: FUSE filesystems do not know its times. */
   if (!S_ISFIFO(st.st_mode)) {
     sayStep("m", st.st_mtim);
     sayStep("c", st.st_ctim);
@@ -508,7 +510,7 @@ static int execute(char **a) {
   return execve(a[0], argv, NULL);
 }
 
-/* How many whole records of `size` equal bytes the file has after `processes` have appended `count` each. */
+/* How many whole records of `size` equal bytes the file has after `processes` processes have appended `count` each. */
 static void appenders(char **a) {
   int processes = atoi(a[1]), count = atoi(a[2]), size = atoi(a[3]), good = 0;
   for (int p = 0; p < processes; p++) {
@@ -530,8 +532,8 @@ static void appenders(char **a) {
 }
 
 /*
- * Fills a directory, and reads it while entries go and come between reads: how many of those that stay were told, and
- * how many of them twice.
+ * Fills a directory, and reads it while entries are added and removed between reads: how many of those that stay were
+ * returned, and how many of them twice.
  */
 static void crowd(char **a) {
   int count = atoi(a[1]), stable = 0, twice = 0, step = 0;
@@ -588,7 +590,10 @@ static void listing(int fd, const char *unit) {
   if (count == 0) say("empty");
 }
 
-/* Reads half of a directory, remembers where, reads on, goes back: whether the same names come again. */
+/*
+ * Reads half of a directory, remembers the position, reads on, and seeks back: whether the same names are returned
+ * again.
+ */
 static void telldirs(const char *path) {
   DIR *directory = opendir(path);
   if (directory == NULL) return done(-1);
@@ -663,7 +668,7 @@ static void call(char **a, int n) {
   } else if (IS("chdir", 1)) done(chdir(a[0]));
   else if (IS("chroot", 1)) done(chroot(a[0]));
   else if (IS("readonly", 1)) {
-    /* A read-only view of a directory, that ends with this program. */
+    /* A read-only view of a directory, which ends with this program. */
     static int apart;
     if (!apart++ && (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)) return done(-1);
     if (mount(a[0], a[0], NULL, MS_BIND, NULL) < 0) return done(-1);
@@ -716,7 +721,7 @@ static void call(char **a, int n) {
       return done(-1);
     say("%s", same(x, y) ? "=" : earlier(x, y) ? "<" : ">");
   } else if (IS("race", 1)) {
-    /* How often a file that was written seems newer than one made after that, and older than one made before. */
+    /* How often a written file seems newer than one created after it, and older than one created before it. */
     int early = 0, late = 0;
     for (int i = 0; i < atoi(a[0]); i++) {
       struct timespec x, y;
@@ -761,17 +766,17 @@ static void call(char **a, int n) {
     got < 0 ? done(-1) : got == 0 ? say("empty") : bytes(buffer, got);
     if (fd >= 0) close(fd);
   } else if (IS("lseek", 3)) {
-    /* Where a directory ends is nobody's business: filesystems differ. */
+    /* Filesystems differ in where a directory ends, so it is not compared. */
     if (fstat(slot(a[0]), &st) == 0 && S_ISDIR(st.st_mode) && flags(a[2]) >= SEEK_END) say("a directory");
     else result(lseek(slot(a[0]), number(a[1]), (int)flags(a[2])));
   } else if (IS("copy", 5)) {
     loff_t from = number(a[1]), to = number(a[3]);
     result(copy_file_range(slot(a[0]), &from, slot(a[2]), &to, (size_t)number(a[4]), 0));
   } else if ((strcmp(name, "splice") == 0 || strcmp(name, "sendfile") == 0) && n >= 3 && sameFile(slot(a[0]), slot(a[1])))
-    /* What is moved within a file may be what was moved just before. */
+    /* Data moved within a file may have been moved just before. */
     say("one file");
   else if (IS("splice", 3)) {
-    /* From one file to the other through a pipe. */
+    /* From one file to another through a pipe. */
     int ends[2];
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0) return done(-1);
     ssize_t moved = splice(slot(a[0]), NULL, ends[1], NULL, (size_t)number(a[2]), 0);
@@ -810,8 +815,8 @@ static void call(char **a, int n) {
     }
   } else if (IS("store", 3)) {
     /*
-     * Once a mapping: tmpfs marks the times when a page is first stored to, and no other time. And within the file: what
-     * becomes of bytes behind its end when it grows is anybody's choice (mmap(2)).
+     * Once for each mapping: tmpfs updates the times when a page is first written, and not later. Only within the file:
+     * what becomes of bytes after its end when it grows is unspecified (mmap(2)).
      */
     int which = atoi(a[0]) % SLOTS;
     size_t at = (size_t)number(a[1]), length = payload(a[2], lengths[3], buffer);
@@ -826,7 +831,7 @@ static void call(char **a, int n) {
       done(0);
     }
   } else if (IS("settle", 0)) {
-    /* What was stored through mappings is marked by now at the latest. */
+    /* The times of what was stored through mappings are updated by now at the latest. */
     for (int i = 0; i < SLOTS; i++) if (maps[i].at != NULL) msync(maps[i].at, maps[i].length, MS_SYNC);
     done(0);
   } else if (IS("msync", 1)) done(msync(maps[atoi(a[0]) % SLOTS].at, maps[atoi(a[0]) % SLOTS].length, MS_SYNC));
@@ -841,7 +846,7 @@ static void call(char **a, int n) {
     close(from);
     close(to);
   } else if (IS("running", 1)) {
-    /* The driver itself, waiting at a pipe that ends when we do. */
+    /* The driver itself, waiting at a pipe that ends with this process. */
     int ends[2], started[2];
     if (pipe2(ends, O_CLOEXEC) < 0 || pipe2(started, O_CLOEXEC) < 0) return done(-1);
     if (fork() == 0) {
@@ -919,7 +924,7 @@ static void call(char **a, int n) {
   else if (used == 0) say("no such call: %s", name);
 }
 
-/* "@uid:gid,group,group": who makes the call. Root stays the saved user, so that the next one can come back. */
+/* "@uid:gid,group,group": the caller. Root stays the saved user, so that the next caller can be set. */
 static void become(const char *who) {
   gid_t groups[32];
   int count = 0;
@@ -944,7 +949,7 @@ int main(void) {
   signal(SIGXFSZ, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
   for (int i = 0; i < SLOTS; i++) fds[i] = -1;
-  /* Kept, as a program may change its root. */
+  /* Kept open, because a program may change its root. */
   descriptors = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   umask(0);
   while (fgets(line, sizeof line, stdin) != NULL) {
@@ -958,7 +963,7 @@ int main(void) {
       a[n] = decode(token, &length);
       lengths[n++] = length;
     }
-    /* A call that waits for ever ends the program, and so the test. */
+    /* A call that waits forever ends the program, and so the test. */
     alarm(30);
     if (n > 0) call(a, n);
     if (other) comeBack();

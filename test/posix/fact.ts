@@ -1,8 +1,8 @@
 /**
- * Facts about POSIX and Linux, each a short program with what its calls answer. Every fact is tried on a tmpfs first:
- * that shows that the fact is one. Then on a mount of ours.
+ * Facts about POSIX and Linux, each a short program with the results of its calls. Every fact is first tried on a
+ * tmpfs, which shows that it is true, and then on a mount of ours.
  *
- * A line is a call (driver.c) and, behind "=>", what it answers. Without "=>" it must succeed.
+ * A line is a call (driver.c), followed by "=>" and its result. Without "=>" it must succeed.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type Ground, llmfs, missing, tmpfs, unassisted } from "./ground.ts";
@@ -31,7 +31,7 @@ const GROUNDS = [
 
 const ERRNO = /^E[A-Z0-9]+$/;
 
-/** The lines as they were answered, and as they should be: equal if the fact holds. */
+/** The lines with their actual and their expected results, which are equal if the fact holds. */
 function compare(fact: Fact, answers: readonly string[]): { readonly got: string[]; readonly wanted: string[] } {
   const got: string[] = [];
   const wanted: string[] = [];
@@ -73,12 +73,12 @@ export function posix(subject: string, facts: Facts): void {
   });
 }
 
-/** Every type of file, and how to make one. Sockets are bound, the rest made by name. */
+/** Every type of file, and how to create one. Sockets are bound, the others are created by name. */
 export const TYPES = ["file", "directory", "fifo", "block", "char", "socket", "symlink"] as const;
 
 export type FileType = (typeof TYPES)[number];
 
-/** The line that makes a file of a type. */
+/** The line that creates a file of a type. */
 export function make(type: FileType, path: string): string {
   switch (type) {
     case "file":

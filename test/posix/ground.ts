@@ -1,7 +1,8 @@
 /**
  * Where POSIX programs run: a tmpfs, which is right by definition, and a mount of ours.
  *
- * A program is lines for driver.c, which runs in a process of its own: whoever serves a mount must not use it.
+ * A program consists of lines for driver.c, which runs in a process of its own, because a process that serves a mount
+ * must not use it.
  */
 import {
   chmodSync,
@@ -24,13 +25,13 @@ const BINARY = join(import.meta.dir, "../../dist/llmfs");
 export interface Ground extends AsyncDisposable {
   readonly name: string;
   readonly directory: string;
-  /** What each line answered. */
+  /** The result of each line. */
   run(lines: readonly string[]): Promise<string[]>;
-  /** What a shell script printed, standard error too. Throws if it fails. */
+  /** The output of a shell script, including standard error. Throws if it fails. */
   sh(script: string): Promise<string>;
 }
 
-/** Why programs cannot run here, if they cannot. */
+/** The reason why programs cannot run here, if they cannot. */
 export function missing(): string | undefined {
   if (process.getuid?.() !== 0) return "needs root: it acts as several users, and mounts a tmpfs";
   if (!existsSync("/dev/fuse")) return "needs /dev/fuse";
@@ -38,7 +39,7 @@ export function missing(): string | undefined {
   return undefined;
 }
 
-/** A C program beside this file, compiled once for each of its versions. */
+/** A C program in this folder, compiled once for each of its versions. */
 export function compiled(name: string): string {
   const source = join(import.meta.dir, `${name}.c`);
   const hash = Bun.hash(readFileSync(source)).toString(36);
@@ -53,7 +54,7 @@ export function compiled(name: string): string {
   return program;
 }
 
-/** Runs a program and returns what it printed. Throws if it does not end well. */
+/** Runs a program and returns its output. Throws if it fails. */
 export async function execute(command: string[], input: string, cwd: string): Promise<string> {
   const child = Bun.spawn(command, { stdin: Buffer.from(input, "latin1"), stdout: "pipe", stderr: "pipe", cwd });
   const [code, out, error] = await Promise.all([
@@ -66,7 +67,7 @@ export async function execute(command: string[], input: string, cwd: string): Pr
   return text;
 }
 
-/** How programs are started in a directory, behind a command that leads to where it is seen. */
+/** Starts programs in a directory, with a command prefix that makes the directory visible. */
 function runnersIn(directory: string, prefix: readonly string[] = []): Pick<Ground, "run" | "sh"> {
   const driver = compiled("driver");
   return {
@@ -82,7 +83,7 @@ async function command(...words: string[]): Promise<void> {
   await execute(words, "", "/");
 }
 
-/** With the options that our mounts have: what is compared is the filesystem, not the mount. */
+/** With the options of our mounts, so that the filesystem is compared, not the mount. */
 export async function tmpfs(): Promise<Ground> {
   const directory = mkdtempSync(join(tmpdir(), "posix-tmpfs-"));
   await command("mount", "-t", "tmpfs", "-o", "nosuid,nodev,mode=755,size=2g", "tmpfs", directory);
@@ -97,22 +98,22 @@ export async function tmpfs(): Promise<Ground> {
   };
 }
 
-/** What a mount is without the kernel's help: as for an ordinary user, and before Linux 6.9. */
+/** A mount without the kernel's help, as for an ordinary user, and before Linux 6.9. */
 export function unassisted(): Promise<Ground> {
   return llmfs({ passthrough: false });
 }
 
-/** What a mount is with `--low-power`. */
+/** A mount with `--low-power`. */
 export function lowPower(): Promise<Ground> {
   return llmfs({ lowPower: true });
 }
 
-/** "nobody", everywhere. */
+/** The same user id on every system. */
 const NOBODY = 65_534;
 
 /**
- * An ordinary user's mount, by fusermount3, that lets other users in: the driver is root. Whether that is allowed is said
- * in /etc/fuse.conf; a mount namespace of its own has another one.
+ * An ordinary user's mount with fusermount3 that other users can enter, because the driver is root. /etc/fuse.conf
+ * decides whether that is allowed; a separate mount namespace has its own.
  */
 export async function ordinary(): Promise<Ground> {
   const folder = mkdtempSync(join(tmpdir(), "posix-ordinary-"));

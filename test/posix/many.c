@@ -1,11 +1,12 @@
 /*
  * Many processes at work in one directory: many DIR SEED PROCESSES COUNT.
  *
- * Each makes files under a name of its own, whose bytes say what they and the time have to be, and renames them to where
- * all look. So whoever opens one finds it whole, by read or by mapping, whatever the others do to its name. Meanwhile directories
- * come and go, links are made, a log is appended to, and a number is counted up under a lock.
+ * Each process creates files under names of its own, whose bytes determine their expected content and time, and renames
+ * them to shared names. So a process that opens one finds it complete, by read or by mapping, whatever the others do to
+ * its name. In the meantime directories are created and removed, links are made, a log is appended to, and a number is
+ * incremented under a lock.
  *
- * Ends with "ok" when every byte was right, no record of the log is missing or torn, and the number is the sum.
+ * Ends with "ok" if every byte was right, no record of the log is missing or torn, and the number is the sum.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -36,7 +37,7 @@ static uint64_t state;
 static int self;
 static long step;
 static char *buffer;
-/* Shared by all processes: how often they counted, and how many records they wrote. */
+/* Shared by all processes: how often they incremented the number, and how many records they wrote. */
 static long *counted, *recorded;
 
 static uint32_t dice(uint32_t below) {
@@ -55,7 +56,7 @@ static void fail(const char *format, ...) {
   _exit(1);
 }
 
-/* What may happen to a call because of the others. */
+/* The errors that the other processes may cause. */
 static void may(int result, const char *call, const int *errors) {
   if (result >= 0) return;
   for (; *errors != 0; errors++) if (errno == *errors) return;
@@ -71,7 +72,7 @@ static void fill(uint32_t seed, uint32_t length) {
   memcpy(buffer, &head, sizeof head);
 }
 
-/* The time of every file is its seed, set when the last byte was written. */
+/* The time of every file is its seed, set after the last byte was written. */
 static void verify(const char *bytes, size_t length, const struct stat *st, const char *how) {
   struct head head;
   if (length < sizeof head) fail("%s: %zu bytes", how, length);

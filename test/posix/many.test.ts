@@ -1,6 +1,6 @@
 /**
- * Many processes at once in one mount (many.c), and what is held of it afterwards. For minutes:
- * LLMFS_STEPS=100000 bun test test/posix/many.test.ts, and LLMFS_SEED for other steps.
+ * Many processes at once in one mount (many.c), and what is held afterwards. For minutes: LLMFS_STEPS=100000 bun test
+ * test/posix/many.test.ts, and LLMFS_SEED for other steps.
  */
 import { describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -21,13 +21,13 @@ function work(directory: string, steps: number): Promise<string> {
 const lack = missing();
 
 describe.skipIf(lack !== undefined)(`${PROCESSES} processes at once${lack === undefined ? "" : ` (${lack})`}`, () => {
-  test("find everything right on a tmpfs", async () => {
+  test("many processes find only correct contents on a tmpfs", async () => {
     await using ground = await tmpfs();
     expect(await work(ground.directory, STEPS / 10)).toBe("ok\n");
   }, 600_000);
 
   for (const passthrough of [true, false]) {
-    test(`find everything right ${passthrough ? "" : "without passthrough "}and leave nothing behind`, async () => {
+    test(`many processes find only correct contents ${passthrough ? "" : "without passthrough "}and leave nothing behind`, async () => {
       const mountpoint = mkdtempSync(join(tmpdir(), "posix-many-"));
       try {
         await using filesystem = await startFilesystem({

@@ -1,4 +1,4 @@
-/** Making, linking, moving and removing names: mkdir, mkfifo, mknod, symlink, link, unlink, rmdir, rename. */
+/** Creating, linking, moving and removing names: mkdir, mkfifo, mknod, symlink, link, unlink, rmdir, rename. */
 import { type FileType, make, posix, remove, TYPES } from "./fact.ts";
 
 const LONGEST = "n".repeat(255);
@@ -6,7 +6,7 @@ const TOO_LONG = "n".repeat(256);
 /** A path of n bytes, made of "./" and a name: longer than PATH_MAX from 4096 on. */
 const path = (length: number) => `${"./".repeat((length - 2) / 2)}x${length % 2 === 0 ? "x" : ""}`.slice(0, length);
 const OTHERS = TYPES.filter((type) => type !== "directory");
-/** Calls that make something at a path, and the calls that make room for them. */
+/** Calls that create something at a path, and the calls that make room for them. */
 const MAKERS = {
   mkdir: (at: string) => `mkdir ${at} 0755`,
   mkfifo: (at: string) => `mkfifo ${at} 0644`,
@@ -103,7 +103,7 @@ for (const call of MAKER_NAMES) {
       changed in in/x => --- ---`,
     );
     fact(
-      "a read-only mount is EROFS, unless an earlier check fails",
+      "a change on a read-only mount is EROFS, unless an earlier check fails",
       `${SETUP}
       mkdir ../ro 0777
       mkdir ../ro/there
@@ -332,7 +332,7 @@ posix("link", (fact) => {
     );
   }
   fact(
-    "a directory is EPERM, even for root",
+    "link to a directory is EPERM, even for root",
     `
     chmod . 0777
     mkdir a
@@ -341,7 +341,7 @@ posix("link", (fact) => {
     lstat a nlink => 2`,
   );
   fact(
-    "a missing file is ENOENT, an existing name EEXIST",
+    "link to a missing file is ENOENT, over an existing name EEXIST",
     `
     link missing b => ENOENT
     create a
@@ -351,7 +351,7 @@ posix("link", (fact) => {
     link missing b => ENOENT`,
   );
   fact(
-    "a file on another filesystem is EXDEV",
+    "link to a file on another filesystem is EXDEV",
     `
     create a
     link /proc/self/stat b => EXDEV
@@ -360,7 +360,7 @@ posix("link", (fact) => {
     rename /dev/shm b => EXDEV`,
   );
   fact(
-    "a symlink is linked itself, unless AT_SYMLINK_FOLLOW is set",
+    "link to a symlink links the symlink itself, unless AT_SYMLINK_FOLLOW is set",
     `
     create a
     symlink a s
@@ -386,7 +386,7 @@ posix("link", (fact) => {
 
 posix("O_TMPFILE", (fact) => {
   fact(
-    "has no name and no link until it is linked",
+    "an O_TMPFILE file has no name and no link until it is linked",
     `
     fd 1 . O_TMPFILE|O_RDWR 0640
     fstat 1 type mode nlink => f 0640 0
@@ -399,13 +399,13 @@ posix("O_TMPFILE", (fact) => {
     lstat name nlink => 2`,
   );
   fact(
-    "with O_EXCL it can never be linked",
+    "an O_TMPFILE file opened with O_EXCL can never be linked",
     `
     fd 1 . O_TMPFILE|O_RDWR|O_EXCL 0640
     linkfd 1 name => ENOENT`,
   );
   fact(
-    "requires a directory, write access and write permission",
+    "O_TMPFILE requires a directory, write access and write permission",
     `
     create file
     chmod . 0755
@@ -415,7 +415,7 @@ posix("O_TMPFILE", (fact) => {
     @1000:1000 open . O_TMPFILE|O_RDWR 0600 => EACCES`,
   );
   fact(
-    "leaves the directory's times unchanged until the file is linked",
+    "O_TMPFILE leaves the directory's times unchanged until the file is linked",
     `
     mark .
     fd 1 . O_TMPFILE|O_RDWR 0600
@@ -608,7 +608,7 @@ posix("rename", (fact) => {
   for (const from of TYPES) {
     for (const to of TYPES) {
       fact(
-        `of a ${from} over a ${to} replaces it or fails with the right errno`,
+        `rename of a ${from} over a ${to} replaces it or fails with the right errno`,
         `
         mkdir a
         mkdir b
@@ -626,7 +626,7 @@ posix("rename", (fact) => {
       );
     }
     fact(
-      `of a ${from} keeps its inode and its attributes`,
+      `rename of a ${from} keeps its inode and its attributes`,
       `
       ${make(from, "x")}
       lchown x 5 6
@@ -636,7 +636,7 @@ posix("rename", (fact) => {
       lstat x => ENOENT`,
     );
     fact(
-      `of a ${from} updates its ctime and the times of both directories`,
+      `rename of a ${from} updates its ctime and the times of both directories`,
       `
       mkdir a
       mkdir b
@@ -646,7 +646,7 @@ posix("rename", (fact) => {
       changed . a b b/x => --- -mc -mc --c`,
     );
     fact(
-      `of a ${from} onto itself changes nothing`,
+      `rename of a ${from} onto itself changes nothing`,
       `
       ${make(from, "x")}
       mark . x
@@ -655,7 +655,7 @@ posix("rename", (fact) => {
     );
   }
   fact(
-    "between two names of one inode changes nothing",
+    "rename between two names of one inode changes nothing",
     `
     create a
     link a b
@@ -665,7 +665,7 @@ posix("rename", (fact) => {
     lstat b nlink => 2`,
   );
   fact(
-    "a directory over one that is not empty is ENOTEMPTY",
+    "rename of a directory over one that is not empty is ENOTEMPTY",
     `
     mkdir a
     mkdir b
@@ -675,7 +675,7 @@ posix("rename", (fact) => {
     rename a b`,
   );
   fact(
-    "a directory into itself is EINVAL",
+    "rename of a directory into itself is EINVAL",
     `
     mkdir a
     mkdir a/b
@@ -684,7 +684,7 @@ posix("rename", (fact) => {
     rename a/b a => ENOTEMPTY`,
   );
   fact(
-    "dot and dot-dot are EBUSY",
+    "rename of dot and dot-dot is EBUSY",
     `
     mkdir a
     rename a/. b => EBUSY
@@ -693,7 +693,7 @@ posix("rename", (fact) => {
     rename a a/.. => EBUSY`,
   );
   fact(
-    "of a path that is missing, too long, or through a file is an error",
+    "rename of a path that is missing, too long, or through a file is an error",
     `
     create a
     rename missing b => ENOENT
@@ -709,7 +709,7 @@ posix("rename", (fact) => {
     rename a %! => EFAULT`,
   );
   fact(
-    "NOREPLACE rejects an existing target",
+    "rename NOREPLACE rejects an existing target",
     `
     create a 0644 a
     create b 0644 b
@@ -719,7 +719,7 @@ posix("rename", (fact) => {
     cat c => a`,
   );
   fact(
-    "EXCHANGE swaps any two inodes, with their links and times",
+    "rename EXCHANGE swaps any two inodes, with their links and times",
     `
     create a 0644 a
     mkdir d
@@ -740,7 +740,7 @@ posix("rename", (fact) => {
     rename a d 64 => EINVAL`,
   );
   fact(
-    "WHITEOUT leaves device 0,0 behind",
+    "rename WHITEOUT leaves device 0,0 behind",
     `
     create a
     rename a b WHITEOUT
@@ -749,7 +749,7 @@ posix("rename", (fact) => {
     rename b c WHITEOUT|EXCHANGE => EINVAL`,
   );
   fact(
-    "over a file removes one of its links, and an open one lives on",
+    "rename over a file removes one of its links, and an open one lives on",
     `
     create a 0644 a
     create b 0644 b

@@ -1,10 +1,10 @@
 /*
- * Whether times tell what was done first, and whether every way to ask for them tells the same.
+ * Whether times show what was done first, and whether every way to read them gives the same result.
  *
- * A file is changed in each way that there is, between two changes of something else: of another file, open or new, of a
- * directory, and of a file on another filesystem. Its time must not be before the first nor after the second, and lie
- * within the call. One way to ask is drawn from the seed each time, then others. Prints a line for each change and
- * neighbour with which something was wrong, and "end".
+ * A file is changed in every possible way, between two changes of something else: of another file, open or new, of a
+ * directory, and of a file on another filesystem. Its time must not be before the first change nor after the second,
+ * and must lie within the call. The seed decides which way of reading the time comes first. Prints a line for each
+ * wrong combination, and "end".
  *
  * order DIRECTORY ELSEWHERE SEED ROUNDS
  */
@@ -32,7 +32,7 @@
 typedef long long ns;
 
 static char bytes[300000];
-/* The file `a`, open for reading and writing, unless it was closed again; another to copy from; and a third. */
+/* The file `a`, open for reading and writing unless it was closed again; another to copy from; and a third. */
 static int file, source, third;
 static char *map;
 static const char *elsewhere;
@@ -46,7 +46,7 @@ static ns now(clockid_t clock) {
   return nanoseconds(time.tv_sec, time.tv_nsec);
 }
 
-/* ---- ways to ask; without an open file, by the name ---- */
+/* ---- ways to read the times; without an open file, by name ---- */
 
 static ns askedWith(int byName, unsigned mask, int ctime, int flag) {
   struct statx stx;
@@ -67,7 +67,7 @@ static ns byMaskOpen(int ctime) { return askedWith(0, ONE(ctime), ctime, 0); }
 static ns byBoth(int ctime) { return askedWith(1, STATX_MTIME | STATX_CTIME, ctime, 0); }
 static ns byAll(int ctime) { return askedWith(1, STATX_BASIC_STATS | STATX_BTIME, ctime, 0); }
 static ns bySync(int ctime) { return askedWith(1, ONE(ctime), ctime, AT_STATX_FORCE_SYNC); }
-/* As ls -l. */
+/* As in ls -l. */
 static ns byList(int ctime) {
   unsigned mask = STATX_MODE | STATX_NLINK | STATX_UID | STATX_GID | STATX_SIZE | ONE(ctime);
   return askedWith(1, mask, ctime, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
@@ -199,7 +199,7 @@ static const struct { const char *name; int (*change)(void); int ctime; } CHANGE
     {"rename", renamed, 1}, {"setxattr", attributed, 1},
 };
 
-/* ---- what else changes, before and after ---- */
+/* ---- the other changes, before and after ---- */
 
 static char neighbour[4200];
 
@@ -242,7 +242,7 @@ static void prepare(void) {
   usleep((useconds_t)(rand() % 9000));
 }
 
-/* What was wrong; NULL if nothing was. `said` is overwritten. */
+/* What was wrong; NULL if nothing was. Overwrites `said`. */
 static const char *attempt(int which, int beside, char *said, size_t room) {
   int ctime = CHANGES[which].ctime;
   prepare();

@@ -1,6 +1,6 @@
 /**
- * Times tell what was done first, and tell the same by every way to ask (order.c). More rounds:
- * LLMFS_ROUNDS=40 LLMFS_SEED=7 bun test test/posix/order.test.ts
+ * Times show what was done first, in every way to read them (order.c). For more rounds: LLMFS_ROUNDS=40 LLMFS_SEED=7
+ * bun test test/posix/order.test.ts
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { compiled, type Ground, llmfs, lowPower, missing, ordinary, tmpfs, unassisted } from "./ground.ts";
@@ -22,7 +22,7 @@ describe.skipIf(lack !== undefined)(`the time of a change${lack === undefined ? 
   });
 
   for (const start of GROUNDS) {
-    test(`is in the order of what was done, and the same for all who ask: ${start.name}`, async () => {
+    test(`times show the order of operations, in every way to read them: ${start.name}`, async () => {
       await using ground = await start();
       const said = await ground.sh(`${compiled("order")} . ${elsewhere.directory} ${SEED} ${ROUNDS}`);
       expect(said).toBe("end\n");

@@ -1,6 +1,6 @@
 /**
- * Programs that copy and unpack files keep their times, and others compare times: each must leave and print on a mount
- * what it leaves and prints on a tmpfs.
+ * Programs that copy and unpack files keep their times, and others compare times: each must have the same results and
+ * output on a mount as on a tmpfs.
  */
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -10,8 +10,9 @@ import { programs } from "../support/needs.ts";
 import { execute, type Ground, llmfs, lowPower, missing, ordinary, tmpfs, unassisted } from "./ground.ts";
 
 /**
- * Made once, on the machine's own filesystem: `$S/src` has files of 2001, and the rest holds the same files. They were last
- * read in 2101, so that no reader marks them, and programs that keep the access time have one to keep.
+ * Created once, on the machine's own filesystem: `$S/src` has files from 2001, and the other directories have the same
+ * files. They were last read in 2101, so that no read updates the atime, and programs that keep the atime have one to
+ * keep.
  */
 const SOURCES = `
 mkdir -p src/dir deb/DEBIAN deb/usr
@@ -40,7 +41,7 @@ S = os.environ["S"]
 SET = (5, 1000000000123456789)
 ${script}'`;
 
-/** Each in an empty directory. */
+/** Each runs in an empty directory. */
 const PROGRAMS: Readonly<Record<string, string>> = {
   "cp -p": "cp -p $S/src/small $S/src/large $S/src/empty $S/src/sparse .",
   "cp -p over files that are there":
@@ -119,7 +120,7 @@ os.link("g", "h"); os.rename("h", "i"); os.chmod("i", 0o600); os.utime("f", ns=(
     for i in $(seq 2 40); do [ ! n$i -ot w$((i - 1)) ] || echo older; done; touch -d @2 *`,
   "ls -t": `for i in 1 2 3 4 5 6; do echo $i > f$i; sleep 0.02; done; for i in 5 1 3; do exec 3>> f$i; echo x >&3; sleep 0.02; done
     ls -t; exec 3>&-; ls -t; touch -d @2 *`,
-  // Filesystems stamp by ticks: a file must be changed in a later tick to be newer.
+  // Filesystems stamp by ticks, so a file is newer only if it is changed in a later tick.
   make: `printf 'out: in\\n\\tcp in out\\n' > Makefile; echo 1 > in; make -s; make; sleep 0.02; echo 2 > in; make; make
     cp -p in out; make; sleep 0.02; touch in; make; touch -r in out; make`,
   "git checkout, then make": `export HOME=$S; git init -q -b main .; git config user.email a@b.c; git config user.name a
@@ -174,7 +175,7 @@ describe.skipIf(lack !== undefined)(
 
     for (const [index, [name, script]] of Object.entries(PROGRAMS).entries()) {
       test(name, async () => {
-        // A time that nothing has set is shown as new. The size of a directory depends on the filesystem.
+        // A time that nothing has set is printed as new. The size of a directory depends on the filesystem.
         const shown = ["-type d -printf '%y %m %p m%T@\\n'", "-printf '%y %m %n %s %p %l m%T@ a%A@\\n'"].join(" -o ");
         const look = `cd $HERE; find . -mindepth 1 ${shown} | sed -E 's/ ([am])(1[7-9]|2)[0-9]{8}\\.[0-9]+/ \\1new/g' | sort`;
         const all = `export S=${sources} LC_ALL=C; mkdir ${index}; cd ${index}; export HERE=$PWD; ${script}\n${look}`;

@@ -1,6 +1,6 @@
 /**
- * Random programs for driver.c: a few names, a few users, a few open files, so that steps run into each other.
- * The same seed gives the same program, always.
+ * Random programs for driver.c: a few names, a few users, a few open files, so that steps interact. The same seed
+ * always gives the same program.
  */
 
 /** Numbers from a seed (mulberry32). */
@@ -38,9 +38,10 @@ export class Dice {
 export type Look = "tree" | "times" | "none";
 
 /**
- * One call. Whether it sets access times: those set by reads are not compared, as FUSE gets only some of the reads.
- * A step that is not checked happens in the same tick of the clock as the next one. A check would fetch what the kernel
- * has done without a request, so only programs without checks show whether llmfs fetches that in time.
+ * One call, and whether it sets access times: those set by reads are not compared, because FUSE gets only some of the
+ * reads. A step that is not checked happens in the same tick of the clock as the next one. A check would make llmfs
+ * fetch what the kernel has done without a request, so only programs without checks show whether llmfs fetches that in
+ * time.
  */
 export interface Step {
   readonly line: string;
@@ -90,12 +91,12 @@ function openFlags(dice: Dice): string {
   if (dice.chance(0.15)) flags.push("O_APPEND");
   if (dice.chance(0.05)) flags.push("O_DIRECTORY");
   if (dice.chance(0.05)) flags.push("O_NOFOLLOW");
-  // Without it the open of a fifo waits.
+  // Without it the open of a fifo would wait.
   flags.push("O_NONBLOCK");
   return flags.join("|");
 }
 
-/** How often, and what. */
+/** The weight of each call, and the call. */
 const CALLS: readonly (readonly [weight: number, make: (dice: Dice) => string])[] = [
   [8, (d) => `create ${path(d)} ${d.pick(MODES)} ${d.pick("abcdef".split(""))}*${size(d)}`],
   [8, (d) => `mkdir ${path(d)} ${d.pick(MODES)}`],
@@ -147,7 +148,7 @@ const CALLS: readonly (readonly [weight: number, make: (dice: Dice) => string])[
   [1, (d) => `umask ${d.pick(UMASKS)}`],
 ];
 
-/** What is done with one open file after the other, as programs that copy and unpack do; `n` is its number. */
+/** Operations on one open file after the other, as in programs that copy and unpack; `n` is its number. */
 const SEQUENCES: readonly (readonly [weight: number, make: (dice: Dice, n: string) => string])[] = [
   [6, (d, n) => `write ${n} ${d.pick("wxyz".split(""))}*${size(d)}`],
   [3, (d, n) => `pwrite ${n} ${size(d)} ${d.pick("wxyz".split(""))}*${size(d)}`],
@@ -173,7 +174,7 @@ const SEQUENCES: readonly (readonly [weight: number, make: (dice: Dice, n: strin
   [1, (d) => `unlink ${path(d)}`],
 ];
 
-/** Private ones are left out: a store to one allocates the page on tmpfs, and nowhere else. */
+/** Private mappings are omitted: a store to one allocates the page on tmpfs only. */
 function mapping(dice: Dice, which: number, n: string): string {
   const access = dice.pick(["READ|WRITE", "READ|WRITE", "READ|WRITE", "WRITE", "READ"]);
   return `mmap ${which} ${n} ${4096 * dice.below(2)} ${4096 * (1 + dice.below(3))} ${access} SHARED`;
@@ -192,12 +193,12 @@ function weighted<T>(dice: Dice, from: readonly (readonly [weight: number, make:
   throw new Error("nothing to pick from");
 }
 /**
- * These act on the driver itself, so they are root's. So are those for which the kernel asks a FUSE server to clear
- * setuid before it knows whether the call will fail, in the same words as for one that will not.
+ * These change the driver itself, so root runs them. Root also runs those for which the kernel asks a FUSE server to
+ * clear setuid before it knows whether the call will fail, because that request looks the same in both cases.
  */
 const OWN = /^(umask|close|fls|fstat|mmap|store|munmap|msync) |chown \S+ -1 -1$|(ZERO|COLLAPSE)_RANGE/;
 
-/** How often a call begins a sequence on one file, and how often there is no look at a step of one. */
+/** How often a call starts a sequence on one file, and how often a step of one is not checked. */
 const SEQUENCE = 0.25;
 const UNSEEN = 0.7;
 
@@ -221,7 +222,7 @@ export function randomProgram(seed: number, length: number): Step[] {
       continue;
     }
     const n = fd(dice);
-    // Root's, so that most of it succeeds: the others have their turn above.
+    // As root, so that most of it succeeds: other users have their turn above.
     if (dice.chance(0.5)) {
       const flags = dice.pick(["O_RDWR", "O_RDWR", "O_WRONLY"]);
       add(`fd ${n} ${path(dice)} ${flags}|O_CREAT|O_NONBLOCK 0644`, seen());

@@ -1,7 +1,7 @@
 /**
  * The time of a file after a write that the kernel may have made without a request, compared with other times.
  *
- * Nothing looks at the file between the write and what follows: that would make the write known.
+ * Nothing reads the file's attributes between the write and what follows, because that would make the write known.
  */
 import { posix } from "./fact.ts";
 
@@ -23,7 +23,7 @@ const WRITES: readonly (readonly [how: string, write: string])[] = [
   ["a store through a mapping that is gone", "mmap 0 1 0 4096 READ|WRITE SHARED\nstore 0 10 hello\nmunmap 0"],
 ];
 
-/** What sets the time of `a`, and what happens before it is read. */
+/** What sets the time of `a`, and what happens before the time is read. */
 const SETTINGS: readonly (readonly [how: string, set: string])[] = [
   ["through the same descriptor", "futimens 1 omit 1000000000.123456789"],
   ["by the name", "utimens a omit 1000000000.123456789"],
@@ -38,7 +38,7 @@ posix("a time that is set after a change of the content", (fact) => {
   for (const [how, write] of WRITES) {
     for (const [way, set] of SETTINGS) {
       fact(
-        `stays: ${how}, set ${way}`,
+        `a time that is set stays: ${how}, set ${way}`,
         `
         create a 0644 a*5000
         create source 0644 s*5000
@@ -55,7 +55,7 @@ posix("a time that is set after a change of the content", (fact) => {
   }
 
   fact(
-    "stays when the file has lost its name",
+    "a time that is set stays when the file has lost its name",
     `
     fd 1 a O_RDWR|O_CREAT|O_EXCL 0644
     unlink a
@@ -72,7 +72,7 @@ posix("a time that is set after a change of the content", (fact) => {
   );
 
   fact(
-    "changes again with the next write",
+    "a time that is set changes again with the next write",
     `
     create old 0644
     utimens old omit 1000000000.5
@@ -91,7 +91,7 @@ posix("a time that is set after a change of the content", (fact) => {
   );
 
   fact(
-    "may also be the access time, after a read",
+    "a time that is set may also be the access time, after a read",
     `
     create a 0644 a*5000
     utimens a 1 now
@@ -114,7 +114,7 @@ posix("a store through a shared mapping", (fact) => {
   for (const [when, lines] of looks) {
     for (const size of [5000, 300000]) {
       fact(
-        `updates times that were set before: ${when}, ${size} bytes`,
+        `a store through a mapping updates times that were set before: ${when}, ${size} bytes`,
         `
         create a 0644 a*${size}
         create old 0644
@@ -134,7 +134,7 @@ posix("a store through a shared mapping", (fact) => {
   }
 
   fact(
-    "updates the times a second time, after they were read",
+    "a store through a mapping updates the times a second time, after they were read",
     `
     create a 0644 a*10000
     create old 0644
@@ -158,7 +158,7 @@ posix("a store through a shared mapping", (fact) => {
   );
 
   fact(
-    "changes no times if the mapping is private",
+    "a store through a mapping changes no times if the mapping is private",
     `
     create a 0644 a*5000
     utimens a omit 1000
@@ -173,5 +173,5 @@ posix("a store through a shared mapping", (fact) => {
 });
 
 posix("two files' times", (fact) => {
-  fact("are in the order of what was done to the files", "race 120 => newer 0 older 0");
+  fact("two files' times are in the order of what was done to the files", "race 120 => newer 0 older 0");
 });

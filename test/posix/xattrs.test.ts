@@ -3,7 +3,7 @@ import { make, posix } from "./fact.ts";
 
 posix("xattrs", (fact) => {
   fact(
-    "are set, replaced, listed and removed; the ctime is updated",
+    "xattrs are set, replaced, listed and removed; the ctime is updated",
     `
     create x
     mark x
@@ -27,7 +27,7 @@ posix("xattrs", (fact) => {
     changed x => ---`,
   );
   fact(
-    "CREATE requires that the attribute is missing, REPLACE that it exists",
+    "XATTR_CREATE requires that the attribute is missing, XATTR_REPLACE that it exists",
     `
     create x
     setxattr x user.a one REPLACE => ENODATA
@@ -39,7 +39,7 @@ posix("xattrs", (fact) => {
     setxattr x user.a three CREATE|REPLACE => EEXIST`,
   );
   fact(
-    "return ERANGE for a buffer that is too small, and their size for one of size 0",
+    "getxattr returns ERANGE for a buffer that is too small, and the length for one of size 0",
     `
     create x
     setxattr x user.abc 12345
@@ -54,7 +54,7 @@ posix("xattrs", (fact) => {
     listxattr y => empty`,
   );
   fact(
-    "may have names of 255 bytes and values of 65,536",
+    "xattrs may have names of 255 bytes and values of 65,536",
     `
     create x
     setxattr x user.${"n".repeat(250)} v
@@ -70,7 +70,7 @@ posix("xattrs", (fact) => {
     removexattr x user. => EINVAL`,
   );
   fact(
-    "of the namespace trusted are reserved to root, and unknown namespaces do not exist",
+    "xattrs of the namespace trusted are reserved to root, and unknown namespaces do not exist",
     `
     create x 0666
     chown x 1000 1000
@@ -90,7 +90,7 @@ posix("xattrs", (fact) => {
     setxattr x system.a 1 => EOPNOTSUPP`,
   );
   fact(
-    "of the namespace user require read and write permission",
+    "xattrs of the namespace user require read and write permission",
     `
     create x 0644
     setxattr x user.a 1
@@ -118,7 +118,7 @@ posix("xattrs", (fact) => {
     );
   }
   fact(
-    "belong to the inode: they stay with links and renames",
+    "xattrs belong to the inode: they stay with links and renames",
     `
     create x
     link x y
@@ -189,7 +189,7 @@ posix("ACLs", (fact) => {
     lstat x mode => 4770`,
   );
   fact(
-    "are enforced for the users and groups they name, within the mask",
+    "ACLs are enforced for the users and groups they name, within the mask",
     `
     create x 0600 text
     chown x 1000 1000
@@ -270,7 +270,7 @@ posix("ACLs", (fact) => {
     lstat d/g mode => 0640`,
   );
   fact(
-    "return the right errors",
+    "ACL calls fail with the right errno for bad arguments",
     `
     create x
     symlink x s
@@ -294,7 +294,7 @@ posix("ACLs", (fact) => {
     delacl x a`,
   );
   fact(
-    "can be set by the owner only",
+    "only the owner can set an ACL",
     `
     create x 0666
     chown x 1000 1001
@@ -312,7 +312,7 @@ posix("ACLs", (fact) => {
     lstat x mode => 0770`,
   );
   fact(
-    "may have 500 entries",
+    "ACLs may have 500 entries",
     `
     create x
     setacl x a u::rwx,${Array.from({ length: 496 }, (_, at) => `u:${at + 1}:r--`).join(",")},g::r--,m::rwx,o::---

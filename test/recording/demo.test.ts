@@ -2,28 +2,21 @@ import { expect, test } from "bun:test";
 import { mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { makeDemo } from "../../build/demo-recordings.ts";
-import { createEngine } from "../../src/generate/engine.ts";
+import { generateAll, makeDemo } from "../../build/demo-recordings.ts";
 import { generateStructure, type Structure } from "../../src/generate/structure/structure.ts";
-import { createOfflineTree, type OfflineTree } from "../../src/offline/tree.ts";
+import { createOfflineTree } from "../../src/offline/tree.ts";
 import demo from "../../src/recording/demo.json" with { type: "json" };
 import { requestKey } from "../../src/recording/key.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { createDemoStore, DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
 import { structureToSnapshot } from "../../src/snapshot/structure.ts";
 
-/** The demo as the product runs it: a store without a model. */
-async function replay(): Promise<{ structure: Structure; tree: OfflineTree; files: Map<string, Uint8Array> }> {
+/** The demo as it runs in llmfs: a store without a model. */
+async function replay(): Promise<{ structure: Structure; files: ReadonlyMap<string, Uint8Array> }> {
   const model = createRecordedModel(undefined, createDemoStore(), { mode: "replay" });
   const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });
   const tree = createOfflineTree(Buffer.from(structureToSnapshot(structure.entries)));
-  const engine = createEngine({ model, modelName: DEMO_MODEL, tree });
-  const files = new Map<string, Uint8Array>();
-  // Backwards: the order in which files are read must not matter.
-  for (const { path } of tree.files.toReversed()) {
-    files.set(path, (await engine.generate(tree.request(path), new AbortController().signal)).bytes);
-  }
-  return { structure, tree, files };
+  return { structure, files: await generateAll(tree, model, DEMO_MODEL) };
 }
 
 test("every file of the demo is answered without a model, as written by hand", async () => {

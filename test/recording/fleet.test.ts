@@ -177,7 +177,7 @@ for (const [kind, { missing, open }] of Object.entries(KINDS)) {
       expect(warnings).toEqual([expect.stringContaining(`waiting for ${who}`)]);
       expect(model.requests).toEqual([]);
       await claim?.[Symbol.asyncDispose]();
-      // After it is released, there is nobody to wait for.
+      // After the claim is released, there is nothing to wait for.
       expect((await recorded.complete(ask("waits"))).text).toBe("x");
     });
 

@@ -69,7 +69,7 @@ describe("a changed prompt", () => {
       unfinished: [],
     });
 
-  /** Lays the tree out and generates everything; returns the files for which a model was asked. */
+  /** Proposes the tree and generates everything; returns the files for which the model was called. */
   async function run(
     store: ReturnType<typeof createMemoryStore>,
     answer: string,

@@ -82,7 +82,7 @@ const TREES: Readonly<Record<string, readonly object[]>> = {
   ],
 };
 
-/** The entries, each after the directories it stands in. */
+/** The entries, each after its parent directories. */
 function withDirectories(entries: readonly object[]): readonly object[] {
   const all = new Map<string, object>(entries.map((entry) => ["path" in entry ? String(entry.path) : "", entry]));
   for (const path of [...all.keys()]) {
@@ -94,7 +94,7 @@ function withDirectories(entries: readonly object[]): readonly object[] {
   return [...all].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
 }
 
-/** What is recorded in a folder: for each path or part, the key of its request. */
+/** The recordings in a folder: for each path or part, the key of its request. */
 function keys(folder: string): Record<string, string> {
   const found: [string, string][] = [];
   for (const name of readdirSync(folder, { recursive: true }).map(String)) {

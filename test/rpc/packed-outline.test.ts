@@ -1,4 +1,4 @@
-/** The layout on its way between the threads. */
+/** The outline on its way between the threads. */
 import { expect, test } from "bun:test";
 import { packOutline, unpackOutline } from "../../src/rpc/packed-outline.ts";
 import type { TreeEntry } from "../../src/rpc/tree-port.ts";

@@ -5,7 +5,7 @@ import { loadSnapshot, sniff } from "../../src/snapshot/read/load.ts";
 import { Space } from "../../src/tree/space.ts";
 import { at, load, loadEntries, newTree, Random, randomTree, save, textAt } from "./trees.ts";
 
-/** The error of loading. Checks that nothing stays behind in the tree. */
+/** The error of loading a snapshot. Checks that nothing stays behind in the tree. */
 function refusal(text: string | Uint8Array, space = new Space()): string {
   const tree = newTree({ space });
   const before = { pages: space.pages, inodes: space.inodes };

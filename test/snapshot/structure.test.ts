@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { parseDependencies } from "../../src/generate/depends.ts";
 import { structureToSnapshot } from "../../src/snapshot/structure.ts";
 import { at, fileAt, load, xattr } from "./trees.ts";
 
@@ -27,6 +28,19 @@ test("a structure is a snapshot of pending files, in the order of the tree", () 
   ]
 }
 `);
+});
+
+test("the uses of a file become user.llmfs.depends, and an executable file has the mode of a program", () => {
+  const text = structureToSnapshot([
+    { path: "/a", type: "file", uses: ["/lib/b", "/ends with a space "] },
+    { path: "/lib/b", type: "file", uses: [], executable: true },
+  ]);
+  const tree = load(text);
+  const depends = xattr(at(tree, "/a"), "user.llmfs.depends");
+  expect(depends).toBe("/lib/b\n/ends with a space /.");
+  expect(parseDependencies("/a", depends)).toEqual(["/lib/b", "/ends with a space "]);
+  expect(at(tree, "/lib/b").xattrs?.has("user.llmfs.depends")).toBe(false);
+  expect([fileAt(tree, "/a").mode & 0o777, fileAt(tree, "/lib/b").mode & 0o777]).toEqual([0o644, 0o755]);
 });
 
 test("a structure belongs to the user who loads it", () => {

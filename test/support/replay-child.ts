@@ -1,5 +1,6 @@
 /** Replays the demo's structure and files from a folder of recordings; with an argument, opens a socket as well. */
 
+import { generateAll } from "../../build/demo-recordings.ts";
 import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure } from "../../src/generate/structure/structure.ts";
 import { createOpenaiModel } from "../../src/llm/openai.ts";
@@ -16,8 +17,9 @@ const server = createOpenaiModel({ baseUrl: "http://127.0.0.1:9/v1", apiKey: "sk
 const model = createRecordedModel(server, store, { mode: "replay" });
 const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });
 const tree = createOfflineTree(Buffer.from(structureToSnapshot(structure.entries)));
-const engine = createEngine({ model, modelName: DEMO_MODEL, tree });
-for (const { path } of tree.files) await engine.generate(tree.request(path), new AbortController().signal);
+const contents = await generateAll(tree, model, DEMO_MODEL);
+const read = async (path: string) => contents.get(path) ?? new Uint8Array();
+const engine = createEngine({ model, modelName: DEMO_MODEL, tree: { ...tree, read } });
 const missing = { ...tree.request("/README.md"), prompts: ["Something else."] };
 const error: unknown = await engine.generate(missing, new AbortController().signal).catch((reason) => reason);
 if (socket) await fetch("http://127.0.0.1:9/").catch(() => {});

@@ -45,7 +45,7 @@ test("every control character and lone surrogate is escaped, and the text grows 
 });
 
 describe("text written to the terminal", () => {
-  /** Each of them writes EVIL. */
+  /** Each of these functions writes EVIL. */
   const WRITERS: Readonly<Record<string, string>> = {
     say: "say(EVIL); say('warning: ' + EVIL, { length: 9, color: 33 }); say(EVIL, { length: 5, color: 33 })",
     overwrite: "overwrite(EVIL)",

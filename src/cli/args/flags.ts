@@ -94,7 +94,7 @@ const treeFlags = defineFlags({
   },
   lowPower: {
     type: "boolean",
-    description: "sleep between requests instead of spinning: slower, but saves power and processor time",
+    description: "never spin between requests: sometimes slower, but saves power and processor time",
   },
 });
 

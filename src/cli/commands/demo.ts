@@ -58,7 +58,7 @@ async function showTour(mountpoint: string, signal: AbortSignal): Promise<void> 
   explain("Now it is an ordinary file:");
   const second = await shell.run(["cat", "README.md"], 3);
   await shell.run(["ls", "-l", "README.md"]);
-  explain("Only files that were read have been generated:");
+  explain("Only this file and the files it is written from have been generated:");
   await shell.run(["grep", "-v", "pending", `${CONTROL_NAME}/tree`]);
   explain(`The first read took ${first.toFixed(0)} ms with a recorded answer, the second ${second.toFixed(0)} ms.`);
 }

@@ -49,7 +49,7 @@ export const warm = defineCommand({
       }
     }
     await using client = await ControlClient.open(mountpoint);
-    const { mode, concurrency } = readAbout(mountpoint);
+    const { mode, recordings, concurrency } = readAbout(mountpoint);
     const device = findMountAt(mountpoint)?.device;
     let gone = false;
     const onLeave = () => {
@@ -63,6 +63,7 @@ export const warm = defineCommand({
     const result = await runWarming({
       files: selectFiles(pending, inside),
       concurrency,
+      recording: { mode, recordings },
       signal: stopped.signal,
       progress: createProgress(),
       usage: () => client.usage,

@@ -8,6 +8,7 @@ import { messageOf } from "../../errno.ts";
 import type { Usage } from "../../generate/spending/usage-counter.ts";
 import type { Warmed, WarmFile } from "../../generate/warm.ts";
 import type { MountedFilesystem } from "../../mount/filesystem.ts";
+import { schemeOf } from "../../recording/stores/address.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
 import { printableLine } from "../../text/printable.ts";
 import { WIDTH } from "./terminal.ts";
@@ -18,6 +19,8 @@ export interface WarmingOptions {
   readonly files: readonly WarmFile[];
   /** How many files the mount generates at a time. */
   readonly concurrency: number;
+  /** Where answers are recorded. Absent if the model is asked in any case. */
+  readonly recording?: RecordingPlace;
   make(path: string): Promise<void>;
   readonly signal: AbortSignal;
   readonly progress: Progress;
@@ -27,6 +30,12 @@ export interface WarmingOptions {
   stop?(): Promise<void>;
   /** The reasons of failures, by path. Default: the message of each error. */
   reasons?(): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>>;
+}
+
+interface RecordingPlace {
+  /** A RecordingMode. */
+  readonly mode: string;
+  readonly recordings: string;
 }
 
 /** The result, which can be printed as JSON. */
@@ -52,13 +61,16 @@ const AT_FIRST = 2;
  * batched, neither thread idles while there is work, and files that another machine is generating do not block a slot.
  */
 const AHEAD = 4;
+/** Requested files if most answers come from a server that is far away, so that many are under way at a time. */
+const LOOKUPS = 128;
 /** With fewer files than this, no intermediate lines are printed. */
 const LONG = 50;
 
 /** Reports progress and failures. Does not reject. */
 export async function runWarming(options: WarmingOptions): Promise<Warming> {
-  const { warm } = await import("../../generate/warm.ts");
-  const { files, concurrency, make, signal, progress } = options;
+  const { rotate, warm } = await import("../../generate/warm.ts");
+  const { concurrency, recording = NOT_RECORDED, make, signal, progress } = options;
+  const files = isSharedForWriting(recording) ? rotate(options.files, Math.random()) : options.files;
   const begun = performance.now();
   const before = options.usage();
   let state: Warmed = { total: files.length, done: 0, failed: [] };
@@ -68,9 +80,7 @@ export async function runWarming(options: WarmingOptions): Promise<Warming> {
   const timer = setInterval(() => progress.line(formatBar(sum(), WIDTH - "⠋ ".length)), TICK_MS);
   try {
     state = await warm(files, {
-      first: concurrency * AT_FIRST,
-      most: concurrency * AHEAD,
-      slots: concurrency,
+      ...countInFlight(concurrency, recording),
       make,
       signal,
       onProgress(now) {
@@ -88,6 +98,21 @@ export async function runWarming(options: WarmingOptions): Promise<Warming> {
   return { ...sum(), failed };
 }
 
+const NOT_RECORDED: RecordingPlace = { mode: "off", recordings: "" };
+
+/** How many files to request: see WarmOptions. */
+function countInFlight(concurrency: number, { mode, recordings }: RecordingPlace) {
+  const far = mode !== "off" && schemeOf(recordings) !== undefined;
+  const most = Math.max(concurrency * AHEAD, far ? LOOKUPS : 0);
+  if (mode === "replay") return { first: most, most, slots: most };
+  return { first: concurrency * AT_FIRST, most, slots: concurrency };
+}
+
+/** Whether other machines may be generating the same files. */
+function isSharedForWriting({ mode, recordings }: RecordingPlace): boolean {
+  return (mode === "auto" || mode === "record") && schemeOf(recordings) !== undefined;
+}
+
 /** Generates every pending file of a mount that this process serves. */
 export async function warmMount(
   filesystem: MountedFilesystem,
@@ -97,6 +122,7 @@ export async function warmMount(
   return await runWarming({
     files: sortByPath(await filesystem.pending()),
     concurrency: config.concurrency ?? CONCURRENCY,
+    recording: config,
     make: filesystem.make,
     signal,
     progress,
@@ -106,7 +132,7 @@ export async function warmMount(
 }
 
 export interface WarmMountOptions {
-  readonly config: Pick<Config, "concurrency">;
+  readonly config: Pick<Config, "concurrency" | "mode" | "recordings">;
   readonly generation: Generation;
   readonly progress: Progress;
   readonly signal: AbortSignal;

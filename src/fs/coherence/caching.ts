@@ -26,9 +26,9 @@ export const CAPABILITIES =
   abi.FUSE_MAX_PAGES |
   // We apply the umask, because with a default ACL it must not be applied.
   abi.FUSE_DONT_MASK |
-  // Returns names and attributes in one request when the caller is likely to ask for the attributes.
+  // Every listing returns attributes with the names. With FUSE_READDIRPLUS_AUTO, only the first page of a directory would, so
+  // that a program that lists first and calls stat later (find, rsync, du, os.walk) would send a LOOKUP for each file.
   abi.FUSE_DO_READDIRPLUS |
-  abi.FUSE_READDIRPLUS_AUTO |
   // We clear setuid bits on writes. Otherwise the kernel would ask for security.capability before every write.
   abi.FUSE_HANDLE_KILLPRIV_V2 |
   // The kernel enforces and caches access control lists; we store them and keep them in step with the mode.

@@ -1,21 +1,11 @@
 /**
- * Every instruction that is sent to a model, and how data is set apart from them.
+ * Every instruction that is sent to a model, except those for a layout (structure/instructions.ts), and how data is set
+ * apart from them.
  *
  * The texts are part of the requests' keys: a changed word invalidates the recordings it reaches.
  */
 import { DESCRIPTION, PROMPT } from "../../attributes.ts";
 import { kindOf } from "./kinds.ts";
-
-export const STRUCTURE_INSTRUCTIONS = `You lay out a directory tree from a description. You answer with JSON only.
-
-- "files": every file, each with a description: one line, so exact that someone who sees only that line and the tree can write the file so that it fits the others. Name the functions, types, columns or sections it holds, and those of other files that it uses.
-- "directories": only directories that need a word: empty ones, and ones with a "prompt", which is an instruction that holds for every file below (conventions, language, units); "" if there is none. All others follow from the paths of the files.
-- "symlinks": only if the description calls for them. A target is relative to the link's own directory and stays inside the tree.
-- "unfinished": only when the tree is too large for one answer (more than about 200 files): directories whose content is worked out later, in a request of its own. For each, "brief" says what will be in it and how its files are named, and "files" about how many there will be. List no files below such a directory.
-
-Paths are relative to the root of the tree, with "/" between names and none at the beginning: "src/main.c". No ".", no "..", no empty names; a path occurs once; a name has at most 255 bytes.
-Text files only: no images, archives, compiled or downloaded things, nothing that a build produces.
-The files make one whole: what one imports, links to or mentions exists; a build file names the sources that are there. Give as many files as the description calls for, and no more.`;
 
 export const CONTENT_INSTRUCTIONS = `You write one file of a directory tree. You answer with the content of that file and nothing else: no introduction, no explanation, no code fence around it.
 
@@ -56,20 +46,6 @@ export function diagnosisPrompt(parts: {
     `The check:\n\n${fence(command)}`,
     `It failed: ${toOneLine(ending)}. The end of its output:\n\n${fence(output)}`,
     "Which files must be written again, and how?",
-  ].join("\n\n");
-}
-
-/** The user's message of a structure request. */
-export function structurePrompt(prompt: string): string {
-  return `Lay out this tree:\n\n${prompt.trim()}`;
-}
-
-/** The user's message of a later round: the content of one directory that the first answer left unfinished. */
-export function roundPrompt(prompt: string, outline: string, path: string, brief: string, files: number): string {
-  return [
-    structurePrompt(prompt),
-    `The tree so far:\n\n${fence(outline)}`,
-    `Now lay out the content of one directory only: ${path}\nWhat is in it: ${toOneLine(brief)}\nAbout ${files} files. Every path begins with "${path}/".`,
   ].join("\n\n");
 }
 
@@ -169,6 +145,6 @@ export function fence(text: string): string {
   return `${fence}\n${text}${text.endsWith("\n") || text === "" ? "" : "\n"}${fence}`;
 }
 
-function toOneLine(text: string): string {
+export function toOneLine(text: string): string {
   return text.replace(/\s+/g, " ").trim();
 }

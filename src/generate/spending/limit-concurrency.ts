@@ -1,6 +1,6 @@
 /** Limits the number of parallel requests to a model. */
 import { type LanguageModel, LlmError } from "../../llm/llm.ts";
-import { Semaphore } from "./semaphore.ts";
+import { Semaphore } from "../../llm/semaphore.ts";
 
 /**
  * Wraps a model so that at most `limit` requests run at a time, in the order in which they came.

@@ -8,23 +8,12 @@
  */
 
 import { CONTROL_NAME } from "../../attributes.ts";
-import { extractJson } from "../../generators/builtin/clean-answer.ts";
-import type { ChatSchema } from "../../llm/llm.ts";
 import { comparePaths } from "../context/outline.ts";
+import { readLists } from "./answer-json.ts";
+import type { KnownEntry, ProposedEntry, Unfinished } from "./proposed-entry.ts";
+import { quote, quotePath } from "./quote.ts";
 import { checkSymlinks } from "./symlinks.ts";
-
-/** Paths are absolute within the mount. A directory comes before its entries, which are in byte order. */
-export type ProposedEntry =
-  | { readonly type: "directory"; readonly path: string; readonly description?: string; readonly prompt?: string }
-  | { readonly type: "file"; readonly path: string; readonly description: string }
-  | { readonly type: "symlink"; readonly path: string; readonly target: string };
-
-/** A directory that a later request completes. */
-export interface Unfinished {
-  readonly path: string;
-  readonly brief: string;
-  readonly files: number;
-}
+import { readUses, resolveUses } from "./uses.ts";
 
 export interface StructureLimits {
   /** The total number of entries, including implied directories. */
@@ -42,27 +31,22 @@ export const DEFAULT_LIMITS: StructureLimits = { entries: 10_000, depth: 64, nam
 export interface Proposal {
   readonly entries: readonly ProposedEntry[];
   readonly unfinished: readonly Unfinished[];
+  /** Entries that exist already and were therefore left out. */
+  readonly clashes: readonly string[];
 }
 
-const text = { type: "string" };
-
-/** Uses OpenAI's strict subset: all properties required, no additional properties, no recursion. */
-export const STRUCTURE_SCHEMA: ChatSchema = {
-  name: "directory_tree",
-  schema: objectSchema({
-    directories: listSchema({ path: text, description: text, prompt: text }),
-    files: listSchema({ path: text, description: text }),
-    symlinks: listSchema({ path: text, target: text }),
-    unfinished: listSchema({ path: text, brief: text, files: { type: "integer" } }),
-  }),
-};
-
-function objectSchema(properties: Record<string, unknown>) {
-  return { type: "object", properties, required: Object.keys(properties), additionalProperties: false };
-}
-
-function listSchema(properties: Record<string, unknown>) {
-  return { type: "array", items: objectSchema(properties) };
+/** What an answer is about. The default is a whole tree. */
+export interface ProposalPlace {
+  /** The directory that the answer is about; "" for the whole tree. All paths must be below it. */
+  readonly within?: string;
+  /** What exists already. Files may use it, and entries that have its paths are left out. */
+  readonly known?: ReadonlyMap<string, KnownEntry>;
+  /** The directories that other requests lay out. Files may use what will be in them. */
+  readonly elsewhere?: readonly string[];
+  /** Whether no further request may complete a directory. */
+  readonly last?: boolean;
+  /** Whether the answer cannot be sent back. What a tree can do without is then left out instead of reported. */
+  readonly final?: boolean;
 }
 
 /** Enough for ten thousand files with long descriptions. Parsing that takes about ten milliseconds. */
@@ -72,24 +56,19 @@ const LONGEST_ANSWER = 4 * 1024 * 1024;
 const MAX_PROBLEMS = 20;
 
 /**
- * Parses an answer. `within` is the directory that a later round completes ("" for the whole tree); all paths must be below
- * it. Returns a proposal that follows every rule, or its problems in sentences that the model can act on.
+ * Parses an answer. Returns a proposal that follows every rule, or its problems in sentences that the model can act on.
+ * Mistakes in the form that leave one meaning are corrected.
  */
 export function readProposal(
   answer: string,
   limits: StructureLimits,
-  within = "",
-  { last = false }: { readonly last?: boolean } = {},
+  place: ProposalPlace = {},
 ): Proposal | { readonly problems: readonly string[] } {
   if (answer.length > LONGEST_ANSWER) return { problems: [`it is longer than ${LONGEST_ANSWER} characters`] };
-  let value: unknown;
-  try {
-    value = JSON.parse(extractJson(answer));
-  } catch (error) {
-    return { problems: [`it is not JSON: ${error instanceof Error ? error.message : String(error)}`] };
-  }
-  const checker = new Checker(limits, within, last);
-  const proposal = checker.read(value);
+  const lists = readLists(answer);
+  if (typeof lists === "string") return { problems: [lists] };
+  const checker = new Checker(limits, place);
+  const proposal = checker.read(lists);
   return checker.problems.length === 0 ? proposal : { problems: checker.report() };
 }
 
@@ -105,29 +84,30 @@ class Checker {
   readonly problems: string[] = [];
   readonly #limits: StructureLimits;
   readonly #within: string;
-  readonly #last: boolean;
+  readonly #known: ReadonlyMap<string, KnownEntry>;
+  readonly #place: ProposalPlace;
   readonly #entries = new Map<string, ProposedEntry>();
   readonly #unfinished = new Map<string, Unfinished>();
+  readonly #clashes: string[] = [];
+  #hasUses = false;
 
-  constructor(limits: StructureLimits, within: string, last: boolean) {
+  constructor(limits: StructureLimits, place: ProposalPlace) {
     this.#limits = limits;
-    this.#within = within;
-    this.#last = last;
+    this.#within = place.within ?? "";
+    this.#known = place.known ?? new Map();
+    this.#place = place;
   }
 
-  read(value: unknown): Proposal {
-    if (typeof value !== "object" || value === null || Array.isArray(value)) {
-      this.problems.push("it is not a JSON object");
-      return { entries: [], unfinished: [] };
-    }
-    const lists = new Map(Object.entries(value));
-    const named = (name: string) => this.#list(lists, name);
+  read(members: ReadonlyMap<string, unknown>): Proposal {
+    const named = (name: string) => this.#list(members, name);
     const [directories, files, symlinks, unfinished] = ["directories", "files", "symlinks", "unfinished"].map(named);
-    const count = [directories, files, symlinks, unfinished].reduce((sum, some) => sum + (some?.length ?? 0), 0);
+    const executables = named("executable");
+    const lists = [directories, files, symlinks, unfinished, executables];
+    const count = lists.reduce((sum, some) => sum + (some?.length ?? 0), 0);
     if (count > this.#limits.entries) {
       // Checking each of them would take too long and give no more information.
       this.problems.push(explainTooMany(count, this.#limits));
-      return { entries: [], unfinished: [] };
+      return { entries: [], unfinished: [], clashes: [] };
     }
     for (const item of directories ?? []) this.#directory(membersOf(item));
     for (const item of files ?? []) this.#file(membersOf(item));
@@ -135,10 +115,13 @@ class Checker {
     for (const item of unfinished ?? []) this.#later(membersOf(item));
     this.#addParents();
     this.#checkUnfinished();
+    this.#markExecutables(executables);
+    if (this.#hasUses) this.#checkUses();
     const entries = [...this.#entries.values()].sort((a, b) => comparePaths(a.path, b.path));
     if (this.problems.length === 0) this.problems.push(...checkWhole(entries, this.#limits));
-    if (this.problems.length === 0 && entries.length === 0) this.problems.push("the tree is empty");
-    return { entries, unfinished: [...this.#unfinished.values()] };
+    if (this.problems.length === 0 && entries.length === 0 && this.#clashes.length === 0)
+      this.problems.push("the tree is empty");
+    return { entries, unfinished: [...this.#unfinished.values()], clashes: this.#clashes };
   }
 
   report(): readonly string[] {
@@ -164,7 +147,19 @@ class Checker {
 
   #file(item: ReadonlyMap<string, unknown>): void {
     const path = this.#path(item, "file");
-    if (path !== undefined) this.#add({ type: "file", path, description: toOneLine(item.get("description")) });
+    if (path === undefined) return;
+    const uses = readUses(item.get("uses"));
+    if (uses === undefined && this.#place.final !== true) {
+      this.problems.push(`"uses" of ${quotePath(path)} is not a list of paths`);
+    }
+    if (uses !== undefined && uses.length > 0) this.#hasUses = true;
+    this.#add({
+      type: "file",
+      path,
+      description: toOneLine(item.get("description")),
+      ...(uses !== undefined && uses.length > 0 && { uses }),
+      ...(item.get("executable") === true && { executable: true }),
+    });
   }
 
   #symlink(item: ReadonlyMap<string, unknown>): void {
@@ -187,9 +182,36 @@ class Checker {
     if (this.#entries.get(path)?.type !== "directory") this.#add({ type: "directory", path });
   }
 
+  /** The model lists them by path, because few files are executable. */
+  #markExecutables(paths: readonly unknown[]): void {
+    for (const raw of paths) {
+      const item = typeof raw === "object" ? membersOf(raw) : new Map([["path", raw]]);
+      const path = this.#path(item, "executable file");
+      const file = path === undefined ? undefined : this.#entries.get(path);
+      if (file?.type === "file") this.#entries.set(file.path, { ...file, executable: true });
+      else if (path !== undefined && this.#place.final !== true)
+        this.problems.push(`executable ${quotePath(path)} is not one of the files`);
+    }
+  }
+
+  #checkUses(): void {
+    const { elsewhere = [], final = false } = this.#place;
+    const later = new Set([...elsewhere, ...this.#unfinished.keys()]);
+    const { uses, problems } = resolveUses([...this.#entries.values()], {
+      entries: this.#known.size === 0 ? this.#entries : new Map([...this.#known, ...this.#entries]),
+      isLater: (path) => listFolders(path).some((folder) => later.has(folder)),
+      within: this.#within,
+    });
+    if (!final) this.problems.push(...problems);
+    for (const [path, found] of uses) {
+      const file = this.#entries.get(path);
+      if (file?.type === "file") this.#entries.set(path, { ...file, uses: found });
+    }
+  }
+
   #checkUnfinished(): void {
     const unfinished = [...this.#unfinished.values()];
-    if (this.#last && unfinished.length > 0) {
+    if (this.#place.last === true && unfinished.length > 0) {
       this.problems.push('"unfinished" has to be empty here: list the files of these directories themselves, or fewer');
     }
     const count = unfinished.reduce((sum, { files }) => sum + files, this.#entries.size);
@@ -202,21 +224,36 @@ class Checker {
   #path(item: ReadonlyMap<string, unknown>, kind: string): string | undefined {
     const raw = item.get("path");
     if (typeof raw !== "string") {
-      this.problems.push(`a ${kind} has no path`);
+      this.problems.push(`${/^[eu]/.test(kind) ? "an" : "a"} ${kind} has no path`);
       return undefined;
     }
-    // A trailing slash ("src/") is a common way to write a directory.
-    const path = kind.endsWith("directory") ? raw.replace(/(?<=.)\/$/, "") : raw;
+    // A leading "/" or "./" and the trailing slash of a directory ("src/") do not change the meaning.
+    const fromRoot = raw.replace(/^(?:\.?\/)+(?=.)/, "");
+    const named = kind.endsWith("directory") ? fromRoot.replace(/(?<=.)\/$/, "") : fromRoot;
+    // Models repeat the root, and the directory that a round is about, as an entry of itself.
+    if (kind === "directory" && (named === "." || named === "/" || `/${named}` === this.#within)) return undefined;
+    const path = this.#placeWithin(named);
     const fault = this.#fault(path);
     if (fault === undefined) return `/${path}`;
     this.problems.push(`${kind} ${quote(raw)}: ${fault}`);
     return undefined;
   }
 
+  /** Adds the directory that the answer is about, unless the path names something else that exists. */
+  #placeWithin(path: string): string {
+    const within = this.#within.slice(1);
+    if (within === "" || path === "" || path === within || path.startsWith(`${within}/`)) return path;
+    const [top = ""] = path.split("/");
+    if (this.#known.has(`/${top}`)) return path;
+    const names = within.split("/");
+    // In "packages/core", "core/a.c" is short for "packages/core/a.c".
+    const overlap = names.findIndex((_, index) => path.startsWith(`${names.slice(index).join("/")}/`));
+    return [...names.slice(0, overlap < 0 ? names.length : overlap), path].join("/");
+  }
+
   #fault(path: string): string | undefined {
     const { depth, nameBytes, pathBytes } = this.#limits;
     if (path === "") return "the path is empty";
-    if (path.startsWith("/")) return "paths are relative to the root of the tree, without a / at the beginning";
     if (!path.isWellFormed()) return "it cannot be written in UTF-8";
     const control = [...path].find((character) => character < " " || character === "\u007f");
     if (control !== undefined) return `it holds the control character U+${toHex(control)}`;
@@ -234,28 +271,35 @@ class Checker {
   }
 
   #add(entry: ProposedEntry): void {
+    const known = this.#known.get(entry.path);
+    if (known !== undefined && known.type !== entry.type) {
+      this.problems.push(`${quotePath(entry.path)} already exists, as a ${known.type}`);
+      return;
+    }
+    if (known !== undefined) {
+      if (entry.type !== "directory") this.#clashes.push(entry.path);
+      return;
+    }
     const there = this.#entries.get(entry.path);
     if (there === undefined) this.#entries.set(entry.path, entry);
-    else if (there.type === entry.type) this.problems.push(`${quote(entry.path.slice(1))} occurs more than once`);
-    else this.problems.push(`${quote(entry.path.slice(1))} is both a ${there.type} and a ${entry.type}`);
+    else if (there.type === entry.type) this.problems.push(`${quotePath(entry.path)} occurs more than once`);
+    else this.problems.push(`${quotePath(entry.path)} is both a ${there.type} and a ${entry.type}`);
   }
 
   /** Adds the directories implied by paths. Reports a parent that is not a directory. */
   #addParents(): void {
     const faults = new Set<string>();
-    for (const { path } of [...this.#entries.values()]) {
+    for (const { path, type } of [...this.#entries.values()]) {
       for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
         const parent = path.slice(0, end);
-        const there = this.#entries.get(parent);
+        const there = this.#entries.get(parent) ?? this.#known.get(parent);
         if (there === undefined) {
           if (!`${this.#within}/`.startsWith(`${parent}/`))
             this.#entries.set(parent, { type: "directory", path: parent });
         } else if (there.type !== "directory") {
-          faults.add(`${quote(parent.slice(1))} is a ${there.type}, so ${quote(path.slice(1))} cannot be in it`);
-        } else if (this.#unfinished.has(parent)) {
-          faults.add(
-            `${quote(parent.slice(1))} is unfinished, so ${quote(path.slice(1))} does not belong in this answer`,
-          );
+          faults.add(`${quotePath(parent)} is a ${there.type}, so ${quotePath(path)} cannot be in it`);
+        } else if (this.#unfinished.has(parent) && type !== "file") {
+          faults.add(`${quotePath(parent)} is unfinished, so ${quotePath(path)} does not belong in this answer`);
         }
         if (there !== undefined) break;
       }
@@ -264,17 +308,21 @@ class Checker {
   }
 }
 
+/** The path and the directories above it. */
+function listFolders(path: string): readonly string[] {
+  const folders: string[] = [];
+  for (let end = path.length; end > 0; end = path.lastIndexOf("/", end - 1)) folders.push(path.slice(0, end));
+  return folders;
+}
+
+/** A string is short for an object with that path. */
 function membersOf(item: unknown): ReadonlyMap<string, unknown> {
+  if (typeof item === "string") return new Map([["path", item]]);
   return new Map(Object.entries(typeof item === "object" && item !== null ? item : {}));
 }
 
 function explainTooMany(count: number, limits: StructureLimits): string {
   return `it has ${count} entries; at most ${limits.entries} are allowed`;
-}
-
-/** Shows names from a model in JSON notation, so that control characters are visible and have no effect. */
-function quote(name: string): string {
-  return JSON.stringify(name.length > 80 ? `${name.slice(0, 80)}…` : name);
 }
 
 function toHex(character: string): string {

@@ -6,30 +6,26 @@
  * answer them in any order. An answer that breaks rules is sent back with a list of problems. After a few attempts, the
  * layout fails before anything is mounted.
  */
-import { type ChatMessage, type ChatRequest, type LanguageModel, LlmError } from "../../llm/llm.ts";
+import { type ChatRequest, type LanguageModel, LlmError } from "../../llm/llm.ts";
+import { Semaphore } from "../../llm/semaphore.ts";
+import type { TreeEntry } from "../../rpc/tree-port.ts";
+import { filterVisible } from "../context/ignore.ts";
 import { comparePaths, renderOutline } from "../context/outline.ts";
-import { repairPrompt, roundPrompt, STRUCTURE_INSTRUCTIONS, structurePrompt } from "../context/prompts.ts";
 import { redact } from "../context/redact.ts";
-import { Semaphore } from "../spending/semaphore.ts";
-import {
-  checkWhole,
-  DEFAULT_LIMITS,
-  type Proposal,
-  type ProposedEntry,
-  readProposal,
-  STRUCTURE_SCHEMA,
-  type StructureLimits,
-  type Unfinished,
-} from "./proposal.ts";
+import { createLayoutRequest, propose, type RequestOptions } from "./conversation.ts";
+import { roundPrompt, structurePrompt } from "./instructions.ts";
+import { checkWhole, DEFAULT_LIMITS, type Proposal, type ProposalPlace, type StructureLimits } from "./proposal.ts";
+import type { KnownEntry, ProposedEntry } from "./proposed-entry.ts";
 import { type StructureProgress, StructureProgressTracker } from "./structure-progress.ts";
+import { settleUses } from "./uses.ts";
 
-export type { ProposedEntry, StructureLimits } from "./proposal.ts";
+export type { StructureLimits } from "./proposal.ts";
+export type { ProposedEntry } from "./proposed-entry.ts";
 export type { StructureProgress } from "./structure-progress.ts";
 
-export interface StructureOptions {
+export interface StructureOptions extends RequestOptions {
   readonly prompt: string;
   readonly model: LanguageModel;
-  readonly modelName: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: StructureProgress) => void;
   readonly limits?: Partial<StructureLimits>;
@@ -37,11 +33,19 @@ export interface StructureOptions {
   readonly repairs?: number;
   /** The number of parallel requests. Default: 4. */
   readonly concurrency?: number;
-  readonly temperature?: number;
-  /** The maximum length of an answer in tokens. Default: that of the server. Part of the request keys. */
-  readonly maxTokens?: number;
   /** Whether to remove likely secrets from the prompt before sending it. Default: true. */
   readonly redact?: boolean;
+  /** A tree that exists already and gets more files. Default: an empty tree. */
+  readonly base?: BaseTree;
+}
+
+export interface BaseTree {
+  /** Everything that new files may use, and that they must not replace. Only what may be sent to the model. */
+  readonly entries: readonly (TreeEntry & KnownEntry)[];
+  /** The directory that gets the files; absent for the whole tree. */
+  readonly within?: string;
+  /** The message that asks for them, in place of `structurePrompt`. It must show what there is. */
+  readonly message: (prompt: string) => string;
 }
 
 export interface Structure {
@@ -49,11 +53,17 @@ export interface Structure {
    * The tree, including implied directories. A directory comes before its entries. The first entry is the root, which has
    * the prompt, so that it also applies to the content of every file.
    *
-   * The builder of the tree must set `user.llmfs.description` to `description` and `user.llmfs.prompt` to `prompt`, and
-   * must not set absent or empty values. Requests for content contain them, so recordings match only if every builder does
-   * the same.
+   * The builder of the tree must set `user.llmfs.description` to `description`, `user.llmfs.prompt` to `prompt` and
+   * `user.llmfs.depends` to the lines of `uses`, and must not set absent or empty values. Requests for content contain
+   * them, so recordings match only if every builder does the same. See snapshot/structure.ts.
+   *
+   * With a base, only the new entries, and no root.
    */
   readonly entries: readonly ProposedEntry[];
+  /** What the model proposed but the tree has without it: uses that cannot be followed. In sentences for people. */
+  readonly leftOut: readonly string[];
+  /** The paths of the base that the model proposed again. */
+  readonly clashes: readonly string[];
   /** The server's name for the model. */
   readonly model: string;
   readonly usage: { readonly inputTokens: number; readonly outputTokens: number };
@@ -62,21 +72,27 @@ export interface Structure {
 
 /** How deep unfinished directories may be nested. */
 const MAX_ROUNDS = 4;
-/** Longer answers are not quoted in full: the model starts again from the list of problems. */
-const MAX_QUOTED_ANSWER = 60_000;
 const OUTLINE_BUDGET = 4_000;
 const MOST_TOLD = 20;
+
+/** The first request of a layout, exactly as `generateStructure` sends it. */
+export async function previewStructure(
+  options: RequestOptions & Pick<StructureOptions, "prompt" | "redact" | "base">,
+): Promise<ChatRequest> {
+  return createLayoutRequest(messageOf(await cleanPrompt(options), options), options);
+}
 
 /** Rejects only with LlmError. The kind is "unusable" if no answer followed the rules. */
 export async function generateStructure(options: StructureOptions): Promise<Structure> {
   const limits = { ...DEFAULT_LIMITS, ...options.limits };
-  const prompt = (options.redact === false ? options.prompt : await redact(options.prompt)).trim();
-  if (prompt === "") throw new LlmError("bad-request", "the prompt is empty; describe the tree");
+  const { base } = options;
+  const prompt = await cleanPrompt(options);
   const slots = new Semaphore(options.concurrency ?? 4);
   const stop = new AbortController();
   const signal = options.signal === undefined ? stop.signal : AbortSignal.any([options.signal, stop.signal]);
   const meter = new StructureProgressTracker(options.onProgress);
   const entries = new Map<string, ProposedEntry>();
+  const clashes: string[] = [];
 
   /** If the layout fails, their recordings are deleted. Otherwise the same prompt would always fail again. */
   const asked: ChatRequest[] = [];
@@ -89,18 +105,15 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
     );
   }
 
-  async function runRound(
-    messages: readonly ChatMessage[],
-    part: Unfinished | undefined,
-    depth: number,
-  ): Promise<Proposal> {
+  async function runRound(user: string, place: ProposalPlace): Promise<Proposal> {
     using _slot = await slots.take(signal);
-    const place = { within: part?.path ?? "", last: depth === MAX_ROUNDS };
-    return await propose(messages, place, { ...options, signal }, limits, meter, asked);
+    return await propose(user, place, { ...options, signal, limits, repairs: options.repairs ?? 2 }, meter, asked);
   }
 
-  async function grow(proposal: Proposal, depth: number): Promise<void> {
+  /** `place` is that of the proposal. Everything that its rounds get follows from it and from the proposal. */
+  async function grow(proposal: Proposal, place: Place): Promise<void> {
     for (const entry of proposal.entries) entries.set(entry.path, entry);
+    clashes.push(...proposal.clashes);
     if (entries.size > limits.entries) {
       throw await createTooLargeError([`${entries.size} entries so far; at most ${limits.entries} are allowed`]);
     }
@@ -112,7 +125,9 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
       ]);
     }
     meter.expect(proposal.unfinished.length);
-    const outline = proposal.entries;
+    const known = new Map([...place.known, ...byPath(describeUnfinished(proposal))]);
+    const outline = [...known.values()].sort((a, b) => comparePaths(a.path, b.path));
+    const elsewhere = [...place.elsewhere, ...proposal.unfinished.map(({ path }) => path)];
     const rounds = proposal.unfinished.map(async (part) => {
       const user = roundPrompt(
         prompt,
@@ -121,7 +136,9 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
         part.brief,
         part.files,
       );
-      await grow(await runRound(request(user), part, depth + 1), depth + 1);
+      const others = elsewhere.filter((path) => path !== part.path);
+      const below = { depth: place.depth + 1, within: part.path, known, elsewhere: others };
+      await grow(await runRound(user, { ...below, last: below.depth === MAX_ROUNDS }), below);
     });
     try {
       await Promise.all(rounds);
@@ -134,7 +151,8 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
 
   try {
     meter.expect(1);
-    await grow(await runRound(request(structurePrompt(prompt)), undefined, 0), 0);
+    const place = { depth: 0, within: base?.within ?? "", known: byPath(base?.entries ?? []), elsewhere: [] };
+    await grow(await runRound(messageOf(prompt, options), place), place);
   } catch (error) {
     if (error instanceof LlmError) throw error;
     if (signal.aborted) throw new LlmError("cancelled", "laying out the tree was cancelled");
@@ -143,93 +161,53 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
   const sorted = [...entries.values()].sort((a, b) => comparePaths(a.path, b.path));
   const problems = checkWhole(sorted, limits);
   if (problems.length > 0) throw await createTooLargeError(problems);
+  const settled = await settle(sorted, base);
   return {
-    entries: [{ type: "directory", path: "/", prompt }, ...sorted],
+    entries: base === undefined ? [{ type: "directory", path: "/", prompt }, ...settled.entries] : settled.entries,
+    leftOut: settled.leftOut,
+    clashes,
     model: meter.model ?? options.modelName,
     usage: meter.usage,
     requests: meter.requests,
   };
 }
 
-/**
- * Requests one proposal, with repairs if needed. If this fails for any reason, even a failure of another part of the
- * layout, the recordings of rejected answers are deleted, because they would use up the repairs of the next attempt. A
- * rejected answer that was repaired stays recorded, because the request for the repair contains it.
- */
-async function propose(
-  messages: readonly ChatMessage[],
-  { within, last }: { readonly within: string; readonly last: boolean },
-  options: StructureOptions,
-  limits: StructureLimits,
-  meter: StructureProgressTracker,
-  all: ChatRequest[],
-): Promise<Proposal> {
-  const rejected: ChatRequest[] = [];
-  try {
-    return await converse(messages, { within, last }, options, limits, meter, all, rejected);
-  } catch (error) {
-    for (const useless of rejected) await options.model.forget?.(useless);
-    throw error;
-  }
+/** What a round is about, and what the rounds before it have laid out. */
+interface Place {
+  readonly depth: number;
+  readonly within: string;
+  readonly known: ReadonlyMap<string, KnownEntry>;
+  readonly elsewhere: readonly string[];
 }
 
-async function converse(
-  messages: readonly ChatMessage[],
-  { within, last }: { readonly within: string; readonly last: boolean },
-  options: StructureOptions,
-  limits: StructureLimits,
-  meter: StructureProgressTracker,
-  all: ChatRequest[],
-  rejected: ChatRequest[],
-): Promise<Proposal> {
-  const { model, modelName, repairs = 2, signal, temperature, maxTokens } = options;
-  let conversation = messages;
-  for (let repair = 0; ; repair += 1) {
-    const progress = meter.begin();
-    const request = {
-      model: modelName,
-      messages: conversation,
-      schema: STRUCTURE_SCHEMA,
-      ...(temperature !== undefined && { temperature }),
-      ...(maxTokens !== undefined && { maxTokens }),
-    };
-    all.push(request);
-    const answer = await model.complete(request, {
-      label: within === "" ? "structure" : `structure of ${within}`,
-      onText: progress,
-      ...(signal && { signal }),
-    });
-    meter.answered(answer.model, answer.usage);
-    const proposal = readProposal(answer.text, limits, within, { last });
-    if ("entries" in proposal) {
-      meter.settled(progress, proposal);
-      return proposal;
-    }
-    rejected.push(request);
-    if (repair === repairs) throw createUnusableError(modelName, repair + 1, proposal.problems);
-    meter.rejected(progress, proposal.problems);
-    const quoted = answer.text.length <= MAX_QUOTED_ANSWER ? answer.text : `${answer.text.slice(0, 2000)}\n…`;
-    // The conversation must grow: the same request would get the same answer again, from its recording.
-    conversation = [
-      ...conversation,
-      { role: "assistant", content: quoted },
-      { role: "user", content: repairPrompt(proposal.problems) },
-    ];
-  }
+async function cleanPrompt(options: Pick<StructureOptions, "prompt" | "redact">): Promise<string> {
+  const prompt = (options.redact === false ? options.prompt : await redact(options.prompt)).trim();
+  if (prompt === "") throw new LlmError("bad-request", "the prompt is empty; describe the tree");
+  return prompt;
 }
 
-function request(user: string): readonly ChatMessage[] {
-  return [
-    { role: "system", content: STRUCTURE_INSTRUCTIONS },
-    { role: "user", content: user },
-  ];
+function messageOf(prompt: string, { base }: Pick<StructureOptions, "base">): string {
+  return base === undefined ? structurePrompt(prompt) : base.message(prompt);
 }
 
-function createUnusableError(modelName: string, answers: number, problems: readonly string[]): LlmError {
-  const listed = problems.map((problem) => `\n  - ${problem}`).join("");
-  const cure = "try a clearer or smaller prompt, or another model";
-  return new LlmError(
-    "unusable",
-    `${modelName} did not return a usable tree in ${answers} answers; ${cure}. Problems of its last answer:${listed}`,
-  );
+function byPath<T extends KnownEntry>(entries: readonly T[]): ReadonlyMap<string, T> {
+  return new Map(entries.map((entry) => [entry.path, entry]));
+}
+
+/** The entries as later rounds see them: each should know what the others are about. */
+function describeUnfinished({ entries, unfinished }: Proposal): readonly ProposedEntry[] {
+  const briefs = new Map(unfinished.map(({ path, brief }) => [path, brief]));
+  return entries.map((entry) => {
+    const brief = briefs.get(entry.path);
+    return entry.type !== "directory" || !brief ? entry : { ...entry, description: brief };
+  });
+}
+
+/** Files that may not be sent to the model cannot be used. A tree without uses is left as it is. */
+async function settle(entries: readonly ProposedEntry[], base: BaseTree | undefined) {
+  if (entries.every((entry) => entry.type !== "file" || entry.uses === undefined)) return { entries, leftOut: [] };
+  const pending = entries.map((entry) => (entry.type === "file" ? { ...entry, state: "pending" as const } : entry));
+  const visible = await filterVisible(pending, async () => undefined);
+  const sendable = new Set([...(base?.entries ?? []), ...visible].map(({ path }) => path));
+  return settleUses(entries, byPath(base?.entries ?? []), (path) => sendable.has(path));
 }

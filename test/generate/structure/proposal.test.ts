@@ -1,32 +1,34 @@
 import { describe, expect, test } from "bun:test";
 import {
   DEFAULT_LIMITS,
+  type ProposalPlace,
   readProposal,
-  STRUCTURE_SCHEMA,
   type StructureLimits,
 } from "../../../src/generate/structure/proposal.ts";
+import { createStructureSchema } from "../../../src/generate/structure/schema.ts";
 
 interface Lists {
   readonly directories?: unknown;
   readonly files?: unknown;
   readonly symlinks?: unknown;
+  readonly executable?: unknown;
   readonly unfinished?: unknown;
 }
 
 const answer = (lists: Lists) => JSON.stringify({ directories: [], files: [], symlinks: [], unfinished: [], ...lists });
 const file = (path: string, description = "d") => ({ path, description });
 
-function read(lists: Lists | string, limits: Partial<StructureLimits> = {}, within?: string) {
-  return readProposal(typeof lists === "string" ? lists : answer(lists), { ...DEFAULT_LIMITS, ...limits }, within);
+function read(lists: Lists | string, limits: Partial<StructureLimits> = {}, place?: ProposalPlace) {
+  return readProposal(typeof lists === "string" ? lists : answer(lists), { ...DEFAULT_LIMITS, ...limits }, place);
 }
 
-function problems(lists: Lists | string, limits?: Partial<StructureLimits>, within?: string): readonly string[] {
-  const result = read(lists, limits, within);
+function problems(lists: Lists | string, limits?: Partial<StructureLimits>, place?: ProposalPlace): readonly string[] {
+  const result = read(lists, limits, place);
   return "problems" in result ? result.problems : [];
 }
 
-function entries(lists: Lists | string, limits?: Partial<StructureLimits>) {
-  const result = read(lists, limits);
+function entries(lists: Lists | string, limits?: Partial<StructureLimits>, place?: ProposalPlace) {
+  const result = read(lists, limits, place);
   if ("problems" in result) throw new Error(result.problems.join("\n"));
   return result.entries;
 }
@@ -71,11 +73,11 @@ describe("an invalid answer is rejected with a reason:", () => {
     ["a list", "[]", /not JSON|not a JSON object/],
     ["a list that is not an array", { files: "a.txt" }, /"files" is not a list/],
     ["an empty tree", {}, /empty/],
-    ["an item that is no object", { files: ["a.txt", null, 3] }, /a file has no path/],
+    ["an item that is no object", { files: [null, 3] }, /a file has no path/],
     ["a path outside", { files: [file("../../etc/passwd")] }, /"\.\.\/\.\.\/etc\/passwd": "\." and "\.\."/],
     ["a path through outside", { files: [file("a/../../b")] }, /"\.\."/],
-    ["a dot", { files: [file("./a")] }, /"\."/],
-    ["an absolute path", { files: [file("/etc/passwd")] }, /relative to the root/],
+    ["a dot in the middle", { files: [file("a/./b")] }, /"\."/],
+    ["a path outside behind a slash", { files: [file("/../etc/passwd")] }, /"\.\."/],
     ["an empty path", { files: [file("")] }, /the path is empty/],
     ["an empty name", { files: [file("a//b")] }, /a name in it is empty/],
     ["a file with a slash at its end", { files: [file("a/")] }, /a name in it is empty/],
@@ -116,10 +118,11 @@ describe("an invalid answer is rejected with a reason:", () => {
     ["no target", { symlinks: [{ path: "a", target: "" }] }, /no target/],
     ["a target with NUL", { symlinks: [{ path: "a", target: "b\0" }] }, /cannot be one/],
     [
-      "a file below an unfinished directory",
-      { files: [file("a/b")], unfinished: [{ path: "a", brief: "", files: 3 }] },
+      "a directory below an unfinished directory",
+      { directories: [{ path: "a/b" }], unfinished: [{ path: "a", brief: "", files: 3 }] },
       /unfinished/,
     ],
+    ["an executable that is not a file", { files: [file("a/b")], executable: ["a"] }, /executable "a" is not one of/],
   ];
   for (const [what, lists, message] of cases) {
     test(what, () => {
@@ -170,7 +173,7 @@ test("implied directories count toward the limit", () => {
 });
 
 test("all problems are reported together, up to a limit, with names made printable", () => {
-  const files = Array.from({ length: 50 }, (_, i) => file(`/${i}\u001b[31m${"x".repeat(200)}`));
+  const files = Array.from({ length: 50 }, (_, i) => file(`${i}\u001b[31m${"x".repeat(200)}`));
   const found = problems({ files });
   expect(found).toHaveLength(21);
   expect(found[20]).toBe("and 30 more of the kind");
@@ -180,10 +183,82 @@ test("all problems are reported together, up to a limit, with names made printab
   }
 });
 
-test("a later round stays below its directory, and may not contain the directory itself", () => {
-  expect(problems({ files: [file("src/a")] }, {}, "/docs")[0]).toContain("not below docs/");
-  const round = read({ files: [file("deep/docs/x/a")] }, {}, "/deep/docs");
-  expect("entries" in round && round.entries.map(({ path }) => path)).toEqual(["/deep/docs/x", "/deep/docs/x/a"]);
+describe("a mistake in form with one meaning is corrected instead of sent back:", () => {
+  const files = [{ path: "src/a.c", description: "d" }];
+  const expected = ["/src", "/src/a.c"];
+  test.each([
+    ["a leading slash", answer({ files: [file("/src/a.c")] })],
+    ["a leading dot and slash", answer({ files: [file("./src/a.c")] })],
+    ["a directory with a slash at its end", answer({ directories: [{ path: "./src/" }], files })],
+    ["the root as a directory", answer({ directories: [{ path: "." }, { path: "/" }, { path: "./" }], files })],
+    ["a path without an object", answer({ files: ["src/a.c"] })],
+    ["trailing commas", '{"files": [{"path": "src/a.c", "description": "d",},], "symlinks": [],}'],
+    ["comments", '{"files": [ // the source\n{"path": "src/a.c"}] /* that is all */}'],
+    ["an object around the whole", JSON.stringify({ tree: { files } })],
+    ["a call around the whole", JSON.stringify({ name: "directory_tree", arguments: { files } })],
+    ["a list around the whole", JSON.stringify([{ files, symlinks: [] }])],
+    ["a list of files", `Here it is:\n${JSON.stringify(files)}`],
+    ["a file alone", JSON.stringify(files[0])],
+  ])("a layout with %s is corrected", (_, text) => {
+    expect(entries(text).map(({ path }) => path)).toEqual(expected);
+  });
+
+  test("the beginning of an answer is not taken for the whole", () => {
+    const text = JSON.stringify({ directories: [{ path: "src" }], files: [...files, ...files] });
+    for (let length = 1; length < text.length; length += 1) {
+      expect([length, problems(text.slice(0, length))]).not.toEqual([length, []]);
+    }
+  });
+});
+
+describe("a later round", () => {
+  const known = new Map([
+    ["/src", { type: "directory" as const, path: "/src" }],
+    ["/deep", { type: "directory" as const, path: "/deep" }],
+    ["/deep/docs", { type: "directory" as const, path: "/deep/docs" }],
+    ["/deep/docs/first", { type: "file" as const, path: "/deep/docs/first" }],
+  ]);
+  const place = { within: "/deep/docs", known };
+  const paths = (lists: Lists) => entries(lists, {}, place).map(({ path }) => path);
+
+  test("a later round stays below its directory, and does not list that directory again", () => {
+    expect(problems({ files: [file("src/a")] }, {}, place)[0]).toContain("not below deep/docs/");
+    expect(paths({ directories: [{ path: "deep/docs" }], files: [file("deep/docs/x/a")] })).toEqual([
+      "/deep/docs/x",
+      "/deep/docs/x/a",
+    ]);
+  });
+
+  test("a later round may leave out its directory in front of paths", () => {
+    expect(paths({ files: [file("x/a"), file("docs/b"), file("/deep/docs/c")] })).toEqual([
+      "/deep/docs/b",
+      "/deep/docs/c",
+      "/deep/docs/x",
+      "/deep/docs/x/a",
+    ]);
+  });
+
+  test("a later round leaves files as they are that the answer before has listed, and reports what replaces them", () => {
+    const result = read({ files: [file("deep/docs/first"), file("deep/docs/second")] }, {}, place);
+    expect(result).toMatchObject({ entries: [{ path: "/deep/docs/second" }], clashes: ["/deep/docs/first"] });
+    expect(problems({ files: [file("deep/docs/first/a")] }, {}, place)[0]).toContain("is a file");
+    expect(problems({ directories: [{ path: "deep/docs/first" }] }, {}, place)[0]).toContain(
+      "already exists, as a file",
+    );
+  });
+});
+
+test("a file may be listed below an unfinished directory, because the schema asks for at least one", () => {
+  const tree = entries({ files: [file("data/1.csv")], unfinished: [{ path: "data", brief: "1 to 9", files: 9 }] });
+  expect(tree.map(({ path }) => path)).toEqual(["/data", "/data/1.csv"]);
+});
+
+test("executable files are listed by path, or say so themselves", () => {
+  const tree = entries({
+    files: [file("bin/a"), { ...file("b"), executable: true }, file("c")],
+    executable: ["./bin/a"],
+  });
+  expect(tree.filter((entry) => "executable" in entry).map(({ path }) => path)).toEqual(["/b", "/bin/a"]);
 });
 
 test("the schema uses only OpenAI's strict subset", () => {
@@ -196,6 +271,13 @@ test("the schema uses only OpenAI's strict subset", () => {
     } else if (schema.type === "array") check(schema.items);
     else expect(["string", "integer"]).toContain(schema.type);
   };
-  expect(STRUCTURE_SCHEMA.name).toMatch(/^[\w-]{1,64}$/);
-  check(STRUCTURE_SCHEMA.schema);
+  for (const uses of [true, false]) {
+    const { name, schema } = createStructureSchema({ uses });
+    expect(name).toMatch(/^[\w-]{1,64}$/);
+    check(schema);
+    expect(schema).toMatchObject({ properties: { files: { minItems: 1 } } });
+    // Models write properties in the order of the schema.
+    expect(JSON.stringify(schema)).toStartWith('{"type":"object","properties":{"files":');
+    expect(JSON.stringify(schema).includes('"uses"')).toBe(uses);
+  }
 });

@@ -2,7 +2,10 @@ import { describe, expect, test } from "bun:test";
 import { createBudget } from "../../../src/generate/spending/budget.ts";
 import type { BudgetLimits } from "../../../src/generate/spending/ledger.ts";
 import {
+  type BaseTree,
   generateStructure,
+  previewStructure,
+  type Structure,
   type StructureOptions,
   type StructureProgress,
 } from "../../../src/generate/structure/structure.ts";
@@ -71,13 +74,13 @@ test("a secret in the prompt is not sent", async () => {
 
 describe("an invalid answer", () => {
   test("an invalid answer is sent back with all its mistakes, and the corrected one is used", async () => {
-    const model = scriptedModel(tree(["/etc/passwd", "a", "a"]), tree(["a", "b"]));
+    const model = scriptedModel(tree(["../etc/passwd", "a", "a"]), tree(["a", "b"]));
     const seen: StructureProgress[] = [];
     const structure = await lay(model, { onProgress: (progress) => seen.push(progress) });
     expect(structure.entries.map(({ path }) => path)).toEqual(["/", "/a", "/b"]);
     const [, , assistant, user] = model.requests[1]?.messages ?? [];
-    expect(assistant).toEqual({ role: "assistant", content: tree(["/etc/passwd", "a", "a"]) });
-    expect(user?.content).toContain('"/etc/passwd"');
+    expect(assistant).toEqual({ role: "assistant", content: tree(["../etc/passwd", "a", "a"]) });
+    expect(user?.content).toContain('"../etc/passwd"');
     expect(user?.content).toContain('"a" occurs more than once');
     expect(seen.some(({ problems }) => problems?.length === 2)).toBe(true);
     expect(structure.usage.inputTokens).toBe(22);
@@ -230,7 +233,7 @@ describe("a tree too large for one answer", () => {
           ],
         );
       // The first answer for a part names a file outside of it.
-      if (earlier.length === 0) return tree(["elsewhere"]);
+      if (earlier.length === 0) return tree(["../elsewhere"]);
       if (part === "a") return tree(["a/file"]);
       if (part === "b") {
         b.resolve();
@@ -348,6 +351,119 @@ describe("a tree too large for one answer", () => {
     });
     expect((await failure(lay(model))).message).toContain("circle");
   });
+});
+
+describe("the uses of a layout", () => {
+  const laid = (files: Readonly<Record<string, readonly string[]>>, unfinished: readonly string[] = []) =>
+    JSON.stringify({
+      files: Object.entries(files).map(([path, uses]) => ({ path, description: "d", uses })),
+      unfinished: unfinished.map((path) => ({ path, brief: `all about ${path}`, files: 2 })),
+    });
+  const usesOf = ({ entries }: Structure) =>
+    Object.fromEntries(entries.flatMap((entry) => ("uses" in entry ? [[entry.path, entry.uses]] : [])));
+
+  test("a circle of uses is sent back with the circle spelled out, and the corrected layout is used", async () => {
+    const model = scriptedModel(laid({ a: ["b"], b: ["a"] }), laid({ a: ["b"], b: [] }));
+    const structure = await lay(model);
+    expect(model.requests[1]?.messages.at(-1)?.content).toContain('"a" → "b" → "a"');
+    expect([usesOf(structure), structure.leftOut]).toEqual([{ "/a": ["/b"] }, []]);
+  });
+
+  test("a model that insists on a circle and on unknown files gets a tree without these uses", async () => {
+    const model = scriptedModel(laid({ a: ["b", "../x"], b: ["a"], c: ["a"] }));
+    const structure = await lay(model);
+    expect(model.requests).toHaveLength(3);
+    expect(usesOf(structure)).toEqual({ "/b": ["/a"], "/c": ["/a"] });
+    expect(structure.leftOut).toEqual([
+      '"a" uses "../x", which is not in the tree',
+      '"a" does not use "b", because that would be a circle',
+    ]);
+  });
+
+  test("parts of a tree use files of each other, in any order of answers, and no circle between them remains", async () => {
+    const answers: Readonly<Record<string, string>> = {
+      all: laid({ "main.c": ["lib/a.h", "docs/no.md"] }, ["lib", "docs"]),
+      lib: laid({ "a.h": ["docs/format.md", "docs/missing.md"], "a.c": ["a.h"] }),
+      docs: laid({ "docs/format.md": ["lib/a.h"] }),
+    };
+    const part = (request: ChatRequest) => /only: (\S+)/.exec(request.messages.at(-1)?.content ?? "")?.[1] ?? "all";
+    const slow = (name: string) =>
+      scriptedModel(async (request) => {
+        if (part(request) === name) await Bun.sleep(20);
+        return answers[part(request)] ?? "";
+      });
+    for (const structure of [await lay(slow("lib")), await lay(slow("docs"))]) {
+      expect(structure.requests).toBe(3);
+      expect(usesOf(structure)).toEqual({
+        "/docs/format.md": ["/lib/a.h"],
+        "/lib/a.c": ["/lib/a.h"],
+        "/main.c": ["/lib/a.h"],
+      });
+      expect(structure.leftOut).toEqual([
+        '"lib/a.h" uses "docs/missing.md", which is not in the tree',
+        '"main.c" uses "docs/no.md", which is not in the tree',
+        '"lib/a.h" does not use "docs/format.md", because that would be a circle',
+      ]);
+    }
+  });
+
+  test("the request for a part of a tree says what the other parts are about", async () => {
+    const model = scriptedModel(({ messages }) => {
+      const part = /Every path begins with "(\w+)/.exec(messages.at(-1)?.content ?? "")?.[1];
+      return part === undefined ? laid({ a: [] }, ["lib", "docs"]) : laid({ [`${part}/x`]: [] });
+    });
+    await lay(model);
+    const [, ...parts] = model.requests.map(({ messages }) => messages.at(-1)?.content);
+    expect(parts).toHaveLength(2);
+    for (const asked of parts) expect(asked).toContain("all about docs");
+  });
+
+  test("a file that is kept out of requests is not used", async () => {
+    const structure = await lay(
+      scriptedModel(laid({ "node_modules/x.js": [], "a.js": ["node_modules/x.js", "b.js"], "b.js": [] })),
+    );
+    expect(usesOf(structure)).toEqual({ "/a.js": ["/b.js"] });
+    expect(structure.requests).toBe(1);
+  });
+
+  test("a layout of independent files mentions uses neither in its instructions nor in its schema", async () => {
+    const model = scriptedModel(tree(["a"]));
+    await lay(model, { uses: false });
+    expect(JSON.stringify(model.requests)).not.toMatch(/"uses\\?"/);
+    await lay(model);
+    expect(JSON.stringify(model.requests[1]).match(/"uses\\?"/g)?.length).toBeGreaterThan(3);
+  });
+});
+
+test("files for an existing tree use its files, and replace none of them", async () => {
+  const base: BaseTree = {
+    entries: [
+      { path: "/src", type: "directory" },
+      { path: "/src/a.py", type: "file", state: "static" },
+    ],
+    message: (prompt) => `Add files: ${prompt}`,
+  };
+  const answer = JSON.stringify({
+    files: [
+      { path: "src/a.py", description: "mine", uses: [] },
+      { path: "test/test_a.py", description: "tests it", uses: ["src/a.py"] },
+    ],
+  });
+  const model = scriptedModel(answer);
+  const structure = await lay(model, { base });
+  expect(model.requests[0]?.messages.at(-1)?.content).toBe("Add files: a tide table");
+  expect(structure.entries).toEqual([
+    { type: "directory", path: "/test" },
+    { type: "file", path: "/test/test_a.py", description: "tests it", uses: ["/src/a.py"] },
+  ]);
+  expect(structure.clashes).toEqual(["/src/a.py"]);
+});
+
+test("the preview of a layout is its first request", async () => {
+  const model = scriptedModel(tree(["a"]));
+  const options = { modelName: "m", maxTokens: 9, temperature: 0.5, uses: false, filesPerAnswer: 40 };
+  await lay(model, options);
+  expect([await previewStructure({ ...options, prompt: "a tide table" })]).toEqual(model.requests);
 });
 
 describe("a budget for the structure", () => {

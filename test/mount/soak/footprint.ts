@@ -26,7 +26,7 @@ export interface Bounded {
 }
 
 export const tolerances: Bounded = {
-  // The kernel drops what it holds whenever it needs memory, and takes it in again as names are looked up.
+  // The kernel drops inodes whenever it needs memory, and loads them again as names are looked up.
   kernelInodes: 0,
   // No descriptor is open for finished work. Empty memory files are kept for the next content and not counted.
   descriptors: 0,

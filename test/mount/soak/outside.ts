@@ -1,6 +1,6 @@
 /**
- * What the files of the soak test are made from: a model, a server, databases, programs and user code. All of them put
- * the number of the current round into their content, so a reader of a file knows what must be in it.
+ * What the files of the soak test are generated from: a model, a server, databases, programs and user code. All of them
+ * put the number of the current round into their content, so a reader knows what a file must contain.
  */
 import { Database } from "bun:sqlite";
 import { mkdirSync, renameSync, writeFileSync } from "node:fs";
@@ -67,7 +67,7 @@ export class Outside implements AsyncDisposable {
   readonly #database: Database;
   /** The model's last answer, by path. */
   readonly #answered = new Map<string, string>();
-  /** The page that LINK is another name of. */
+  /** The page that also has the name LINK. */
   linked = "";
   #answers = 0;
   #round = 0;
@@ -89,7 +89,7 @@ export class Outside implements AsyncDisposable {
     return new Outside(directory, await openaiServer());
   }
 
-  /** From here on, everything contains this round. */
+  /** From now on, everything contains this round. */
   begin(round: number): void {
     this.#round = round;
     const ids = idsOf(round);
@@ -99,11 +99,11 @@ export class Outside implements AsyncDisposable {
       this.#database.run("DELETE FROM items");
       for (const id of ids) this.#database.run("INSERT INTO items VALUES (?, ?)", [id, text(round)]);
     })();
-    // The scripted server keeps every request: that must not be what grows.
+    // The scripted server keeps every request, which must not be what grows.
     this.model.requests.length = 0;
   }
 
-  /** The answer that a reader of this file must see now. */
+  /** The answer that a reader of this file must get now. */
   answered(path: string): string {
     const answer = this.#answered.get(path);
     if (answer === undefined) throw new Error(`nobody asked for ${path}`);

@@ -156,7 +156,7 @@ class Churn:
         source = self.any()
         target = self.random.choice((self.fresh(), self.any()))
         os.rename(source, target)
-        # As rename(2) has it: nothing happens to two names of one file.
+        # As with rename(2): nothing happens to two names of one file.
         if self.files.get(target) is not self.files[source]:
             self.files[target] = self.files.pop(source)
         self.check(target)

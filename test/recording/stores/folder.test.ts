@@ -279,7 +279,7 @@ describe("claims in a folder", () => {
     "in a folder of mode %o a claim file has mode %o, so that strangers cannot hold it forever",
     async (mode, expected) => {
       chmodSync(folder, mode);
-      // As an earlier version left it.
+      // As an earlier version wrote it.
       for (const before of [undefined, 0o666, 0o600]) {
         if (before !== undefined) writeFileSync(join(folder, ".claims"), "");
         if (before !== undefined) chmodSync(join(folder, ".claims"), before);

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { Semaphore } from "../../../src/generate/spending/semaphore.ts";
+import { Semaphore } from "../../src/llm/semaphore.ts";
 
 const never = new AbortController().signal;
 

@@ -1,8 +1,8 @@
 /**
- * Limits the number of parallel generations.
+ * Limits how much of something happens in parallel, such as generations.
  *
- * A generation that waits for another file releases its slot while it waits. So a chain of files that read each other
- * completes even with a limit of one.
+ * Work that waits for other work of the same kind releases its slot while it waits: a generation that reads another file,
+ * for example. So a chain of files that read each other completes even with a limit of one.
  */
 export class Semaphore {
   readonly #waiting: (() => void)[] = [];
@@ -57,7 +57,7 @@ export class Semaphore {
   }
 }
 
-/** The slot of one generation. Disposing it twice is harmless. */
+/** The right to do one piece of work. Disposing it twice is harmless. */
 export class Slot implements Disposable {
   readonly #release: () => void;
   readonly #acquire: () => Promise<void>;
@@ -98,7 +98,7 @@ export class Slot implements Disposable {
     this.#returning ??= this.#acquire()
       .then(() => {
         this.#held = true;
-        // The slot is no longer needed if the generation ended, or paused again, in the meantime.
+        // The slot is no longer needed if the work ended, or paused again, in the meantime.
         if (this.#ended || this.#pauses > 0) this.#give();
       })
       .finally(() => {

@@ -1,0 +1,145 @@
+/** How the filesystem thread chooses where to run, with processors that only remember what they were told. */
+import { afterEach, expect, test } from "bun:test";
+import { readFileSync } from "node:fs";
+import {
+  Placement,
+  type Processors,
+  processorIn,
+  STRETCH,
+  systemProcessors,
+  type Way,
+} from "../../src/fuse/placement.ts";
+import * as libc from "../../src/libc.ts";
+
+/** `runs`: where each thread runs. `moves`: where our thread was moved to. */
+function machine(runs: Record<number, number> = {}, forbidden: readonly number[] = []) {
+  const moves: (number | "anywhere")[] = [];
+  const processors: Processors = {
+    whereRuns: (thread) => runs[thread],
+    moveTo(processor) {
+      if (forbidden.includes(processor)) return false;
+      moves.push(processor);
+      return true;
+    },
+    release: () => moves.push("anywhere"),
+    close() {},
+  };
+  return { runs, moves, processors };
+}
+
+/** A stream of requests of one thread, which take so many µs each way. Gives how many were served each way. */
+function stream(placement: Placement, stretches: number, cost: Record<Way, number>): Record<Way, number> {
+  const served = { follow: 0, spin: 0, rest: 0 };
+  for (let stretch = 0; stretch < stretches; stretch++) {
+    const { way } = placement;
+    for (let number = 0; number < STRETCH; number++) placement.noteCaller(number, 7);
+    served[way] += STRETCH;
+    placement.noteStretch((STRETCH * cost[way]) / 1000);
+  }
+  return served;
+}
+
+const WAYS = ["spin", "follow", "rest"] as const;
+
+for (const fastest of WAYS) {
+  test(`the fastest way is found and kept, whichever it is: ${fastest}`, () => {
+    const placement = new Placement(WAYS, machine({ 7: 1 }).processors);
+    const cost = { follow: 60, spin: 60, rest: 60, [fastest]: 20 };
+    stream(placement, 40, cost);
+    const served = stream(placement, 10_000, cost);
+    expect(served[fastest] / (10_000 * STRETCH)).toBeGreaterThan(0.99);
+  });
+}
+
+test("a way that becomes faster later is found", () => {
+  const placement = new Placement(WAYS, machine({ 7: 1 }).processors);
+  stream(placement, 5000, { spin: 20, follow: 60, rest: 60 });
+  expect(placement.way).toBe("spin");
+  stream(placement, 2000, { spin: 60, follow: 20, rest: 60 });
+  expect(placement.way).toBe("follow");
+});
+
+test("a single slow stretch does not decide", () => {
+  const placement = new Placement(["spin", "follow"], machine({ 7: 1 }).processors);
+  stream(placement, 5000, { spin: 20, follow: 20, rest: 20 });
+  placement.noteStretch(1000);
+  stream(placement, 5000, { spin: 20, follow: 20, rest: 20 });
+  expect(placement.way).toBe("spin");
+});
+
+test("the caller is followed to where it goes, and the thread runs anywhere after a pause", () => {
+  const { runs, moves, processors } = machine({ 7: 1 });
+  const placement = new Placement(["follow"], processors);
+  for (let number = 0; number < 200; number++) placement.noteCaller(number % STRETCH, 7);
+  expect(moves).toEqual([1]);
+  runs[7] = 3;
+  for (let number = 0; number < 200; number++) placement.noteCaller(number % STRETCH, 7);
+  expect(moves).toEqual([1, 3]);
+  placement.notePause();
+  placement.notePause();
+  expect(moves).toEqual([1, 3, "anywhere"]);
+});
+
+test("a few requests move nothing", () => {
+  const { moves, processors } = machine({ 7: 1 });
+  const placement = new Placement(["follow"], processors);
+  for (let number = 0; number < 8; number++) placement.noteCaller(number, 7);
+  expect(moves).toEqual([]);
+});
+
+test("a caller that cannot be seen, or runs where we may not, is not followed", () => {
+  const { moves, processors } = machine({ 7: 1 }, [1]);
+  const placement = new Placement(["follow"], processors);
+  for (const thread of [0, 7, 8]) for (let number = 0; number < STRETCH; number++) placement.noteCaller(number, thread);
+  placement.close();
+  expect(moves).toEqual([]);
+});
+
+test("nothing is moved while the thread spins or rests", () => {
+  for (const way of ["spin", "rest"] as const) {
+    const { moves, processors } = machine({ 7: 1 });
+    stream(new Placement([way], processors), 100, { spin: 1, rest: 1, follow: 1 });
+    expect(moves).toEqual([]);
+  }
+});
+
+const before = libc.allowedProcessors();
+afterEach(() => libc.runOn(before));
+
+test("the processor of a thread is field 39 of its stat, whatever its name", () => {
+  const fields = (name: string) =>
+    Buffer.from(`12 (${name}) ${["S", ...Array.from({ length: 49 }, (_, i) => i + 4)].join(" ")}\n`);
+  for (const name of ["cat", "a b", ") (", "((", ""]) expect(processorIn(fields(name))).toBe(39);
+  expect(processorIn(Buffer.from("12 (cat) S 1"))).toBeUndefined();
+  expect(processorIn(Buffer.from(""))).toBeUndefined();
+});
+
+const lines = readFileSync("/proc/self/status", "utf8");
+const alone = /^Cpus_allowed_list:\t\d+$/m.test(lines);
+
+test.skipIf(alone)(
+  "this thread is moved to each processor that it may run on, and found there (needs two processors)",
+  () => {
+    const processors = systemProcessors();
+    if (processors === undefined) throw new Error("there are two processors");
+    const found: number[] = [];
+    for (let processor = 0; processor < 1024; processor++) {
+      if (!processors.moveTo(processor)) continue;
+      expect(processors.whereRuns(process.pid)).toBe(processor);
+      found.push(processor);
+    }
+    expect(found.length).toBeGreaterThan(1);
+    processors.release();
+    expect(libc.allowedProcessors()).toEqual(before);
+    expect(processors.whereRuns(2 ** 22 + 1)).toBeUndefined();
+    processors.close();
+  },
+);
+
+test.skipIf(alone)("a thread that may run on one processor has nothing to choose from (needs two processors)", () => {
+  const mask = new Uint8Array(before.length);
+  const index = before.findIndex((byte) => byte !== 0);
+  mask[index] = (before[index] ?? 0) & -(before[index] ?? 0);
+  expect(libc.runOn(mask)).toBe(true);
+  expect(systemProcessors()).toBeUndefined();
+});

@@ -1,0 +1,80 @@
+/** A store far away: many requests are under way to it at a time, but few claims are held. */
+import { expect, test } from "bun:test";
+import { createEngine } from "../../src/generate/engine.ts";
+import type { ChatRequest } from "../../src/llm/llm.ts";
+import { createRecordedModel } from "../../src/recording/recorded-model.ts";
+import type { RecordingStore } from "../../src/recording/recording.ts";
+import { createMemoryStore } from "../../src/recording/stores/memory.ts";
+import { eventually } from "../support/program.ts";
+import { scriptedModel } from "../support/scripted-model.ts";
+import { type PlainTree, treePort } from "../support/tree-port.ts";
+
+const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
+const PATHS = Array.from({ length: 100 }, (_, index) => `/${index}.txt`);
+
+/** A store that answers lookups when the gate opens, and counts those that wait. */
+function gated(store: RecordingStore) {
+  const gate = Promise.withResolvers<void>();
+  const counts = { lookups: 0, claims: 0, mostClaims: 0 };
+  const slow: RecordingStore = {
+    ...store,
+    async get(key, label, request) {
+      counts.lookups += 1;
+      await gate.promise;
+      counts.lookups -= 1;
+      return store.get(key, label, request);
+    },
+    async claim() {
+      counts.claims += 1;
+      counts.mostClaims = Math.max(counts.mostClaims, counts.claims);
+      return {
+        async [Symbol.asyncDispose]() {
+          counts.claims -= 1;
+        },
+      };
+    },
+  };
+  return { slow, counts, open: gate.resolve };
+}
+
+test("replay looks up a hundred recordings at a time with four slots for generation", async () => {
+  const tree = treePort(Object.fromEntries(PATHS.map((path) => [path, { pending: "text" }])) satisfies PlainTree);
+  const store = createMemoryStore("recordings");
+  const first = createEngine({
+    model: createRecordedModel(scriptedModel("text\n"), store, { mode: "auto" }),
+    modelName: "m",
+    tree,
+  });
+  const never = new AbortController().signal;
+  for (const path of PATHS) await first.generate(tree.request(path), never);
+
+  const { slow, counts, open } = gated(store);
+  const model = createRecordedModel(undefined, slow, { mode: "replay" });
+  const engine = createEngine({ model, modelName: "m", tree, concurrency: 4 });
+  const contents = Promise.all(PATHS.map((path) => engine.generate(tree.request(path), never)));
+  await eventually("all lookups are under way", () => counts.lookups === PATHS.length);
+  open();
+  expect(await contents).toHaveLength(PATHS.length);
+});
+
+test("no more claims are held than requests to the model need", async () => {
+  const { slow, counts, open } = gated(createMemoryStore("recordings"));
+  const model = scriptedModel("text");
+  const recorded = createRecordedModel(model, slow, { mode: "auto", claimsAtOnce: 8 });
+  open();
+  await Promise.all(PATHS.map((path) => recorded.complete(ask(path))));
+  expect(counts.mostClaims).toBe(8);
+  expect(model.requests).toHaveLength(PATHS.length);
+});
+
+test("a request that waits for its turn can be cancelled", async () => {
+  const { slow, open } = gated(createMemoryStore("recordings"));
+  const recorded = createRecordedModel(scriptedModel("text"), slow, { mode: "auto" });
+  const running = Array.from({ length: 200 }, (_, index) => recorded.complete(ask(`${index}`)));
+  const stop = new AbortController();
+  const last = recorded.complete(ask("last"), { signal: stop.signal }).catch((error: unknown) => error);
+  stop.abort();
+  expect(await last).toMatchObject({ kind: "cancelled" });
+  open();
+  expect(await Promise.all(running)).toHaveLength(200);
+});

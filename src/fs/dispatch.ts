@@ -1,5 +1,5 @@
 /** All operations of a mounted tree, put together: the session dispatches to this. */
-import { ERRNO } from "../errno.ts";
+import { ERRNO, type FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
 import type { Session } from "../fuse/session.ts";
@@ -47,6 +47,8 @@ export interface ServedTree {
   readonly timers: Timers;
   /** Handles a signal to the thread that sent a request. Returns false if the request does not wait here. */
   interrupt(unique: number, thread: number): boolean;
+  /** Answers a waiting request with an error, because it may not wait longer. What it waits for is still generated. */
+  expire(unique: number, error: FsError): void;
 }
 
 export interface ServeTreeOptions {
@@ -210,5 +212,8 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     timers,
   });
   const interrupt = (unique: number, thread: number) => interrupts.handleInterrupt(unique, thread);
-  return { mount, handlers, operations, timers, interrupt };
+  const expire = (unique: number, error: FsError) => {
+    if (!waiters.expire(unique, error) && !control.leave(unique)) session().fail(unique, error);
+  };
+  return { mount, handlers, operations, timers, interrupt, expire };
 }

@@ -12,6 +12,7 @@ import { keepAwake } from "../fuse/awake.ts";
 import { type Alarm, Device, serve } from "../fuse/device.ts";
 import { OPS } from "../fuse/ops.ts";
 import { Placement, type Processors, systemProcessors } from "../fuse/placement.ts";
+import { type RequestLimit, readRequestLimit } from "../fuse/request-limit.ts";
 import { Session } from "../fuse/session.ts";
 import * as libc from "../libc.ts";
 import type { FromFilesystem, LogLevel, StartingTree, ToFilesystem, WorkerOptions } from "../rpc/messages.ts";
@@ -26,6 +27,7 @@ import { CAPABILITIES, CAPABILITIES2, MAX_WRITE } from "./coherence/caching.ts";
 import { controlFiles } from "./control/files.ts";
 import { type ServedTree, serveTree } from "./dispatch.ts";
 import { plant } from "./lazy/planted-files.ts";
+import { Deadlines } from "./waiting/deadlines.ts";
 
 class FilesystemThread {
   readonly #options: WorkerOptions;
@@ -103,12 +105,16 @@ class FilesystemThread {
     if (fd === undefined) return;
     const device = new Device(fd);
     const { mount } = this.#served;
+    const limit = readRequestLimit();
+    const deadlines = this.#createDeadlines(limit);
     const session = new Session(this.#served.operations, device, {
       flags: CAPABILITIES,
       flags2: CAPABILITIES2,
       maxWrite: MAX_WRITE,
       onInterrupt: (unique, thread) => this.#served.interrupt(unique, thread),
       onRequest: () => this.#stamps.advance(),
+      requestTimeout: limit.askS,
+      ...(deadlines && { onParked: (unique: number) => deadlines.add(unique) }),
       onReady: ({ minor, flags2 }) => {
         if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) mount.passthrough.enable(fd);
         this.#post({ type: "ready", protocol: `7.${minor}` });
@@ -182,6 +188,25 @@ class FilesystemThread {
         return any;
       },
     };
+  }
+
+  /** Undefined if requests may wait for ever. */
+  #createDeadlines({ answerWithinMs: withinMs }: RequestLimit): Deadlines | undefined {
+    if (withinMs === undefined) return undefined;
+    const limit = `${Math.round(withinMs / 1000)} s, because of the sysctl fs.fuse.max_request_timeout`;
+    const timedOut = new FsError(
+      "ETIMEDOUT",
+      `the answer did not come within ${limit}; generating goes on, and a later open finds the content`,
+    );
+    return new Deadlines({
+      timers: this.#served.timers,
+      withinMs,
+      isWaiting: (unique) => this.#requireSession().isParked(unique),
+      end: (unique) => {
+        this.#log("warn", "fs", `${timedOut.code}: ${timedOut.message}`);
+        this.#served.expire(unique, timedOut);
+      },
+    });
   }
 
   #waitForMount(): number | undefined {

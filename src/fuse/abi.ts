@@ -38,6 +38,7 @@ export const FUSE_SETXATTR_EXT = 1 << 29;
 export const FUSE_INIT_EXT = 1 << 30;
 // In flags2: bit number minus 32.
 export const FUSE_PASSTHROUGH = 1 << 5;
+export const FUSE_REQUEST_TIMEOUT = 1 << 10;
 export const FUSE_DIRECT_IO_ALLOW_MMAP = 1 << 4;
 
 // setattr: which fields are valid.

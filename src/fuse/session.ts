@@ -44,6 +44,10 @@ export interface SessionOptions {
   /** Called once, after the handshake. */
   readonly onReady?: (granted: Granted) => void;
   readonly log: (level: "debug" | "warn" | "error", text: string) => void;
+  /** How long the kernel is asked to let requests wait, in seconds; 0 or absent asks for nothing. */
+  readonly requestTimeout?: number;
+  /** Called when a request is parked. */
+  readonly onParked?: (unique: number) => void;
   /** Log every request and reply at debug. */
   readonly debug?: boolean;
 }
@@ -135,8 +139,10 @@ export class Session {
         return;
       }
       const value = row.handler(request, header, this.#target);
-      if (value === PARKED) this.#parked.add(header, row);
-      else this.#reply(row, unique, value);
+      if (value === PARKED) {
+        this.#parked.add(header, row);
+        this.#options.onParked?.(unique);
+      } else this.#reply(row, unique, value);
     } catch (error) {
       if (row.reply !== "silence") this.#replyError(row, unique, error);
       else if (error instanceof MalformedMessage) this.#rejectMalformed(0, `${row.name}: ${error.message}`);
@@ -314,7 +320,7 @@ export class Session {
     const granted: Granted = {
       minor: Math.min(minor, abi.FUSE_KERNEL_MINOR_VERSION),
       flags: (this.#options.flags | (extended ? abi.FUSE_INIT_EXT : 0)) & offered,
-      flags2: this.#options.flags2 & offered2,
+      flags2: (this.#options.flags2 | (this.#options.requestTimeout ? abi.FUSE_REQUEST_TIMEOUT : 0)) & offered2,
     };
     this.#sendInit(unique, granted, maxReadahead);
     if ((granted.flags & abi.FUSE_SETXATTR_EXT) === 0) this.#useShortSetxattr();
@@ -336,7 +342,7 @@ export class Session {
       map_alignment: 0,
       flags2: granted.flags2 >>> 0,
       max_stack_depth: (granted.flags2 & abi.FUSE_PASSTHROUGH) !== 0 ? 1 : 0,
-      request_timeout: 0,
+      request_timeout: (granted.flags2 & abi.FUSE_REQUEST_TIMEOUT) !== 0 ? (this.#options.requestTimeout ?? 0) : 0,
     });
     this.#send(unique, end - HEADER_SIZE);
   }

@@ -91,6 +91,7 @@ const BROUGHT_BY: Readonly<Record<string, number>> = {
   ...since(39, "fuse_statx", abi.statx),
   ...since(39, "fuse_statx_out", abi.statxOut),
   FUSE_PASSTHROUGH: 40,
+  FUSE_REQUEST_TIMEOUT: 43,
   FOPEN_PASSTHROUGH: 40,
   FUSE_DEV_IOC_BACKING_OPEN: 40,
   FUSE_DEV_IOC_BACKING_CLOSE: 40,
@@ -115,7 +116,7 @@ function since(minor: number, c: string, struct: Struct<unknown>): Record<string
 }
 
 /** The second flags of INIT: the header counts their bits from 32 on. */
-const FLAGS2 = ["FUSE_PASSTHROUGH", "FUSE_DIRECT_IO_ALLOW_MMAP"];
+const FLAGS2 = ["FUSE_PASSTHROUGH", "FUSE_REQUEST_TIMEOUT", "FUSE_DIRECT_IO_ALLOW_MMAP"];
 
 /** Names that the kernel does not have. */
 const OURS = ["OLDEST_MINOR_VERSION", "attrSize", "FUSE_KERNEL_MINOR_VERSION"];

@@ -26,6 +26,16 @@ describe("the handshake", () => {
     expect(kernel.session.granted?.minor).toBe(minor);
   });
 
+  test("the handshake asks for a time that requests may wait, if there is one to ask for and the kernel knows it", () => {
+    const ask = (requestTimeout: number, flags2?: number) => {
+      const reply = new Kernel({}, { flags, requestTimeout }).init(flags2 === undefined ? {} : { flags2 });
+      return [reply.flags2, reply.request_timeout];
+    };
+    expect(ask(0)).toEqual([0, 0]);
+    expect(ask(65535)).toEqual([abi.FUSE_REQUEST_TIMEOUT, 65535]);
+    expect(ask(65535, abi.FUSE_PASSTHROUGH)).toEqual([0, 0]);
+  });
+
   test("the handshake answers a newer kernel in our version", () => {
     const kernel = new Kernel({}, { flags });
     expect(kernel.init({ minor: 99 }).minor).toBe(abi.FUSE_KERNEL_MINOR_VERSION);

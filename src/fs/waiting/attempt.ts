@@ -43,7 +43,7 @@ export interface Attempt {
   maker: number | undefined;
   stage: Stage;
   /** It runs for its own sake, whether or not anything waits for it. */
-  readonly standing: boolean;
+  standing: boolean;
   /**
    * The state of the tree when it began: FsCore.definitions, and a counter of everything that a request may contain.
    */

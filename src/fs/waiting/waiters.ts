@@ -214,6 +214,15 @@ export class Waiters {
     return true;
   }
 
+  /** Removes a waiter for which there is no more time. The attempt goes on: who asks later finds it. */
+  expire(unique: number, error: FsError): boolean {
+    const found = this.#byUnique.get(unique);
+    if (found === undefined) return false;
+    found.attempt.standing = true;
+    this.#dismiss(found.attempt, found.waiter, error);
+    return true;
+  }
+
   /** Whether nothing waits for the attempt any longer. */
   isLeft(attempt: Attempt): boolean {
     return this.#grace.isLeft(attempt);

@@ -375,3 +375,21 @@ describe("a failed attempt", () => {
     expect(failures.pause(one)).toBe(0);
   });
 });
+
+test("a waiter without more time gets its error, and the attempt goes on for whoever asks later", () => {
+  using fs = served();
+  const { waiters } = fs.mount;
+  const early = witness({ unique: 10, pid: 1 });
+  const attempt = attemptFor(fs, fs.pending("/a"), early);
+  const error = new FsError("ETIMEDOUT", "too late");
+  expect([waiters.expire(10, error), waiters.expire(10, error), waiters.expire(11, error)]).toEqual([
+    true,
+    false,
+    false,
+  ]);
+  expect([early.heard, attempt.fate, waiters.isLeft(attempt)]).toEqual([["ETIMEDOUT"], [], false]);
+  const late = witness({ unique: 12 });
+  waiters.join(attempt, late);
+  waiters.takeContent(attempt.ticket, content("text"));
+  expect([late.heard, attempt.fate, posted(fs, "cancel")]).toEqual([["done"], ["content text"], []]);
+});

@@ -670,6 +670,15 @@ export function now<T>(take: (seconds: number, nanoseconds: number) => T): T {
   return take((timespecWords[1] ?? 0) * 2 ** 32 + (timespecSeconds[0] ?? 0), timespecWords[2] ?? 0);
 }
 
+/**
+ * CLOCK_BOOTTIME: nanoseconds since the machine was started, the same for all its processes. Bun's process.hrtime counts from
+ * the start of the calling process instead.
+ */
+export function nanosecondsSinceBoot(): number {
+  load().clock_gettime(7, timespec);
+  return Number(timespec[0] ?? 0n) * 1e9 + Number(timespec[1] ?? 0n);
+}
+
 /** Drops the ambient capabilities of the calling thread, so that programs it starts have none. */
 export function clearAmbientCapabilities(): void {
   const [PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL] = [47, 4];

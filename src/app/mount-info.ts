@@ -78,11 +78,11 @@ function readControl<T>(
 }
 
 /** `formatAbout` of this same version wrote it, so one member is enough to recognize it. */
-function isAbout(value: unknown): value is About {
+export function isAbout(value: unknown): value is About {
   return typeof value === "object" && value !== null && "recordings" in value;
 }
 
-function isUsage(value: unknown): value is Usage {
+export function isUsage(value: unknown): value is Usage {
   return typeof value === "object" && value !== null && "answers" in value;
 }
 

@@ -2,7 +2,7 @@
  * Runs a mount, from the configuration to the saved tree, for `mount`, `run` and `demo`.
  */
 
-import { DEFAULT_GENERATOR } from "../attributes.ts";
+import { DEFAULT_GENERATOR, PROMPT } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
@@ -100,7 +100,8 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     sources?.attach(filesystem);
     // Calls are answered in order, so everything published so far is visible when this function resolves.
     await filesystem.revision();
-    record.change({ device: filesystem.device, state: "serving" });
+    const prompt = (await filesystem.tree.stat("/")).xattrs.get(PROMPT)?.slice(0, PUBLISHED_PROMPT);
+    record.change({ device: filesystem.device, state: "serving", prompt });
     filesystem.ended.then(() => record.change({ device: "", state: "ended" }));
     keeper = keeperOf(config, filesystem, record);
     const timer = keeper && saveAtIntervals(config, keeper, log);
@@ -151,10 +152,19 @@ function withoutRules(request: GenerationRequest): GenerationRequest | undefined
   return request.generator === DEFAULT_GENERATOR ? request : undefined;
 }
 
+/** How much of a prompt is published, in UTF-16 units. */
+const PUBLISHED_PROMPT = 500;
+
 /** Opens the record in which this process publishes the state of the mount. */
-function openRecord({ save }: Config, mountpoint: string, answer: () => Promise<SaveOutcome>): RecordWriter {
+function openRecord(config: Config, mountpoint: string, answer: () => Promise<SaveOutcome>): RecordWriter {
+  const { save, from } = config;
+  const published = {
+    mountpoint,
+    ...(save === undefined ? {} : { save }),
+    ...(from === undefined ? {} : { from }),
+  };
   try {
-    return new RecordWriter({ mountpoint, ...(save === undefined ? {} : { save }) }, answer);
+    return new RecordWriter(published, answer);
   } catch (error) {
     throw new UserError("failure", `cannot serve a mount here: ${messageOf(error)}`, { cause: error });
   }

@@ -19,6 +19,18 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
   ["mount", { summary: "Mount a filesystem at DIR", load: async () => (await import("./commands/mount.ts")).mount }],
   ["unmount", { summary: "Unmount DIR", load: async () => (await import("./commands/unmount.ts")).unmount }],
   ["run", { summary: "Run a command in a temporary mount", load: async () => (await import("./commands/run.ts")).run }],
+  ["list", { summary: "List all mounts", load: async () => (await import("./commands/list.ts")).list }],
+  [
+    "status",
+    { summary: "Show what a mount is doing", load: async () => (await import("./commands/status.ts")).status },
+  ],
+  [
+    "tree",
+    {
+      summary: "Show a tree with the states of its files",
+      load: async () => (await import("./commands/tree.ts")).tree,
+    },
+  ],
   [
     "generate",
     {
@@ -114,6 +126,10 @@ const SYNONYMS: ReadonlyMap<string, string> = new Map([
   ["stop", "unmount"],
   ["exec", "run"],
   ["dump", "save"],
+  ["ps", "list"],
+  ["mounts", "list"],
+  ["info", "status"],
+  ["top", "status"],
 ]);
 
 /** Runs one command line and resolves with the exit status. Never rejects. */

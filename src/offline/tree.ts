@@ -6,11 +6,11 @@
  */
 import { type AttributeName, attribute } from "../attributes.ts";
 import { FsError } from "../errno.ts";
-import { buildRequest, entryOf, infoOf, textXattr } from "../fs/lazy/request.ts";
+import { buildRequest, entryOf, infoOf, listedEntryOf, textXattr } from "../fs/lazy/request.ts";
 import { Authors } from "../fs/permissions/authors.ts";
 import type { View } from "../fs/permissions/view.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
-import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
+import type { ListedEntry, TreeEntry, TreePort } from "../rpc/tree-port.ts";
 import { loadSnapshot } from "../snapshot/read/load.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
@@ -27,6 +27,8 @@ export interface Setting {
 export interface OfflineTree extends TreePort {
   /** Every regular file once, under the first of its names. */
   readonly files: readonly TreeEntry[];
+  /** Every entry but the root, for people and scripts. */
+  readonly entries: readonly ListedEntry[];
   /** The request that the first read of a file causes. Throws FsError ENOENT, EISDIR or EINVAL. */
   request(path: string): GenerationRequest;
   /** Who sets `user.llmfs.<name>` for a path: itself first, then the directories above it. */
@@ -77,6 +79,9 @@ export function createOfflineTree(
         found.push(entryOf(path, inode));
       }
       return found;
+    },
+    get entries() {
+      return [...tree.walk()].flatMap(({ path, inode }) => (path === "/" ? [] : [listedEntryOf(path, inode)]));
     },
     request(path) {
       const file = fileAt(path);

@@ -130,6 +130,8 @@ export interface PendingFile {
   readonly generator: string;
   /** The value of `user.llmfs.depends`. */
   readonly depends?: string;
+  /** The files that are generated first, because the generator of this one reads them. */
+  readonly waitsFor?: readonly string[];
   /** The reason for the last failure: "EDQUOT: the budget …". */
   readonly error?: string;
 }

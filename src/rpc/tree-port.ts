@@ -16,6 +16,14 @@ export interface TreeEntry {
   readonly target?: string;
 }
 
+/** An entry for people and scripts, as `.llmfs/tree.json` has it. */
+export interface ListedEntry extends TreeEntry {
+  /** Permission bits in octal, as in snapshots: "0644". */
+  readonly mode: string;
+  /** The generator that made the file, or that the file names for itself. */
+  readonly generator?: string;
+}
+
 /** The file to be generated. */
 export interface FileInfo extends TreeEntry {
   /** Permission bits, owner. */

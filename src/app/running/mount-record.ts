@@ -6,7 +6,7 @@
  * final state after the process has ended.
  */
 import { closeSync, constants, openSync, readSync, writeFileSync } from "node:fs";
-import { memfd, pipe, pwrite, SystemError, setNonBlocking } from "../../libc.ts";
+import { memfd, nanosecondsSinceBoot, pipe, pwrite, SystemError, setNonBlocking } from "../../libc.ts";
 
 /** The link in /proc/PID/fd by which the record is found. */
 export const RECORD_LINK = "/memfd:llmfs-mount (deleted)";
@@ -33,10 +33,14 @@ export interface MountRecord {
   readonly mountpoint: string;
   /** "major:minor" as in /proc/self/mountinfo. Empty without a mount, because the kernel reuses the number. */
   readonly device: string;
-  /** When that was mounted, by the clock of this machine that only goes forward, in nanoseconds. */
-  readonly since?: number;
+  /** When that was mounted, in nanoseconds since the start of the machine. */
+  readonly mountedAt?: number;
   /** The file to which the tree is saved when the mount ends. */
   readonly save?: string;
+  /** The beginning of the prompt that describes the tree. */
+  readonly prompt?: string;
+  /** The snapshot that it started from. */
+  readonly from?: string;
   /** The descriptor that accepts requests. */
   readonly requests: number;
   /** "ended": the kernel has ended the mount; "done": there is nothing left to save. */
@@ -54,7 +58,7 @@ export interface MountRecord {
 }
 
 export type RecordChange = Partial<
-  Pick<MountRecord, "device" | "state" | "saving" | "insisting" | "last" | "unsettled">
+  Pick<MountRecord, "device" | "state" | "saving" | "insisting" | "last" | "prompt" | "unsettled">
 >;
 
 /** Writes the record of a mount that this process serves. */
@@ -65,7 +69,7 @@ export class RecordWriter {
   #version = 0;
 
   /** `save` is called for each request. */
-  constructor(mount: Pick<MountRecord, "mountpoint" | "save">, save: () => Promise<SaveOutcome>) {
+  constructor(mount: Pick<MountRecord, "mountpoint" | "save" | "from">, save: () => Promise<SaveOutcome>) {
     const [out, into] = this.#pipe;
     setNonBlocking(out);
     this.#record = { ...mount, format: FORMAT, device: "", requests: into, state: "mounting", answers: [] };
@@ -76,9 +80,9 @@ export class RecordWriter {
 
   /** An undefined value removes the member. */
   change(change: { readonly [K in keyof RecordChange]: RecordChange[K] | undefined }): void {
-    const since = change.device ? { since: Number(process.hrtime.bigint()) } : {};
+    const mountedAt = change.device ? { mountedAt: nanosecondsSinceBoot() } : {};
     // JSON omits undefined members, so the record has this type again when it is read.
-    this.#record = { ...this.#record, ...since, ...change } as MountRecord;
+    this.#record = { ...this.#record, ...mountedAt, ...change } as MountRecord;
     this.#write();
   }
 

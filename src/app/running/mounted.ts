@@ -1,6 +1,6 @@
 /** Access to a running mount for commands, through the files in its `.llmfs`. */
 
-import { readFileSync } from "node:fs";
+import { createReadStream, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { CONTROL_NAME } from "../../attributes.ts";
 import { messageOf } from "../../errno.ts";
@@ -11,7 +11,7 @@ import type { PendingFile } from "../../rpc/messages.ts";
 import { UserError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
 import { resolveRealPath } from "../mountpoint.ts";
-import { requireAnswer } from "./answering.ts";
+import { requireAnswer, watchAnswers } from "./answering.ts";
 import { findMount } from "./find-mount.ts";
 import { serverOf } from "./server-process.ts";
 
@@ -58,11 +58,45 @@ export async function findMountedFile(file: string): Promise<{ readonly mountpoi
   return { mountpoint: whole.path, path: `${around.root}${below}` };
 }
 
-export function controlFilePath(
-  mountpoint: string,
-  name: "status.json" | "snapshot.json" | "pending.json" | "config.json" | "usage.json" | "control",
-): string {
+type ControlName =
+  | "status.json"
+  | "snapshot.json"
+  | "tree.json"
+  | "pending.json"
+  | "config.json"
+  | "usage.json"
+  | "control";
+
+export function controlFilePath(mountpoint: string, name: ControlName): string {
   return join(mountpoint, CONTROL_NAME, name);
+}
+
+/**
+ * The content of a control file in pieces. Rejects if the mount stops answering in the meantime, or with
+ * UserError("failure") if the file cannot be read.
+ */
+export async function* streamControlFile(mountpoint: string, name: ControlName): AsyncGenerator<Uint8Array> {
+  const path = controlFilePath(mountpoint, name);
+  const sick = Promise.withResolvers<never>();
+  sick.promise.catch(() => {});
+  const mount = findMountAt(mountpoint);
+  using _ = mount && watchAnswers(mount, sick.reject);
+  try {
+    const stream = createReadStream(path, { highWaterMark: 1 << 20 })[Symbol.asyncIterator]();
+    for (;;) {
+      const { done, value } = await Promise.race([stream.next(), sick.promise]);
+      if (done === true) return;
+      yield value;
+    }
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError("failure", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+/** The whole content of a control file. Rejects as `streamControlFile` does. */
+export async function readControlFile(mountpoint: string, name: ControlName): Promise<Buffer> {
+  return Buffer.concat(await Array.fromAsync(streamControlFile(mountpoint, name)));
 }
 
 /** The pending files of a mount. Throws UserError. */

@@ -69,30 +69,42 @@ export function openerOf({ device }: Pick<MountPoint, "device">): number | undef
   );
 }
 
+/** Every process with a readable record. Each must be disposed. */
+export function listServers(): readonly ServerProcess[] {
+  return [...servers(() => true)];
+}
+
 /**
  * Nobody but the mount's owner and root is believed. Of several the one that mounted last: the kernel uses the number of a
  * device again, and a process that is stopped cannot take back that it had it.
  */
 function search(owner: number, wanted: (record: MountRecord) => boolean): ServerProcess | undefined {
   let found: { readonly server: ServerProcess; readonly since: number } | undefined;
+  for (const server of servers((uid) => uid === 0 || uid === owner)) {
+    const record = server.record;
+    const since = record?.mountedAt ?? 0;
+    if (record === undefined || !wanted(record) || since < (found?.since ?? 0)) {
+      server[Symbol.dispose]();
+      continue;
+    }
+    found?.server[Symbol.dispose]();
+    found = { server, since };
+  }
+  return found?.server;
+}
+
+/** The processes of some users that have written a record. */
+function* servers(ofUser: (uid: number) => boolean): Generator<ServerProcess> {
   for (const pid of listProcesses()) {
-    if (![0, owner].includes(ownerOf(pid) ?? -1)) continue;
+    if (!ofUser(ownerOf(pid) ?? -1)) continue;
     const born = startTimeOf(pid);
     for (const fd of listFolder(`/proc/${pid}/fd`)) {
       const file = `/proc/${pid}/fd/${fd}`;
       if (readLink(file) !== RECORD_LINK || !isWriter(file) || born === undefined) continue;
       const reader = open(pid, file);
-      const record = reader?.read();
-      const since = record?.since ?? 0;
-      if (reader === undefined || record === undefined || !wanted(record) || since < (found?.since ?? 0)) {
-        reader?.[Symbol.dispose]();
-        continue;
-      }
-      found?.server[Symbol.dispose]();
-      found = { server: new ServerProcess(pid, born, reader), since };
+      if (reader !== undefined) yield new ServerProcess(pid, born, reader);
     }
   }
-  return found?.server;
 }
 
 /** Whether a descriptor in /proc/PID/fd is open for writing. Processes that read a record have it open, too. */

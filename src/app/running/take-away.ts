@@ -1,5 +1,5 @@
 /** Unmounts in this mount namespace with umount2(2), or with fusermount3 for users who mounted with it. */
-
+import { setTimeout as sleep } from "node:timers/promises";
 import { findHelper } from "../../fuse/mounting/unmount.ts";
 import { MNT_DETACH, SystemError, umount } from "../../libc.ts";
 import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
@@ -19,6 +19,22 @@ export function takeAway(mount: MountPoint, name: string, lazy: boolean): void {
       throw new UserError("failure", error.message, { cause: error });
     }
     takeAwayAsUser(mount, name, lazy);
+  }
+}
+
+/** How long a program may use the mount for a moment, such as `llmfs status --watch`, before that counts as busy. */
+const MOMENT_MS = 300;
+const PAUSE_MS = 10;
+
+/** As `takeAway`, but tries again for a moment while the mount is busy. */
+export async function takeAwayPatiently(mount: MountPoint, name: string): Promise<void> {
+  for (const until = performance.now() + MOMENT_MS; ; await sleep(PAUSE_MS)) {
+    try {
+      return takeAway(mount, name, false);
+    } catch (error) {
+      const busy = error instanceof UserError && error.exit === "busy";
+      if (!busy || performance.now() > until) throw error;
+    }
   }
 }
 

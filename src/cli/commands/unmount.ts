@@ -9,7 +9,7 @@ import { findMount } from "../../app/running/find-mount.ts";
 import type { SaveOutcome } from "../../app/running/mount-record.ts";
 import { requireMountAt } from "../../app/running/mounted.ts";
 import { lateServerOf, mounterOf, openerOf, type ServerProcess, serverOf } from "../../app/running/server-process.ts";
-import { isThere, takeAway } from "../../app/running/take-away.ts";
+import { isThere, takeAway, takeAwayPatiently } from "../../app/running/take-away.ts";
 import { parseDuration } from "../../app/settings/values.ts";
 import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import { isAdministrator } from "../../fuse/mounting/unmount.ts";
@@ -82,7 +82,7 @@ function mountOf(directory: string): MountPoint {
 async function unmountProperly(departure: Departure): Promise<void> {
   const away = `save it elsewhere (llmfs save ${shellWord(departure.name)} FILE) and run: kill -KILL ${departure.pid}`;
   refuseUnsaved(await departure.save(), departure.name, away);
-  takeAway(departure.mount, departure.name, false);
+  await takeAwayPatiently(departure.mount, departure.name);
   await departure.end();
 }
 
@@ -122,7 +122,7 @@ async function unmountWithoutServer(mount: MountPoint, name: string, lazy: boole
   }
   const outcome = await saveThroughMount(mount, name, patienceMs, other);
   refuseUnsaved(outcome, name, "use --lazy");
-  takeAway(mount, name, false);
+  await takeAwayPatiently(mount, name);
   const problem = describeProblem(outcome);
   if (problem !== undefined) throw new UserError("save", `${name}: ${problem}`);
 }

@@ -8,11 +8,12 @@
  * terminal open.
  */
 import { writeSync } from "node:fs";
-import { isatty } from "node:tty";
+import { isatty, WriteStream } from "node:tty";
 import { UserError } from "../../app/errors.ts";
 import type { ColoredStart } from "../../app/progress.ts";
 import { messageOf } from "../../errno.ts";
 import { printable, printableLine } from "../../text/printable.ts";
+import { cutLine } from "./table.ts";
 
 /** Lines wrap on narrower terminals, which are rare. */
 export const WIDTH = 79;
@@ -39,6 +40,18 @@ export function showBold(text: string): void {
   write(`\u001b[1m${printable(text)}\u001b[22m`);
 }
 
+/** Prints a line of the result, of which some parts may be colored. */
+export function showPieces(
+  pieces: readonly { readonly text: string; readonly color: string }[],
+  colored: boolean,
+): void {
+  const line = pieces.map(({ text, color }) => {
+    const shown = printableLine(text);
+    return colored && color !== "" ? `\u001b[${color}m${shown}\u001b[0m` : shown;
+  });
+  write(`${line.join("")}\n`);
+}
+
 /** Prints the result for programs. */
 export function showJson(value: unknown, indent = 2): void {
   write(`${printable(JSON.stringify(value, null, indent))}\n`);
@@ -55,6 +68,35 @@ function write(result: string | Uint8Array): void {
   } catch (error) {
     throw new UserError("save", `standard output: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** A block of lines on a terminal that is drawn over the previous one. Disposed, the last one stays. */
+export class Screen implements Disposable {
+  #drawn = 0;
+
+  constructor() {
+    writeAll(1, Buffer.from("\u001b[?25l"));
+  }
+
+  /** Lines are cut to the width of the terminal, and their number to its height. */
+  draw(lines: readonly string[]): void {
+    const { columns, rows } = sizeOfTerminal();
+    const fitting =
+      lines.length < rows ? lines : [...lines.slice(0, rows - 2), `… ${lines.length - rows + 2} more lines`];
+    const up = this.#drawn === 0 ? "" : `\u001b[${this.#drawn}A`;
+    const text = fitting.map((line) => `\u001b[K${cutLine(printableLine(line), columns)}\n`).join("");
+    writeAll(1, Buffer.from(`${up}\r${text}\u001b[J`));
+    this.#drawn = fitting.length;
+  }
+
+  [Symbol.dispose](): void {
+    writeAll(1, Buffer.from("\u001b[?25h"));
+  }
+}
+
+function sizeOfTerminal(): { readonly columns: number; readonly rows: number } {
+  const [columns, rows] = new WriteStream(1).getWindowSize();
+  return { columns: columns > 0 ? columns : WIDTH, rows: rows > 2 ? rows : 24 };
 }
 
 /** Whether the descriptor is a terminal. */

@@ -1,11 +1,12 @@
 /** The files in `.llmfs`. */
 import { OURS } from "../../attributes.ts";
+import type { ListedEntry } from "../../rpc/tree-port.ts";
 import { printableLine } from "../../text/printable.ts";
 import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { type Walked, walkInSteps } from "../../tree/walk.ts";
 import type { FsContext } from "../context.ts";
-import { pendingFiles } from "../lazy/request.ts";
+import { listedEntryOf, pendingFiles } from "../lazy/request.ts";
 import type { RpcHandlers } from "../rpc-handlers.ts";
 import { ControlChannel } from "./channel.ts";
 import type { ControlFiles } from "./directory.ts";
@@ -16,6 +17,7 @@ const README = `Control files of this llmfs mount. This directory is not listed,
 README          this text
 status.json     process, mountpoint, files by state, inodes and bytes used, inodes known to the kernel, requests
 tree            every path with the state of its content
+tree.json       the same as JSON, with type, size, mode and generator
 pending.json    the files that are not generated yet; generate them with 'llmfs warm'
 usage.json      what generating has cost so far, and the limits
 config.json     the model, the recordings and the prompts of this mount
@@ -50,6 +52,7 @@ export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: St
     README: serveText(() => README),
     "status.json": serveText(() => `${JSON.stringify(describeStatus(mount, source), null, 2)}\n`),
     tree: serveLongText(mount, () => renderTree(mount.tree)),
+    "tree.json": serveLongText(mount, () => formatList(listEntries(mount.tree))),
     "pending.json": serveLongText(mount, () => formatList(pendingFiles(mount))),
     "usage.json": serveText(() => handlers.getPublished("usage.json")),
     "config.json": serveText(() => handlers.getPublished("config.json")),
@@ -86,6 +89,12 @@ function describeStatus(mount: FsContext, source: StatusSource) {
     generating: mount.pending.size,
     requests: source.counts(),
   };
+}
+
+/** What tree.json has: every entry but the root, with undefined for a step that yields none. */
+function* listEntries(tree: Tree): Generator<ListedEntry | undefined> {
+  for (const at of walkInSteps(tree.root, "/"))
+    yield at === undefined || at.path === "/" ? undefined : listedEntryOf(at.path, at.inode);
 }
 
 /** One path per line. Directories end in a slash; files with generated or pending content show their state. */

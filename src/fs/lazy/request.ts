@@ -1,9 +1,9 @@
 /** Builds the request for a file's content. */
 
-import { DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, GENERATOR, MODEL, OURS, PROMPT } from "../../attributes.ts";
+import { DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, GENERATOR, METADATA, MODEL, OURS, PROMPT } from "../../attributes.ts";
 import type { GenerationRequest } from "../../rpc/generation.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
-import type { FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
+import type { FileInfo, ListedEntry, TreeEntry } from "../../rpc/tree-port.ts";
 import { dentriesOf } from "../../tree/dentries.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
@@ -49,17 +49,28 @@ export function entryOf(path: string, inode: Inode): TreeEntry {
   }
 }
 
+export function listedEntryOf(path: string, inode: Inode): ListedEntry {
+  const entry = { ...entryOf(path, inode), mode: (inode.mode & 0o7777).toString(8).padStart(4, "0") };
+  if (inode.kind !== "file" || inode.state === "static") return entry;
+  const generator = textXattr(inode, `${METADATA}generator`) ?? textXattr(inode, GENERATOR);
+  return generator === undefined ? entry : { ...entry, generator };
+}
+
 export function infoOf(path: string, inode: Inode): FileInfo {
   const xattrs = new Map<string, string>();
   for (const [name, value] of inode.xattrs ?? []) xattrs.set(toText(name), xattrText(value));
   return { ...entryOf(path, inode), mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid, xattrs };
 }
 
+interface PendingContext extends Pick<FsCore, "tree"> {
+  readonly waiters: { waitsOf(inode: Inode): readonly Inode[] };
+}
+
 /**
  * Yields each file that has a name and no content yet once, oldest first, and undefined for every other inode. The tree
  * may change between the steps: a file that stays pending throughout is included, under whatever name it has by then.
  */
-export function* pendingFiles(mount: Pick<FsCore, "tree">): Generator<PendingFile | undefined> {
+export function* pendingFiles(mount: PendingContext): Generator<PendingFile | undefined> {
   const { tree } = mount;
   for (const inode of tree.inodes()) {
     if (tree.space.lazyFiles === 0) return;
@@ -68,15 +79,18 @@ export function* pendingFiles(mount: Pick<FsCore, "tree">): Generator<PendingFil
 }
 
 /** Returns undefined if the file has no name. */
-function pendingOf(mount: Pick<FsCore, "tree">, file: RegularFile): PendingFile | undefined {
+function pendingOf(mount: PendingContext, file: RegularFile): PendingFile | undefined {
   const path = firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
   if (path === undefined) return undefined;
   const depends = textXattr(file, DEPENDS);
+  const waits = file.state === "generating" ? mount.waiters.waitsOf(file) : [];
+  const waitsFor = waits.flatMap((inode) => mount.tree.pathOf(inode) ?? []).map(toText);
   return {
     path: toText(path),
     state: file.state === "failed" || file.state === "generating" ? file.state : "pending",
     generator: textXattr(file, GENERATOR) ?? DEFAULT_GENERATOR,
     ...(depends === undefined ? {} : { depends }),
+    ...(waitsFor.length === 0 ? {} : { waitsFor }),
     ...(file.error === undefined ? {} : { error: `${file.error.code}: ${file.error.message}` }),
   };
 }

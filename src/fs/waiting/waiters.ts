@@ -73,6 +73,12 @@ export class Waiters {
     return attempt;
   }
 
+  /** The inodes whose content is made first, because what is made for this one reads them. */
+  waitsOf(inode: Inode): readonly Inode[] {
+    const attempts = [...(this.#byInode.get(inode) ?? [])];
+    return attempts.flatMap(({ reads }) => [...reads].map((attempt) => attempt.inode));
+  }
+
   get(ticket: number): Attempt | undefined {
     return this.#byTicket.get(ticket);
   }
@@ -320,8 +326,7 @@ export class Waiters {
 
   /** Follows the waits from `inode`. If they lead back to the requester, none of them would ever be answered. */
   refuseCycle(inode: Inode, requester: Attempt): void {
-    const reads = (at: Inode) => [...(this.#byInode.get(at) ?? [])].flatMap((attempt) => [...attempt.reads]);
-    const way = findWay(inode, requester.inode, (at) => reads(at).map((attempt) => attempt.inode));
+    const way = findWay(inode, requester.inode, (at) => this.waitsOf(at));
     if (way === undefined) return;
     const mount = this.#mount();
     const error = waitsForItself(

@@ -1,0 +1,118 @@
+/** The report of `llmfs status`: a block of lines for people, and one line for a log. */
+
+import type { MountStatus } from "../../app/running/mount-status.ts";
+import type { FileCounts } from "../../app/running/survey.ts";
+import { printableLine } from "../../text/printable.ts";
+import { formatAge, formatBytes, formatCount, formatMoney, plural } from "./quantity.ts";
+
+/** A status and when it was read, in milliseconds. */
+export interface Sample {
+  readonly status: MountStatus;
+  readonly at: number;
+}
+
+const NAME = 11;
+/** The most files of a kind to list. The others are only counted. */
+const MOST_FILES = 8;
+
+/** `before`: an earlier sample, from which rates are computed. */
+export function formatStatus(now: Sample, before?: Sample): readonly string[] {
+  const { status } = now;
+  const { mountpoint, pid, ageSeconds, files, usage, underWay, failed } = status;
+  const age = ageSeconds === undefined ? "" : `, mounted for ${formatAge(ageSeconds)}`;
+  const lines = [`${printableLine(mountpoint)}: serving, process ${pid}${age}`];
+  const add = (name: string, ...values: readonly (string | undefined)[]) => {
+    const given = values.filter((value) => value !== undefined && value !== "");
+    for (const [index, value] of given.entries()) lines.push(`  ${(index === 0 ? name : "").padEnd(NAME)}${value}`);
+  };
+  add("prompt", oneLine(status.prompt));
+  add("from", status.from);
+  add("save", status.save);
+  add("model", formatModel(status));
+  add("recordings", `${status.recordings} (mode ${status.mode})`);
+  add("files", formatFiles(files));
+  add(
+    "requests",
+    underWay.length === 0
+      ? "none under way"
+      : `${underWay.length} under way, at most ${status.concurrency} in parallel`,
+    ...listSome(underWay, ({ path, waitsFor = [] }) =>
+      waitsFor.length === 0
+        ? printableLine(path)
+        : `${printableLine(path)} waits for ${waitsFor.map(printableLine).join(", ")}`,
+    ),
+  );
+  if (before !== undefined) add("rate", formatRate(now, before));
+  add("tokens", `${formatCount(usage.inputTokens)} sent, ${formatCount(usage.outputTokens)} received`);
+  add("calls", formatCalls(status));
+  add("cost", formatCost(status));
+  add(
+    "memory",
+    `${formatBytes(status.memoryBytes)}; contents ${formatBytes(status.bytes)} in ${plural(status.inodes, "inode")}`,
+  );
+  add("failed", ...listSome(failed, ({ path, error }) => `${printableLine(path)}: ${oneLine(error)}`));
+  return lines;
+}
+
+/** One line, for a log or a pipe. */
+export function formatStatusLine(now: Sample, before?: Sample): string {
+  const { files, usage, underWay, memoryBytes } = now.status;
+  return [
+    formatFiles(files),
+    `${underWay.length} under way`,
+    ...(before === undefined ? [] : [formatRate(now, before)]),
+    `${formatCount(usage.inputTokens)}+${formatCount(usage.outputTokens)} tokens`,
+    formatCost(now.status),
+    formatBytes(memoryBytes),
+  ].join("; ");
+}
+
+/** Without the states that no file has. */
+export function formatFiles(files: FileCounts): string {
+  const order = ["ready", "generating", "pending", "failed", "static"] as const;
+  const parts = order.flatMap((state) => (files[state] > 0 ? [`${formatCount(files[state])} ${state}`] : []));
+  return parts.length === 0 ? "none" : parts.join(", ");
+}
+
+function formatModel({ model, server }: MountStatus): string | undefined {
+  if (model === undefined) return undefined;
+  return server === undefined ? model : `${model} at ${server}`;
+}
+
+function formatCalls({ usage }: MountStatus): string {
+  const limit = usage.limits.calls === undefined ? "" : ` of at most ${formatCount(usage.limits.calls)}`;
+  return [
+    `${formatCount(usage.calls)}${limit}`,
+    ...(usage.recorded > 0 ? [`${plural(usage.recorded, "answer")} from recordings`] : []),
+    ...(usage.failures > 0 ? [`${formatCount(usage.failures)} failed`] : []),
+  ].join("; ");
+}
+
+function formatCost({ usage }: MountStatus): string {
+  const { limits, unpricedCalls, inputTokens, outputTokens } = usage;
+  return [
+    `${formatMoney(usage.usd)}${limits.usd === undefined ? "" : ` of at most ${formatMoney(limits.usd)}`}`,
+    ...(limits.tokens === undefined
+      ? []
+      : [`${formatCount(inputTokens + outputTokens)} of at most ${formatCount(limits.tokens)} tokens`]),
+    ...(unpricedCalls > 0 ? [`${plural(unpricedCalls, "call")} of unknown price`] : []),
+  ].join("; ");
+}
+
+/** Files and tokens a second between two samples. */
+function formatRate(now: Sample, before: Sample): string {
+  const seconds = Math.max(0.001, (now.at - before.at) / 1000);
+  const done = ({ status }: Sample) => status.files.ready;
+  const tokens = ({ status }: Sample) => status.usage.outputTokens;
+  const perSecond = (value: (sample: Sample) => number) => Math.max(0, value(now) - value(before)) / seconds;
+  return `${perSecond(done).toFixed(1)} files/s, ${perSecond(tokens).toFixed(0)} tokens/s received`;
+}
+
+function listSome<T>(all: readonly T[], format: (one: T) => string): readonly string[] {
+  const more = all.length - MOST_FILES;
+  return [...all.slice(0, MOST_FILES).map(format), ...(more > 0 ? [`and ${formatCount(more)} more`] : [])];
+}
+
+function oneLine(text: string | undefined): string | undefined {
+  return text?.replace(/[\s\p{Cc}]+/gu, " ").trim();
+}

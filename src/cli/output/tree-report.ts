@@ -1,0 +1,79 @@
+/** Draws a tree with the state, size and generator of each file. */
+import { basename } from "node:path";
+import type { ListedEntry } from "../../rpc/tree-port.ts";
+import { printableLine } from "../../text/printable.ts";
+import { formatBytes, plural } from "./quantity.ts";
+
+/** SGR parameters of ECMA-48. */
+const BOLD_BLUE = "1;34";
+const COLORS = { static: "", ready: "32", pending: "33", generating: "36", failed: "31" } as const;
+
+/** A piece of a line, and the color it has on a terminal. */
+export interface Piece {
+  readonly text: string;
+  readonly color: string;
+}
+
+export interface TreeOptions {
+  /** Entries further below are only counted. */
+  readonly depth: number;
+  /** The path of the directory that is shown: "/" or "/src". */
+  readonly from: string;
+}
+
+/** One line for each entry below the directory, which is not among them. The order of `entries` stays. */
+export function drawTree(entries: readonly ListedEntry[], { depth, from }: TreeOptions): readonly (readonly Piece[])[] {
+  const base = from === "/" ? "" : from;
+  const below = entries.filter(({ path }) => path.startsWith(`${base}/`));
+  const children = Map.groupBy(below, ({ path }) => path.slice(0, path.lastIndexOf("/")));
+  const rows: { readonly branch: string; readonly entry: ListedEntry }[] = [];
+  const visit = (parent: string, indent: string, level: number) => {
+    const inside = children.get(parent) ?? [];
+    for (const [index, entry] of inside.entries()) {
+      const last = index === inside.length - 1;
+      rows.push({ branch: `${indent}${last ? "└── " : "├── "}`, entry });
+      if (level < depth) visit(entry.path, `${indent}${last ? "    " : "│   "}`, level + 1);
+    }
+  };
+  visit(base, "", 1);
+  const names = rows.map(({ branch, entry }) => `${branch}${nameOf(entry)}`);
+  const width = Math.min(WIDEST, Math.max(0, ...names.map((name) => Bun.stringWidth(name))));
+  return rows.map(({ branch, entry }, index) => {
+    const name = { text: nameOf(entry), color: entry.type === "directory" ? BOLD_BLUE : "" };
+    const { state, size, generator } = entry;
+    if (entry.type !== "file" || state === undefined) return [{ text: branch, color: "" }, name];
+    const gap = " ".repeat(Math.max(0, width - Bun.stringWidth(names[index] ?? "")) + 2);
+    const details = `${(size === undefined ? "" : formatBytes(size)).padStart(SIZE)}  ${printableLine(generator ?? "")}`;
+    return [
+      { text: branch, color: "" },
+      name,
+      { text: gap, color: "" },
+      { text: state.padEnd(STATE), color: COLORS[state] },
+      { text: ` ${details}`.trimEnd(), color: "" },
+    ];
+  });
+}
+
+/** The state of longer names is not aligned. */
+const WIDEST = 60;
+const STATE = "generating".length;
+const SIZE = "1023 KiB".length;
+
+function nameOf({ path, type, target }: ListedEntry): string {
+  const name = printableLine(basename(path));
+  if (type === "directory") return `${name}/`;
+  return target === undefined ? name : `${name} -> ${printableLine(target)}`;
+}
+
+/** "3 directories, 12 files: 4 ready, 8 pending". */
+export function countEntries(entries: readonly ListedEntry[]): string {
+  const directories = entries.filter(({ type }) => type === "directory").length;
+  const files = entries.filter(({ type }) => type === "file");
+  const states = Map.groupBy(files, ({ state = "static" }) => state);
+  const parts = (["ready", "generating", "pending", "failed", "static"] as const).flatMap((state) => {
+    const count = states.get(state)?.length ?? 0;
+    return count > 0 ? [`${count} ${state}`] : [];
+  });
+  const counts = `${plural(directories, "directory", "directories")}, ${plural(files.length, "file")}`;
+  return parts.length === 0 ? counts : `${counts}: ${parts.join(", ")}`;
+}

@@ -1,0 +1,274 @@
+/** The commands that look at mounts: list, status and tree, in the compiled binary, on a terminal and off it. */
+import { expect, setDefaultTimeout, test } from "bun:test";
+import { join } from "node:path";
+import { documented } from "../support/json-shapes.ts";
+import { describeMounted, Gate, IS_ROOT, killBoth, mounted, processesOf, snapshotOf } from "../support/mounted.ts";
+import { mountNamespace, testWith } from "../support/needs.ts";
+import { BINARY, eventually, type Finished, finished, Sandbox } from "../support/program.ts";
+import { Terminal } from "../support/terminal.ts";
+
+setDefaultTimeout(60_000);
+
+interface Listed {
+  readonly mountpoint: string;
+  readonly state: string;
+}
+
+function find<T extends { readonly mountpoint: string }>(all: readonly T[], mountpoint: string): T {
+  const found = all.find((one) => one.mountpoint === mountpoint);
+  if (found === undefined) throw new Error(`${mountpoint} is not in ${JSON.stringify(all)}`);
+  return found;
+}
+
+describeMounted("llmfs list", () => {
+  test("shows files by state, age, cost and prompt of every mount, and as JSON", async () => {
+    await using m = await mounted({
+      snapshot: JSON.stringify({
+        llmfs: 1,
+        entries: [
+          { path: "/", type: "directory", mode: "0755", xattrs: { "user.llmfs.prompt": "a tide\ntable" } },
+          { path: "/a.md", type: "file", mode: "0644", state: "pending" },
+          { path: "/b.md", type: "file", mode: "0644", state: "pending" },
+          { path: "/own", type: "file", mode: "0644", text: "x" },
+        ],
+      }),
+    });
+    await m.out("cat a.md");
+    const text = await m.sandbox.llmfs(["list"], { program: BINARY });
+    expect([text.status, text.stderr]).toEqual([0, ""]);
+    const line = text.stdout.split("\n").find((one) => one.startsWith(m.dir)) ?? "";
+    expect(line).toMatch(/serving +\d+ +\d+ s +1 ready, 1 pending, 1 static +1 call +a tide table$/);
+    const json = await m.sandbox.llmfs(["list", "--json"], { program: BINARY });
+    const one = find(documented("list", json.stdout), m.dir);
+    expect(one).toMatchObject({
+      state: "serving",
+      pid: processesOf(m.dir, "--daemon")[0],
+      prompt: "a tide\ntable",
+      from: m.sandbox.at("from.json"),
+      files: { ready: 1, pending: 1, static: 1, failed: 0, generating: 0 },
+      usage: { calls: 1 },
+    });
+  });
+
+  test("shows a dead mount and how to remove it, and a stopped one, without waiting for either", async () => {
+    await using dead = await mounted();
+    await using stopped = await mounted({ pending: ["a"] });
+    await killBoth(dead.dir);
+    const [pid = 0] = processesOf(stopped.dir, "--daemon");
+    process.kill(pid, "SIGSTOP");
+    try {
+      const { status, stdout, stderr } = await dead.sandbox.llmfs(["list"], { program: BINARY });
+      expect(status).toBe(0);
+      expect(stdout).toMatch(new RegExp(`^${dead.dir} +dead `, "m"));
+      expect(stdout).toMatch(new RegExp(`^${stopped.dir} +stopped +${pid} `, "m"));
+      expect(stderr).toContain(`llmfs unmount ${dead.dir}`);
+      const all: Listed[] = documented(
+        "list",
+        (await dead.sandbox.llmfs(["list", "--json"], { program: BINARY })).stdout,
+      );
+      expect([find(all, dead.dir).state, find(all, stopped.dir).state]).toEqual(["dead", "stopped"]);
+    } finally {
+      process.kill(pid, "SIGCONT");
+    }
+  });
+
+  testWith(IS_ROOT ? mountNamespace() : "root")("shows a mount in another mount namespace", async () => {
+    using sandbox = new Sandbox();
+    const child = Bun.spawn({
+      cmd: ["unshare", "--mount", ...BINARY, "run", "--", "sh", "-c", "echo $LLMFS_MOUNT; read line"],
+      cwd: sandbox.path,
+      env: sandbox.environment(),
+      stdio: ["pipe", "pipe", "inherit"],
+    });
+    const { value } = await child.stdout.getReader().read();
+    const dir = new TextDecoder().decode(value).trim();
+    const json = await sandbox.llmfs(["list", "--json"], { program: BINARY });
+    expect(find(documented("list", json.stdout), dir)).toMatchObject({ state: "serving", elsewhere: true });
+    child.stdin.end();
+    await child.exited;
+  });
+});
+
+describeMounted("llmfs status", () => {
+  test("shows requests under way, errors with reasons and what was spent, from any path below the mount", async () => {
+    const gate = new Gate();
+    const held = gate.holds();
+    await using m = await mounted({
+      pending: ["a/slow.md", "b/bad.md", "c.md"],
+      answer: (path, request) => (path === "b/bad.md" ? { status: 400 } : held(path, request)),
+      args: ["--max-calls", "9"],
+    });
+    await m.sh("cat b/bad.md");
+    const reader = m.start("cat a/slow.md");
+    await eventually("the file is being generated", () => m.status().generating === 1);
+    const { status, stdout, stderr } = await m.sandbox.llmfs(["status", join(m.dir, "a")], { program: BINARY });
+    expect([status, stderr]).toEqual([0, ""]);
+    expect(stdout).toContain(`${m.dir}: serving, process `);
+    expect(stdout).toContain("1 generating, 1 pending, 1 failed");
+    expect(stdout).toMatch(/requests +1 under way, at most 4 in parallel\n +\/a\/slow\.md/);
+    expect(stdout).toMatch(/failed +\/b\/bad\.md: EIO: /);
+    expect(stdout).toContain("of at most 9");
+    expect(stdout).not.toContain("\u001b");
+    const json = documented(
+      "status",
+      (await m.sandbox.llmfs(["status", "--json"], { program: BINARY, cwd: m.dir })).stdout,
+    );
+    expect(json).toMatchObject({
+      mountpoint: m.dir,
+      underWay: [{ path: "/a/slow.md", generator: "llm" }],
+      failed: [{ path: "/b/bad.md" }],
+      usage: { limits: { calls: 9 } },
+    });
+    expect(json.memoryBytes).toBeGreaterThan(1 << 20);
+    gate.open();
+    await finished(reader);
+  });
+
+  test("says which file waits for which", async () => {
+    const gate = new Gate();
+    await using m = await mounted({
+      snapshot: JSON.stringify({
+        llmfs: 1,
+        entries: [
+          { path: "/", type: "directory", mode: "0755" },
+          { path: "/base.h", type: "file", mode: "0644", state: "pending" },
+          {
+            path: "/main.c",
+            type: "file",
+            mode: "0644",
+            state: "pending",
+            xattrs: { "user.llmfs.depends": "base.h" },
+          },
+        ],
+      }),
+      answer: gate.holds(),
+    });
+    const reader = m.start("cat main.c");
+    await eventually("both are being generated", () => m.status().generating === 2);
+    const { stdout } = await m.sandbox.llmfs(["status", m.dir], { program: BINARY });
+    expect(stdout).toMatch(/\/main\.c waits for \/base\.h\n/);
+    const json = documented("status", (await m.sandbox.llmfs(["status", "--json", m.dir], { program: BINARY })).stdout);
+    expect(json.underWay).toContainEqual({ path: "/main.c", generator: "llm", waitsFor: ["/base.h"] });
+    gate.open();
+    await finished(reader);
+  });
+
+  test("fails with a reason outside of a mount, for a dead mount and for a stopped one", async () => {
+    await using m = await mounted();
+    const run = (...args: string[]) => m.sandbox.llmfs(["status", ...args], { program: BINARY });
+    expect(await run()).toMatchObject({ status: 83, stdout: "" });
+    expect((await run()).stderr).toContain("the current directory is not in an llmfs mount");
+    expect(await run("--every", "1s")).toMatchObject({ status: 2 });
+    const [pid = 0] = processesOf(m.dir, "--daemon");
+    process.kill(pid, "SIGSTOP");
+    const stopped = await run(m.dir);
+    process.kill(pid, "SIGCONT");
+    expect(stopped).toMatchObject({ status: 92, stdout: "" });
+    await killBoth(m.dir);
+    expect(await run(m.dir)).toMatchObject({ status: 92, stdout: "" });
+  });
+
+  test("--watch off a terminal prints a line for each change, and ends when the mount is unmounted", async () => {
+    await using m = await mounted({ pending: ["a.md", "b.md"] });
+    const child = m.sandbox.start(["status", "--watch", "--every", "100ms", m.dir], { program: BINARY });
+    let text = "";
+    const reading = (async () => {
+      for await (const chunk of child.stdout) text += new TextDecoder().decode(chunk);
+    })();
+    await eventually("the first line", () => text.includes("2 pending"));
+    await m.out("cat a.md");
+    await eventually("a line about the change", () => text.includes("1 ready, 1 pending"));
+    // The mount is in use for a moment at each look.
+    expect((await m.unmount()).status).toBe(0);
+    expect(await child.exited).toBe(0);
+    await reading;
+    expect(text).not.toContain("\u001b");
+    for (const line of text.trimEnd().split("\n")) expect(line).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z \d .*; /);
+  });
+
+  test("--watch --json prints one object a line", async () => {
+    await using m = await mounted({ pending: ["a.md"] });
+    const child = m.sandbox.start(["status", "-w", "--json", m.dir], { program: BINARY });
+    const { value } = await child.stdout.getReader().read();
+    expect(documented("status", new TextDecoder().decode(value).split("\n")[0] ?? "").files.pending).toBe(1);
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(130);
+  });
+
+  test("--watch on a terminal redraws the view, and Ctrl-C ends it and brings the cursor back", async () => {
+    await using m = await mounted({ pending: ["a.md", "b.md"] });
+    await using terminal = new Terminal([...BINARY, "status", "--watch", "--every", "100ms", m.dir], {
+      cwd: m.sandbox.path,
+      env: m.sandbox.environment(),
+    });
+    await terminal.shows("2 pending");
+    await m.out("cat a.md");
+    await terminal.shows("1 ready, 1 pending");
+    await terminal.shows("files/s");
+    terminal.type("\u0003");
+    await terminal.shows("\u001b[?25h");
+  });
+});
+
+describeMounted("llmfs tree", () => {
+  test("draws states, sizes and generators of a mount, the same for its snapshot, and generates nothing", async () => {
+    await using m = await mounted({ pending: ["src/a.md", "src/deep/b.md", "c.md"] });
+    await m.out("cat c.md; printf xyz > own; ln -s own link");
+    const run = (...args: string[]): Promise<Finished> => m.sandbox.llmfs(["tree", ...args], { program: BINARY });
+    const { status, stdout } = await run(m.dir);
+    expect(status).toBe(0);
+    expect(stdout).toBe(`${m.dir}
+├── c.md          ready          39 B  llm
+├── link -> own
+├── own           static          3 B
+└── src/
+    ├── a.md      pending              llm
+    └── deep/
+        └── b.md  pending              llm
+
+2 directories, 4 files: 1 ready, 2 pending, 1 static
+`);
+    expect((await m.sandbox.llmfs(["save", m.dir, "tree.json"], { program: BINARY })).status).toBe(0);
+    expect((await run("tree.json")).stdout.split("\n").slice(1)).toEqual(stdout.split("\n").slice(1));
+    expect((await run("tree.json/src/deep")).stdout).toContain("└── b.md  pending");
+    expect((await run(join(m.dir, "src"), "--depth", "1")).stdout).not.toContain("b.md");
+    const entries = documented("tree", (await run(m.dir, "--json")).stdout);
+    expect(entries).toContainEqual({
+      path: "/c.md",
+      type: "file",
+      mode: "0644",
+      state: "ready",
+      size: 39,
+      generator: "llm",
+    });
+    expect(documented("tree", (await run("tree.json", "--json")).stdout)).toEqual(entries);
+    expect(m.asked("src/a.md")).toBe(0);
+  });
+
+  test("has colors on a terminal, but not with NO_COLOR", async () => {
+    using sandbox = new Sandbox();
+    await Bun.write(sandbox.at("tree.json"), snapshotOf(["src/a.md"]));
+    for (const [NO_COLOR, colored] of [
+      ["", true],
+      ["1", false],
+    ] as const) {
+      await using terminal = new Terminal([...BINARY, "tree", "tree.json"], {
+        cwd: sandbox.path,
+        env: { ...sandbox.environment(), NO_COLOR },
+      });
+      await terminal.shows(colored ? "\u001b[33mpending" : "pending");
+      expect(terminal.text.includes("\u001b[")).toBe(colored);
+    }
+  });
+
+  test("rejects what is neither a mount nor a snapshot", async () => {
+    using sandbox = new Sandbox();
+    await Bun.write(sandbox.at("note.txt"), "hello");
+    const run = async (...args: string[]) => (await sandbox.llmfs(["tree", ...args], { program: BINARY })).status;
+    expect(await run()).toBe(83);
+    expect(await run(".")).toBe(83);
+    expect(await run("missing")).toBe(84);
+    expect(await run("note.txt")).toBe(85);
+    expect(await run("--depth", "none", ".")).toBe(2);
+  });
+});

@@ -18,6 +18,8 @@ export interface FsCore {
   writes: number;
   /** The size in bytes that a file without content reports. */
   readonly claimedSize: number;
+  /** The execute bits that generated scripts do not get. */
+  readonly umask: number;
   /** Logs a warning for the user of the mount. */
   warn(text: string): void;
   /** The session with the kernel. It exists once the operations do. */

@@ -59,6 +59,8 @@ export interface ServeTreeOptions {
   /** The files in `.llmfs`; absent: no control surface. */
   readonly control?: (mount: FsContext, handlers: RpcHandlers) => ControlFiles;
   readonly claimedSize?: number;
+  /** Default 0o022. */
+  readonly umask?: number;
   /** The user who mounted. Default: the owner of the root directory. */
   readonly owner?: Owner;
   /** The user who mounted, if other users can enter the mount. */
@@ -120,6 +122,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     definitions: 0,
     writes: 0,
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
+    umask: options.umask ?? 0o022,
     withGenerationClock: options.withGenerationClock ?? ((work) => work()),
     warn: (text) => options.post({ type: "log", level: "warn", tag: "fs", text }),
     session,

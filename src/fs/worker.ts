@@ -72,6 +72,7 @@ class FilesystemThread {
         owner: options.owner,
         ...(options.shared ? { sharedBy: options.owner.uid } : {}),
         ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
+        umask: process.umask(),
         listing: plants.some(({ type, generator }) => type === "directory" && generator !== undefined),
         ...(options.named === undefined ? {} : { named: options.named }),
         renewing: options.plants !== undefined,

@@ -1,8 +1,8 @@
 /** A tree from a prompt, and model answers that would do harm. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
-import { contentOf, describeMounted, unmounted } from "../support/mounted.ts";
+import { contentOf, describeMounted, type FileAnswer, pathOf, unmounted } from "../support/mounted.ts";
 import { BINARY, mountedType } from "../support/program.ts";
 
 setDefaultTimeout(30_000);
@@ -63,6 +63,62 @@ describeMounted("mount --prompt", () => {
     m.tree = { stream: ["Here you are:\n```json\n", JSON.stringify(TREE, null, 2), "\n```\nEnjoy!"] };
     await m.mount(["--prompt", "a small C project", ...m.modelArgs()]);
     expect(await m.out("cat src/main.c")).toBe(contentOf("src/main.c"));
+  });
+});
+
+/** A small project whose files are written from each other, with uses that the last answer still has wrong. */
+const PROJECT = {
+  files: [
+    { path: "count.py", description: "counts lines", uses: [] },
+    { path: "tests/test_count.py", description: "tests it", uses: ["./count.py", "missing.py"] },
+    { path: "run-tests", description: "runs the tests", uses: ["tests/"] },
+    { path: "README.md", description: "what it is", uses: ["count.py", "README.md"] },
+    { path: "hello", description: "a script that the layout does not list", uses: [] },
+  ],
+  executable: ["run-tests"],
+};
+
+describeMounted("files that a layout writes from each other", () => {
+  const script: FileAnswer = (path) => ({
+    stream: path === "run-tests" || path === "hello" ? `#!/bin/sh\necho "$0 runs"\n` : contentOf(path),
+  });
+
+  test("a layout's uses are attributes that can be read, edited and saved, and decide what is generated first", async () => {
+    await using m = await unmounted(script);
+    m.tree = { whole: JSON.stringify({ tree: PROJECT }) };
+    await m.mount(["--prompt", "a counter", "--save", m.sandbox.at("saved.json"), ...m.modelArgs()]);
+    expect(m.server.requests.length).toBe(3);
+    const corrections = JSON.stringify(m.server.received(2).body);
+    for (const words of ["missing.py", "which is not in the tree", "uses itself"]) expect(corrections).toContain(words);
+    expect(await m.xattr("tests/test_count.py", "depends")).toBe("/count.py");
+    expect(await m.xattr("run-tests", "depends")).toBe("/tests/test_count.py");
+    expect(await m.xattr("README.md", "depends")).toBe("/count.py");
+    await m.out("setfattr -n user.llmfs.depends -v /count.py hello");
+    await m.out("cat tests/test_count.py");
+    const written = m.server.requests.slice(3).map((request) => pathOf(request));
+    expect(written).toEqual(["count.py", "tests/test_count.py"]);
+    expect(JSON.stringify(m.server.received(4).body)).toContain("again: content of count.py");
+    await m.unmount();
+    const saved = JSON.parse(readFileSync(m.sandbox.at("saved.json"), "utf8"));
+    const depends = (path: string) =>
+      saved.entries.find((entry: { path: string }) => entry.path === path).xattrs["user.llmfs.depends"];
+    expect([depends("/hello"), depends("/run-tests")]).toEqual(["/count.py", "/tests/test_count.py"]);
+  });
+
+  test("a script that the layout lists can be run at once, and any other once it has been generated", async () => {
+    await using m = await unmounted(script);
+    m.tree = { whole: JSON.stringify(PROJECT) };
+    await m.mount(["--prompt", "a counter", "--save", m.sandbox.at("saved.json"), ...m.modelArgs()]);
+    expect(await m.out("stat -c %a run-tests hello")).toBe("755\n644\n");
+    expect(await m.out("./run-tests")).toBe("./run-tests runs\n");
+    expect(await m.out("test -x hello; echo $?; cat hello >/dev/null; test -x hello; echo $?; ./hello")).toBe(
+      "1\n0\n./hello runs\n",
+    );
+    expect(await m.out("stat -c %a hello")).toBe("755\n");
+    await m.unmount();
+    expect(readFileSync(m.sandbox.at("saved.json"), "utf8")).toMatch(
+      /"path": "\/hello", "type": "file", "mode": "0755"/,
+    );
   });
 });
 

@@ -39,6 +39,7 @@ export interface ServedOptions {
   readonly generation?: number;
   /** The user who mounted, if other users can enter the mount. */
   readonly sharedBy?: number;
+  readonly umask?: number;
 }
 
 /** The clock of the tests: it stands still until it is set. */
@@ -98,6 +99,7 @@ export class ServedTree implements Disposable {
         ...(options.listing === undefined ? {} : { listing: options.listing }),
         ...(options.named === undefined ? {} : { named: options.named }),
         ...(options.generation === undefined ? {} : { generation: options.generation }),
+        ...(options.umask === undefined ? {} : { umask: options.umask }),
         ...(options.sharedBy === undefined
           ? {}
           : { sharedBy: options.sharedBy, owner: { uid: options.sharedBy, gid: options.sharedBy } }),

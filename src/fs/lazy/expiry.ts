@@ -15,6 +15,7 @@ import type { Inode } from "../../tree/inode.ts";
 import type { Passthrough } from "../coherence/passthrough.ts";
 import type { FsCore } from "../core.ts";
 import type { Authors } from "../permissions/authors.ts";
+import { allowRunning, isScript } from "../permissions/scripts.ts";
 import type { ArrivedContent, Waiter } from "../waiting/attempt.ts";
 import type { Waiters } from "../waiting/waiters.ts";
 import { Freshness } from "./freshness.ts";
@@ -183,6 +184,7 @@ export class Expiry {
     }
     if (!current.stored && mount.replacement.isFree(current)) {
       // There is no space for both contents.
+      const wasScript = isScript(current);
       mount.beforeChange(current);
       mount.replacement.noteResize(current, content.draft?.size ?? content.bytes.length);
       current.truncate(0);
@@ -197,6 +199,8 @@ export class Expiry {
         throw error;
       }
       keepMetadata(current, content);
+      // Somebody may have taken the bits away from the script that it was.
+      if (!wasScript) allowRunning(current, mount.umask);
       current.touchMtime(mount.tree.clock);
       mount.invalidate(current, true);
       mount.store(current);

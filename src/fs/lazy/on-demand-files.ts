@@ -20,6 +20,7 @@ import type { Passthrough } from "../coherence/passthrough.ts";
 import type { FsCore } from "../core.ts";
 import type { Authors } from "../permissions/authors.ts";
 import { rulePathOf } from "../permissions/origins.ts";
+import { allowRunning } from "../permissions/scripts.ts";
 import type { ArrivedContent, Attempt, Waiter } from "../waiting/attempt.ts";
 import type { Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
@@ -135,6 +136,7 @@ export class OnDemandFiles {
     const { ruleEntries } = mount;
     ruleEntries.makeRoom(content.bytes.length);
     fill(file, content);
+    allowRunning(file, mount.umask);
     ruleEntries.chargeContent(file);
     file.state = "ready";
     for (const problem of keepMetadata(file, content)) {

@@ -14,6 +14,7 @@ import { setXattr } from "../../tree/xattrs.ts";
 import type { Passthrough } from "../coherence/passthrough.ts";
 import type { FsCore } from "../core.ts";
 import type { Authors } from "../permissions/authors.ts";
+import { allowRunning } from "../permissions/scripts.ts";
 import type { ArrivedContent, Attempt, Waiter } from "../waiting/attempt.ts";
 import type { Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
@@ -108,6 +109,7 @@ export class Pending {
     try {
       mount.ruleEntries.makeRoom(content.bytes.length);
       fill(file, content);
+      allowRunning(file, mount.umask);
       mount.ruleEntries.chargeContent(file);
     } catch (error) {
       return this.#fail(attempt, file, FsError.from(error));

@@ -19,6 +19,7 @@ import { xattrSpace } from "../../tree/xattrs.ts";
 import type { Dcache } from "../coherence/dcache.ts";
 import type { Passthrough } from "../coherence/passthrough.ts";
 import type { FsCore } from "../core.ts";
+import { allowRunning, isScript } from "../permissions/scripts.ts";
 import type { ArrivedContent } from "../waiting/attempt.ts";
 import { fill, keepMetadata } from "./pending.ts";
 import type { Opener, Revalidation } from "./revalidate.ts";
@@ -96,7 +97,7 @@ export class InodeReplacement {
    * without a name, ENOSPC and EFBIG; then nothing has changed.
    */
   replace(file: RegularFile, content: ArrivedContent, prompt?: string): RegularFile {
-    const { tree } = this.#mount();
+    const { tree, umask } = this.#mount();
     if (file.dentry === undefined) throw new FsError("ESTALE", "the file has no name any more");
     const fresh = tree.tmpfile(file.dentry.parent, file.mode & 0o7777, file);
     tree.hold(fresh);
@@ -111,11 +112,13 @@ export class InodeReplacement {
     for (const name of [PROMPT, REFRESH]) setOrDelete(fresh, name, file.xattrs?.get(name));
     if (prompt !== undefined) setOrDelete(fresh, PROMPT, Buffer.from(prompt));
     keepMetadata(fresh, content);
+    const wasScript = isScript(file);
     const before = this.put(file, fresh);
     // As a write does: a program that others may run must not change under these bits.
     const { current } = this.#lineageOf(file);
     current.mode &= ~(S_ISUID | ((current.mode & 0o010) !== 0 ? S_ISGID : 0));
     setOrDelete(current, "security.capability", undefined);
+    if (!wasScript) allowRunning(current, umask);
     return before;
   }
 

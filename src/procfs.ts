@@ -73,6 +73,16 @@ export function listProcesses(): readonly number[] {
     .sort((one, other) => one - other);
 }
 
+export function isRunning(pid: number): boolean {
+  return conditionOf(pid) !== "gone";
+}
+
+/** The processes that were started with this value of an environment variable. */
+export function findProcessesWith(variable: string, value: string): readonly number[] {
+  const entry = `${variable}=${value}`;
+  return listProcesses().filter((pid) => readText(`/proc/${pid}/environ`).split("\0").includes(entry));
+}
+
 /** A process as text, such as "vim (4711)". */
 export function nameOf(pid: number): string {
   const name = Buffer.from(readText(`/proc/${pid}/comm`), "latin1")

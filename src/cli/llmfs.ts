@@ -43,6 +43,13 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
     { summary: "Generate files before they are read", load: async () => (await import("./commands/warm.ts")).warm },
   ],
   [
+    "check",
+    {
+      summary: "Repair and freeze a tree until a command passes",
+      load: async () => (await import("./commands/check.ts")).check,
+    },
+  ],
+  [
     "plan",
     { summary: "Estimate what generating would cost", load: async () => (await import("./commands/plan.ts")).plan },
   ],

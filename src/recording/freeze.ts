@@ -28,14 +28,14 @@ export async function freezeInto(
   const changes: Change[] = [];
   const begun: Change[] = [];
   try {
-    await inParallel([...contents.entries()], async ([index, content]) => {
+    await doAll([...contents.entries()], async ([index, content]) => {
       const key = keys[index] ?? "";
       const before = await store.get(key, content.label, content.request);
       if (before !== undefined && content.isGivenBy({ ...before.answer, key })) return;
       changes.push({ recording: recordingOf(content, key), before });
     });
     for (const group of [changes.filter(isAddition), changes.filter((change) => !isAddition(change))]) {
-      await inParallel(group, async (change) => {
+      await doAll(group, async (change) => {
         begun.push(change);
         await store.put(change.recording);
       });
@@ -63,7 +63,7 @@ function recordingOf({ request, label, text, model, usage, frozen }: FrozenConte
 /** Returns how many could not be taken back. */
 async function takeBack(store: RecordingStore, changes: readonly Change[]): Promise<number> {
   let left = 0;
-  await inParallel(changes, async ({ recording, before }) => {
+  await doAll(changes, async ({ recording, before }) => {
     try {
       if (before !== undefined) await store.put(before);
       else await store.remove?.(recording.key);
@@ -75,7 +75,7 @@ async function takeBack(store: RecordingStore, changes: readonly Change[]): Prom
 }
 
 /** Rejects with the first error, when all work that had begun is done. */
-async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+async function doAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const queue = items.values();
   let failed = false;
   const worker = async () => {

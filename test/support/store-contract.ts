@@ -3,6 +3,7 @@ import { expect, test } from "bun:test";
 import type { ChatRequest } from "../../src/llm/llm.ts";
 import { requestKey } from "../../src/recording/key.ts";
 import { entriesOf, removeEntries, selectForPrune } from "../../src/recording/prune.ts";
+import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import type { Fault, Recording, RecordingStore, StoreEntry } from "../../src/recording/recording.ts";
 
 export function recordingOf(text: string, label = "/a.txt", model = "m"): Recording {
@@ -44,6 +45,16 @@ export function storeContract(open: () => RecordingStore): void {
     expect((await store.get(one.key))?.answer.text).toBe("second\n");
     await store.remove?.(one.key);
     expect(await store.get(one.key)).toBeUndefined();
+  });
+
+  test("frozen contents replace answers, and come back to the byte with their reasons", async () => {
+    const before = recordingOf("answer\n", "/contract/frozen");
+    await open().put(before);
+    const { request, label, key } = before;
+    const frozen = { request, label, text: "", model: "m-1", frozen: ["it was\nwrong"], isGivenBy: () => false };
+    const recorded = createRecordedModel(undefined, open(), { mode: "auto" });
+    expect(await recorded.freeze?.([frozen])).toEqual({ keys: [key], written: 1 });
+    expect((await open().get(key))?.answer).toEqual({ text: "", model: "m-1", frozen: ["it was\nwrong"] });
   });
 
   test("text of any kind comes back as it was", async () => {

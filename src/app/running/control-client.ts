@@ -6,7 +6,7 @@ import { codeOf, messageOf } from "../../errno.ts";
 import type { Usage } from "../../generate/spending/usage-counter.ts";
 import { ioctl } from "../../libc.ts";
 import { findMountAt, type MountPoint } from "../../mountinfo.ts";
-import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
+import { type Diagnosis, type FailedCheck, type Frozen, SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
 import { UserError } from "../errors.ts";
 import { readUsage } from "../mount-info.ts";
 import { watchAnswers } from "./answering.ts";
@@ -48,6 +48,10 @@ type ClientRequest =
   | { readonly op: "make" | "undo"; readonly path: string }
   | ({ readonly op: "add"; readonly path: string } & AddOptions)
   | ({ readonly op: "regen"; readonly path: string } & RegenOptions)
+  | { readonly op: "rewrite"; readonly path: string; readonly instruction: string }
+  | { readonly op: "diagnose"; readonly failure: FailedCheck }
+  | { readonly op: "freeze"; readonly version: number }
+  | { readonly op: "version" }
   | { readonly op: "save" | "stop" };
 
 export class ControlClient implements AsyncDisposable {
@@ -118,11 +122,27 @@ export class ControlClient implements AsyncDisposable {
     await this.#ask({ op: "add", path, ...options });
   }
 
+  /** Writes a generated file again from its content. */
+  async rewrite(path: string, instruction: string): Promise<void> {
+    await this.#ask({ op: "rewrite", path, instruction });
+  }
+
+  /** A number that changes with the names and contents of files. */
+  async version(): Promise<number> {
+    return requireMember((await this.#ask({ op: "version" })).version);
+  }
+
+  async diagnose(failure: FailedCheck): Promise<Diagnosis> {
+    return requireMember((await this.#ask({ op: "diagnose", failure })).diagnosis);
+  }
+
+  async freeze(version: number): Promise<Frozen> {
+    return requireMember((await this.#ask({ op: "freeze", version })).frozen);
+  }
+
   /** Saves the tree to the file of `--save`. */
   async save(): Promise<SaveOutcome> {
-    const { saved } = await this.#ask({ op: "save" });
-    if (saved === undefined) throw new Error("the mount's answer to a save request has no result");
-    return saved;
+    return requireMember((await this.#ask({ op: "save" })).saved);
   }
 
   /** Cancels running requests. Does not reject. */
@@ -219,10 +239,15 @@ export class ControlClient implements AsyncDisposable {
 }
 
 /** Requests that change the tree, and so are not possible in a read-only mount. */
-const CHANGES: ReadonlySet<ClientRequest["op"]> = new Set(["regen", "undo", "add"]);
+const CHANGES: ReadonlySet<ClientRequest["op"]> = new Set(["regen", "rewrite", "undo", "add", "freeze"]);
 
 function createSilenceError(why: string): Error {
   return new Error(`the mount no longer answers: ${why}`);
+}
+
+function requireMember<T>(member: T | undefined): T {
+  if (member === undefined) throw new Error("the mount's answer has no result");
+  return member;
 }
 
 interface ControlAnswer {
@@ -231,6 +256,9 @@ interface ControlAnswer {
   readonly errno?: string;
   readonly message?: string;
   readonly saved?: SaveOutcome;
+  readonly version?: number;
+  readonly diagnosis?: Diagnosis;
+  readonly frozen?: Frozen;
   readonly usage?: Usage;
 }
 

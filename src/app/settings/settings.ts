@@ -103,6 +103,12 @@ export function temporaryFolders(environment: Environment = process.env): readon
   return folders.flatMap((folder) => (folder?.startsWith("/") ? [folder] : []));
 }
 
+/** Where large temporary files may go. XDG_RUNTIME_DIR is small, and in memory. */
+export function scratchFolders(environment: Environment = process.env): readonly string[] {
+  const { TMPDIR } = environment;
+  return [...new Set([TMPDIR?.startsWith("/") ? TMPDIR : "/tmp", "/tmp", "/var/tmp"])];
+}
+
 /** The environment for a program that llmfs starts for the user: our own without internal variables. */
 export function childEnvironment(
   added: Readonly<Record<string, string>>,

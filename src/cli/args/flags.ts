@@ -131,6 +131,24 @@ const warmFlags = defineFlags({
   warm: { type: "boolean", description: "generate all files first, in parallel; see llmfs warm" },
 });
 
+export const checkFlags = defineFlags({
+  repairs: {
+    type: "string",
+    valueHint: "N",
+    description: "how often the model may repair files after a check that failed; default: 3",
+  },
+  checkTimeout: {
+    type: "string",
+    valueHint: "TIME",
+    description: "time limit for one run of the check, such as 90s or 1h; default: 10m",
+  },
+  checkSpace: {
+    type: "string",
+    valueHint: "SIZE",
+    description: "how much the check may write into its copy of the tree, such as 512M; default: 4G",
+  },
+});
+
 const saveFlags = defineFlags({
   save: {
     type: "string",

@@ -1,14 +1,16 @@
 import { findConfigurationToRun } from "../../app/configuration.ts";
-import { UserError } from "../../app/errors.ts";
+import { UsageError, UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { withInheritedLimits } from "../../app/machine/limits.ts";
+import { type CheckArguments, readCheckLimits } from "../../app/settings/check.ts";
 import { childEnvironment, insideNamespace, readConfig } from "../../app/settings/settings.ts";
 import { CONTROL_NAME } from "../../attributes.ts";
 import { clearAmbientCapabilities } from "../../libc.ts";
 import type { Log } from "../../log.ts";
 import type { MountedFilesystem } from "../../mount/filesystem.ts";
+import { selfCommand } from "../../self.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
-import { logFlags, mountFlags } from "../args/flags.ts";
+import { checkFlags, logFlags, mountFlags } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { say } from "../output/terminal.ts";
@@ -25,6 +27,12 @@ import { withTemporaryMount } from "../process/temporary-mount.ts";
 export const run = defineCommand({
   args: defineFlags({
     ...mountFlags,
+    check: {
+      type: "string",
+      valueHint: "CMD",
+      description: "first generate and repair files until this shell command passes, and freeze them; see llmfs check",
+    },
+    ...checkFlags,
     ...logFlags,
   }),
   rest: {
@@ -36,6 +44,8 @@ export const run = defineCommand({
       "128 + n if signal n ended it, 127 if it was not found, 126 if it could not be executed.",
     "With --warm, CMD starts when every file has been generated. If some failed, CMD does not start; the reasons are listed " +
       `(status ${EXIT.incomplete.code}).`,
+    "With --check, CMD starts when that command passes. If it does not, CMD does not start, and the exit status is that of the " +
+      "check.",
     "If the mount is unmounted while CMD runs, llmfs reports it at once, sends CMD SIGTERM and two seconds later SIGKILL, " +
       `and exits with status ${EXIT.notMounted.code}.`,
     "A file that cannot be generated affects the exit status only if CMD fails because of it. If CMD may ignore that, use " +
@@ -47,6 +57,7 @@ export const run = defineCommand({
     const way = await findWayToMount({ certain: true });
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
+    const checking = checkArguments(args);
     const config = { ...readConfig(args), configFile: await findConfigurationToRun(args.config, say) };
     await checkOutputs(config, undefined);
     const progress = createProgress();
@@ -69,7 +80,12 @@ export const run = defineCommand({
             interrupted.signal.throwIfAborted();
             if (result.failed.length > 0) return reportIncomplete(result);
           }
-          return await runAt(mountpoint, rest, filesystem, log);
+          if (checking !== undefined) {
+            const check = [...selfCommand(), "check", mountpoint, ...checking];
+            const status = await runAt(mountpoint, { name: "the check", cmd: check }, filesystem, log);
+            if (status !== EXIT.ok.code) return status;
+          }
+          return await runAt(mountpoint, { name: rest[0] ?? "", cmd: commandInMount(rest) }, filesystem, log);
         },
       );
     } finally {
@@ -77,6 +93,17 @@ export const run = defineCommand({
     }
   },
 });
+
+/** The arguments of `llmfs check` behind the mountpoint; undefined without --check. Throws UsageError. */
+function checkArguments(args: CheckArguments & { readonly check?: string | undefined }): readonly string[] | undefined {
+  const { check, repairs, checkTimeout, checkSpace } = args;
+  const limits = Object.entries({ repairs, "check-timeout": checkTimeout, "check-space": checkSpace });
+  const given = limits.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}=${value}`]));
+  readCheckLimits(args);
+  if (check !== undefined) return [...given, "--", "/bin/sh", "-c", check];
+  if (given[0] !== undefined) throw new UsageError(`${given[0]} is for --check, which is missing`);
+  return undefined;
+}
 
 /** The command does not run unless every file was generated. */
 function reportIncomplete(result: Warming): number {
@@ -89,20 +116,19 @@ const GRACE_MS = 2000;
 
 async function runAt(
   mountpoint: string,
-  cmd: readonly string[],
+  { name, cmd }: { readonly name: string; readonly cmd: readonly string[] },
   { guardProcess, ended, device }: Pick<MountedFilesystem, "guardProcess" | "ended" | "device">,
   log: Log,
 ): Promise<number> {
   if (insideNamespace()) clearAmbientCapabilities();
   const child = withInheritedLimits(() =>
     Bun.spawn({
-      cmd: commandInMount(cmd),
+      cmd: [...cmd],
       env: childEnvironment({ LLMFS_MOUNT: mountpoint }),
       stdio: ["inherit", "inherit", "inherit"],
     }),
   );
   guardProcess(child.pid, true);
-  const name = cmd[0] ?? "";
   log.tagged("cli").info(`running ${name} as process ${child.pid}`);
   using watch = new MountWatch(mountpoint, device);
   /** Without the mount, the command would read nothing, and write to the ordinary directory below the mountpoint. */

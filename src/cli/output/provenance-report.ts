@@ -4,6 +4,7 @@ import type { Looking } from "../../app/inspect.ts";
 import { attribute, DEPENDS, GENERATOR, METADATA, MODEL } from "../../attributes.ts";
 import type { Section } from "../../generate/context/prompts.ts";
 import { countTokens } from "../../generate/spending/tokens.ts";
+import { parseReasons, REWRITTEN } from "../../generators/builtin/rewritten.ts";
 import type { Foreseen } from "../../offline/dry-run.ts";
 import type { OfflineTree } from "../../offline/tree.ts";
 import { describeDifference } from "../../recording/explain-miss.ts";
@@ -58,6 +59,7 @@ export async function reportProvenance(file: FileInfo, live: Live, looking: Look
   add("settings", describeRequest(foreseen, looking.tree));
   add("tokens", describeTokens(meta));
   add("request", request(meta("request"), meta("recorded") === "true"));
+  add("history", describeRewriting(parseReasons(meta(REWRITTEN))), 6);
   for (const [name, value] of listOtherMetadata(file)) add(name, value, 1);
   lines.push(...listPrompts(path, looking));
   if (foreseen.asks !== undefined) lines.push(...(await describeSections(await looking.foresight.sections(path))));
@@ -135,6 +137,13 @@ function describeRequest({ path, asks }: Foreseen, tree: OfflineTree): string | 
     .join(", ");
 }
 
+function describeRewriting(reasons: readonly string[]): string | undefined {
+  if (reasons.length === 0) return undefined;
+  const times = reasons.length === 1 ? "once" : reasons.length === 2 ? "twice" : `${reasons.length} times`;
+  const each = reasons.length === 1 ? reasons : reasons.map((reason, index) => `(${index + 1}) ${reason}`);
+  return `written again ${times}, because a check failed: ${each.join(" ")}`;
+}
+
 function describeTokens(meta: Live): string | undefined {
   const [sent, received, usd] = [meta("input_tokens"), meta("output_tokens"), meta("usd")];
   if (sent === undefined || received === undefined) return undefined;
@@ -155,6 +164,7 @@ const KNOWN = new Set([
   "usd",
   "request",
   "recorded",
+  REWRITTEN,
 ]);
 const MOST_OTHERS = 5;
 

@@ -62,6 +62,15 @@ export function showExactly(bytes: Uint8Array): void {
   write(isTerminal(1) ? printable(new TextDecoder().decode(bytes)) : bytes);
 }
 
+/** Passes the output of a program on, made printable on a terminal. A descriptor that cannot be written to is ignored. */
+export function passOn(bytes: Uint8Array, fd: 1 | 2): void {
+  try {
+    writeAll(fd, isTerminal(fd) ? Buffer.from(printable(new TextDecoder().decode(bytes))) : bytes);
+  } catch {
+    // The program's own exit status is what counts.
+  }
+}
+
 function write(result: string | Uint8Array): void {
   try {
     writeAll(1, Buffer.from(result));

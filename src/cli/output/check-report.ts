@@ -1,0 +1,64 @@
+/** The report of `llmfs check`. */
+import type { CheckResult, CheckRound } from "../../app/check/rounds.ts";
+import { printableLine } from "../../text/printable.ts";
+import type { Spent } from "./warm-progress.ts";
+
+export interface CheckCost extends Spent {
+  readonly seconds: number;
+}
+
+/** What was spent since a moment. `begun` is of the monotonic clock, in milliseconds. */
+export function describeCost(before: Spent | undefined, after: Spent | undefined, begun: number): CheckCost {
+  const since = (name: keyof Spent) => Math.max(0, (after?.[name] ?? 0) - (before?.[name] ?? 0));
+  return {
+    calls: since("calls"),
+    inputTokens: since("inputTokens"),
+    outputTokens: since("outputTokens"),
+    usd: since("usd"),
+    seconds: (performance.now() - begun) / 1000,
+  };
+}
+
+/** What followed a run that failed. */
+export function formatRound({ ending, why, rewritten, refused }: CheckRound): readonly string[] {
+  return [
+    `check failed: ${ending}${why === "" ? "" : `: ${shorten(why)}`}`,
+    ...rewritten.map(({ path, instruction }) => `  written again: ${printableLine(path)}: ${shorten(instruction)}`),
+    ...refused.map(({ path, reason }) => `  left alone: ${printableLine(path)}: ${shorten(reason)}`),
+  ];
+}
+
+/** The final lines. */
+export function formatCheck(
+  result: CheckResult,
+  { calls, inputTokens, outputTokens, usd }: CheckCost,
+): readonly string[] {
+  const { passed, ending, runs, rewritten, frozen, reason } = result;
+  const money = usd === 0 ? "" : `, $${usd.toFixed(4)}`;
+  const cost = calls === 0 ? "no calls" : `${count(calls, "call")}, ${inputTokens} + ${outputTokens} tokens${money}`;
+  const verdict = passed ? "check passed" : `check failed: ${ending}`;
+  const files = rewritten.length === 0 ? "" : `; ${count(rewritten.length, "file")} written again`;
+  const undo = passed || rewritten.length === 0 ? [] : ["llmfs regen --undo restores the previous content of a file."];
+  return [
+    `${verdict} (${count(runs, "run")}${files}; ${cost})`,
+    ...(reason === null ? [] : [shorten(reason)]),
+    ...undo,
+    ...(frozen === null
+      ? []
+      : [
+          `frozen: ${count(frozen.files, "file")}, ${count(frozen.written, "recording")} written; --mode replay gives this tree`,
+        ]),
+  ];
+}
+
+function count(number: number, what: string): string {
+  return `${number} ${what}${number === 1 ? "" : "s"}`;
+}
+
+const LONGEST = 400;
+
+/** Text of a model, on one line. */
+function shorten(text: string): string {
+  const line = printableLine(text.replace(/\s+/g, " ").trim());
+  return line.length <= LONGEST ? line : `${line.slice(0, LONGEST - 1)}…`;
+}

@@ -37,7 +37,7 @@ export async function manual(): Promise<string> {
 
 const INTRODUCTION = `# The command line
 
-This page is written by \`npm run docs\` from the program itself; a test compares the two.
+\`npm run docs\` generates this page from the program itself; a test compares the two.
 
 - Results go to standard output; progress, warnings and errors go to standard error.
 - Control characters in names, answers and errors are printed as \`\\u001b\`, so that they cannot control your terminal.
@@ -106,7 +106,7 @@ getfattr -d -m user.llmfs FILE
 setfattr -n user.llmfs.model -v NAME DIR
 \`\`\`
 
-This page is written by \`npm run docs\` from the table that the filesystem checks values by; a test compares the two.
+\`npm run docs\` generates this page from the table that the filesystem uses to check values; a test compares the two.
 
 | attribute | on | set by | meaning |
 |---|---|---|---|`;

@@ -59,7 +59,7 @@ export const ATTRIBUTES = {
     on: BOTH,
     by: "you, llmfs",
     meaning:
-      "the generator that makes the file, or that lists the directory. On an empty file it makes the file pending; `static` makes it an ordinary file",
+      "the generator of the file, or the one that lists the directory. On an empty file it makes the file pending; `static` makes it an ordinary file",
     fault: nameFault,
     setting: true,
   },
@@ -67,9 +67,9 @@ export const ATTRIBUTES = {
     on: BOTH,
     by: "you, llmfs",
     meaning:
-      "how long generated content or a listing holds: `once`, `always`, a time such as `300s`, or `300s stale` to serve the old content while the new one is made",
+      "how long generated content or a listing is valid: `once`, `always`, a time such as `300s`, or `300s stale` to serve the old content while new content is generated",
     fault: (text: string) =>
-      text === "once" || parsePolicy(text) !== undefined ? undefined : 'it must be "always", or a time as 300s',
+      text === "once" || parsePolicy(text) !== undefined ? undefined : 'it must be "once", "always", or a time such as 300s',
     setting: true,
   },
   state: {
@@ -87,12 +87,12 @@ export const ATTRIBUTES = {
     on: "files",
     by: "you",
     meaning:
-      "set `again`, or `again:PROMPT`: the next open by the same thread generates another content. Set `undo` to restore the previous content. Read it for why that failed",
+      "set `again`, or `again:PROMPT`: the next open by the same thread generates new content. Set `undo` to restore the previous content. If that fails, the value is the reason",
   },
   origin: {
     on: BOTH,
     by: "llmfs",
-    meaning: "the path that a rule of the configuration made it for. You can copy and remove it, but not make it up",
+    meaning: "the path for which a rule of the configuration made the file. You can copy and remove it, but not change it",
   },
   "meta.*": {
     on: "files",

@@ -332,7 +332,7 @@ export function document(rows: readonly (readonly [Fault, Outcome])[]): string {
 const HEAD = `# When the model's server fails
 
 What happens if a fault persists: the error that a reader of the file gets, how often llmfs asks the server, and whether the answer
-is recorded. \`npm run docs\` writes this page from what the real client does; \`test/llm/faults.test.ts\` compares the two.
+is recorded. \`npm run docs\` generates this page from the behaviour of the real client; \`test/llm/faults.test.ts\` compares the two.
 
 | fault | the reader gets | requests | recorded |
 |---|---|---|---|`;

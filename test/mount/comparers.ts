@@ -41,7 +41,7 @@ const emacs = '(find-file "f") (goto-char (point-max)) (insert "mine\\n") (save-
 export const COMPARERS: readonly Tool[] = [
   { name: "vim", script: ex("vim -N", APPEND, "wq"), prints: withMine, needs: ["vim"] },
   {
-    name: "vim, looking again and again",
+    name: "vim with repeated checks",
     script: ex("vim -N", "checktime", APPEND, "checktime", "w", "checktime", "wq"),
     prints: withMine,
     needs: ["vim"],
@@ -54,7 +54,7 @@ export const COMPARERS: readonly Tool[] = [
   },
   {
     // It warns once, as it compares the size as well: docs/lazy-files.md.
-    name: "vim, after a shell command",
+    name: "vim after a shell command",
     onlyPending: true,
     script: `${keys(
       "vim -u NONE -N f",
@@ -108,8 +108,8 @@ open("f", "w").write(text + "mine\\n")`)} && cat f`,
     prints: () => "made\nmake: 'out' is up to date.\nmade\nmake: 'out' is up to date.\n",
     needs: ["make"],
   },
-  { name: "rsync, again", script: "rsync -a f $OUT/o && rsync -ai f $OUT/o && cat $OUT/o", needs: ["rsync"] },
-  { name: "cp -u, again", script: "cp -uv f $OUT/o > $OUT/e; cp -uv f $OUT/o && cat $OUT/o" },
+  { name: "rsync twice", script: "rsync -a f $OUT/o && rsync -ai f $OUT/o && cat $OUT/o", needs: ["rsync"] },
+  { name: "cp -u twice", script: "cp -uv f $OUT/o > $OUT/e; cp -uv f $OUT/o && cat $OUT/o" },
   { name: "test -nt", script: "touch new && cat f && [ new -nt f ]" },
   { name: "find -newer", script: "touch new && cat f && find f -newer new" },
   {

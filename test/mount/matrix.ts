@@ -382,8 +382,8 @@ when it is there; from then on the file is like any other. This page describes w
 - Nothing else. \`ls -lR\`, \`find\`, \`du\`, \`stat\`, \`getfattr\`, \`mv\`, \`ln\`, \`chmod\` and \`touch\` generate nothing and do not wait.
 
 If something writes to the file before it is generated (\`>\`, \`>>\`, \`truncate\`, \`cp\` onto it), it becomes an ordinary file with exactly
-what was written, and is never generated. If you change a generated file, with any tool, it is yours: other files are generated from
-what it says then.
+what was written, and is never generated. If you change a generated file, with any tool, it becomes an ordinary file, and
+other files are generated from its new content.
 
 \`getfattr -n user.llmfs.state FILE\` shows the state of a file: \`pending\`, \`generating\`, \`ready\`, \`failed\` (\`user.llmfs.error\` says
 why) or \`static\`.
@@ -405,19 +405,19 @@ why) or \`static\`.
   changed. Then the request is cancelled, together with requests for files that were generated only because this one depends on
   them.
 
-## The size of a file that is not there yet
+## The size of a pending file
 
-\`stat\` must report a size before anybody knows it. A program that opens the file and reads to its end, or asks for the size after
-opening it, is right whatever \`stat\` reported before: size and bytes are in the kernel before \`open\` returns. A few programs look at
-the size first and rely on it. The columns say what they do if the reported size is …
+\`stat\` must report a size before the real size is known. A program that opens the file and reads to its end, or asks for the size after
+opening it, is right whatever \`stat\` reported before: size and bytes are in the kernel before \`open\` returns. A few programs ask for
+the size first and rely on it. The columns show what they do if the reported size is …
 `;
 
 const TAIL = `
 Therefore a pending file reports ${CLAIMED_SIZE / 1024} KiB, more than a model writes into one file, and 0 blocks, like a file that is one hole:
-\`du\` counts nothing, and \`ls -s\` shows 0. A program that trusts the size stops with an error instead of working on half a file. If the
+\`du\` counts nothing, and \`ls -s\` shows 0. A program that trusts the size stops with an error instead of using half a file. If the
 content turns out longer than ${CLAIMED_SIZE / 1024} KiB, the middle column applies.
 
-## Tools that look at the size first
+## Tools that ask for the size first
 
 Generate the content before you use them: run \`llmfs warm DIR\`, or read the files
 (\`find . -name .git -prune -o -type f -exec cat {} + > /dev/null\`).
@@ -429,22 +429,22 @@ Generate the content before you use them: run \`llmfs warm DIR\`, or read the fi
 - **Programs that skip large files** (indexers, linters, search in editors) may skip a pending file because of its reported size.
 - \`find -size\`, \`ls -S\` and \`test -s\` use the reported size: to them, a pending file is not empty.
 
-## The time of a file that is not there yet
+## The time of a pending file
 
 Reading does not change \`mtime\`. A file keeps its \`mtime\` when its content arrives; so does a directory when it is listed for the first
-time, or when somebody looks up a file that a rule makes by name (\`{name}\`). Only \`ctime\` changes. A pending file has the time that its
-snapshot says, or else the time of the mount, or of \`SOURCE_DATE_EPOCH\`. So does everything that a first listing or look-up finds.
-Writing to a file changes its \`mtime\`, and so do \`llmfs regen\` and a refresh that brings other content.
+time, or when a file that a rule generates by name (\`{name}\`) is looked up in it. Only \`ctime\` changes. A pending file has the time in its
+snapshot, or else the time of the mount, or of \`SOURCE_DATE_EPOCH\`. So has everything that a first listing or lookup finds.
+Writing to a file changes its \`mtime\`, and so do \`llmfs regen\` and a refresh that changes the content.
 
-So programs that check whether a file has changed are not misled when somebody reads it for the first time: no editor warns when it
-writes, and nothing is built or copied again. Tried: {comparers}.
+So programs that check whether a file has changed are not misled when it is read for the first time: no editor warns when it
+writes, and nothing is built or copied again. Tested: {comparers}.
 
 **vim** also compares the size, but only when it returns from a shell command (\`:!\`), gets the focus back, or you ask it to
 (\`:checktime\`). If the file was pending when vim opened it, vim then says once that it has changed since editing started (W11).
 Answer *OK*: the buffer holds the whole content. With \`:set autoread\`, the default of Neovim, it says nothing.
 
-**A file with \`refresh\`** is generated again when it is opened after its time has passed. If that brings other content, \`mtime\` changes
-between the editor's look at the file and its read. The first write then warns that the file has changed; \`nvim -es\`, which cannot
+**A file with \`refresh\`** is generated again when it is opened after its time has passed. If that changes the content, \`mtime\` changes
+between the editor's check of the file and its read. The first write then warns that the file has changed; \`nvim -es\`, which cannot
 ask, does not write. Open the file in the editor again (\`:edit\`), or use \`:write!\`: the file has the content that the editor shows. Once
 written, the file is not generated again.
 
@@ -461,9 +461,9 @@ fails, as on every FUSE mount. The others:
   (\`llmfs regen\`, \`refresh\` while somebody has the file open, a listing that no longer has it), using it through the overlay
   fails with "Stale file handle" until the overlay is mounted again.
 - **A mount as the upper layer of an overlay** works like the mount itself.
-- **NFS.** File handles are good for as long as the file lives, also after the kernel has forgotten it, and stale once the
-  file is removed, its content is replaced (\`llmfs regen\`, \`refresh\`), or the mount is made again. That is tested with
-  \`open_by_handle_at\`, not with an NFS server: export with \`fsid=\`, and run \`llmfs warm DIR\` first, because a client shows
+- **NFS.** File handles stay valid as long as the file exists, even after the kernel has forgotten it. They become stale when the
+  file is removed, its content is replaced (\`llmfs regen\`, \`refresh\`), or the mount is made again. This is tested with
+  \`open_by_handle_at\`, not with an NFS server. Export with \`fsid=\`, and run \`llmfs warm DIR\` first, because a client shows
   and caches the reported size until it reads the file.
 `;
 

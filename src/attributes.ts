@@ -69,7 +69,9 @@ export const ATTRIBUTES = {
     meaning:
       "how long generated content or a listing is valid: `once`, `always`, a time such as `300s`, or `300s stale` to serve the old content while new content is generated",
     fault: (text: string) =>
-      text === "once" || parsePolicy(text) !== undefined ? undefined : 'it must be "once", "always", or a time such as 300s',
+      text === "once" || parsePolicy(text) !== undefined
+        ? undefined
+        : 'it must be "once", "always", or a time such as 300s',
     setting: true,
   },
   state: {
@@ -92,7 +94,8 @@ export const ATTRIBUTES = {
   origin: {
     on: BOTH,
     by: "llmfs",
-    meaning: "the path for which a rule of the configuration made the file. You can copy and remove it, but not change it",
+    meaning:
+      "the path for which a rule of the configuration made the file. You can copy and remove it, but not change it",
   },
   "meta.*": {
     on: "files",

@@ -67,7 +67,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     signal.throwIfAborted();
     options.beforeMount?.();
     for (const problem of raiseLimits()) log.write("warn", "cli", problem);
-    // Meanwhile, the other thread reads the snapshot.
+    // The other thread reads the snapshot in the meantime.
     if (config.warm) generation.load();
     const { startFilesystem } = await import("../mount/filesystem.ts");
     let keeper: Keeper | undefined;

@@ -89,7 +89,7 @@ export class RpcHandlers {
     done?.();
   }
 
-  /** Has the main thread do something and calls back with what came of it. Returns a number for `stop`. */
+  /** Passes a command on to the main thread and calls back with the outcome. Returns a number for `stop`. */
   command(command: MountCommand, done: (outcome: CommandOutcome) => void): number {
     const id = this.#nextCommand++;
     this.#commands.set(id, done);
@@ -97,7 +97,7 @@ export class RpcHandlers {
     return id;
   }
 
-  /** Nobody waits for it any more. The main thread may end it early. */
+  /** The answer to a command is no longer needed, so the main thread may end it early. */
   stop(id: number): void {
     this.#post({ type: "stop", id });
   }

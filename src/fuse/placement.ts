@@ -1,43 +1,44 @@
 /**
- * On which processor the filesystem thread runs while requests stream in, and how it waits for the next one.
+ * Chooses the processor on which the filesystem thread runs while requests stream in, and how it waits for the next
+ * one.
  *
- * Most of what a request costs is the wake-up of a thread on another processor, and what that costs depends on the machine:
- * 12 µs on one kind of virtual machine, 90 on another, and more if that processor has other work. There are three ways:
+ * Most of a request's cost is waking up a thread on another processor. That cost depends on the machine: 12 µs on one
+ * kind of virtual machine, 90 on another, and more if that processor has other work. There are three ways to wait:
  *
- * - follow: move to the processor that the caller runs on, and sleep between requests. Both take turns there, and nobody
- *   has to wake another processor.
- * - spin: stay on another processor, and look for the next request for a while before going to sleep.
- * - rest: go to sleep at once, wherever the kernel has put us.
+ * - follow: move to the caller's processor, and sleep between requests. Both threads take turns there, and no other
+ *   processor has to be woken.
+ * - spin: stay on another processor, and poll for the next request for a while before going to sleep.
+ * - rest: go to sleep at once, wherever the kernel runs the thread.
  *
- * No rule about machines tells which is fastest, and the answer changes with what else the machine does. So it is measured:
- * now and then another way is tried for two stretches of requests, in turns with the present one, and kept if it is
- * clearly faster. A way that lost is tried less and less often, because a slow way can be very slow.
+ * No rule about machines predicts which is fastest, and that changes with the other work of the machine. So it is
+ * measured: from time to time another way is tried for two stretches of requests, in turns with the current one, and
+ * kept if it is clearly faster. A way that lost is tried less and less often, because a slow way can be very slow.
  */
 import * as libc from "../libc.ts";
 import { showsOurNamespace } from "../procfs.ts";
 
 export type Way = "follow" | "spin" | "rest";
 
-/** Requests in a stretch: what is timed. */
+/** The number of requests in a stretch, which is the unit of measurement. */
 export const STRETCH = 64;
-/** The caller is looked for at the first of these requests of a stretch, and again after so many. */
+/** The caller is looked up at the first request of a stretch, and again after this many requests. */
 const LOOK_EVERY = 32;
 const FIRST_LOOK = 8;
-/** Stretches in one way before another is tried: at first, and at most. */
+/** The number of stretches in one way before another is tried: at first, and at most. */
 const SHORTEST_STAY = 4;
 const LONGEST_STAY = 512;
-/** Stretches of a trial, each way in turn. */
+/** The number of stretches in a trial; the two ways take turns. */
 const TRIAL = 4;
-/** What another way must save before it is kept. */
+/** The maximum relative time of another way to be kept. */
 const CLEARLY = 0.93;
 
-/** Where threads run. `systemProcessors`, or a test's. */
+/** Information about processors. The default is `systemProcessors`; tests use their own. */
 export interface Processors {
-  /** The processor that a thread runs on, or ran on last; undefined if nobody knows. */
+  /** The processor that a thread runs on, or ran on last; undefined if that is not known. */
   whereRuns(thread: number): number | undefined;
-  /** Has the calling thread run on this processor only. False if it may not. */
+  /** Moves the calling thread to this processor. Returns false if it may not run there. */
   moveTo(processor: number): boolean;
-  /** Has the calling thread run wherever it could before it was first moved. */
+  /** Lets the calling thread run wherever it could before it was first moved. */
   release(): void;
   close(): void;
 }
@@ -46,27 +47,27 @@ export class Placement {
   readonly #ways: readonly Way[];
   readonly #processors: Processors;
   #way: Way;
-  /** Where we have moved to; undefined while the kernel may run us anywhere. */
+  /** The processor to which the thread was moved; undefined while it may run anywhere. */
   #pinned: number | undefined;
-  /** How many stretches to stay before the next trial, how many of them are over, and who is next. */
+  /** How many stretches to stay before the next trial, how many of them are over, and which way is tried next. */
   #stay = SHORTEST_STAY;
   #stretches = 0;
   #next = 0;
   #trial: Trial | undefined;
 
-  /** `ways`: those that may be chosen, the first at the start. */
+  /** `ways`: the possible ways; the first is used at the start. */
   constructor(ways: readonly [Way, ...Way[]], processors: Processors) {
     this.#ways = ways;
     this.#way = ways[0];
     this.#processors = processors;
   }
 
-  /** How the thread works now. */
+  /** The current way. */
   get way(): Way {
     return this.#trial?.way ?? this.#way;
   }
 
-  /** The request of this number in its stretch came from this thread. */
+  /** Notes which thread sent the request with this number in its stretch. */
   noteCaller(number: number, thread: number): void {
     if (number % LOOK_EVERY !== FIRST_LOOK || this.way !== "follow" || thread === 0) return;
     const processor = this.#processors.whereRuns(thread);
@@ -74,7 +75,7 @@ export class Placement {
     if (this.#processors.moveTo(processor)) this.#pinned = processor;
   }
 
-  /** A stretch of requests is over, and took so many milliseconds. */
+  /** Notes the end of a stretch of requests, and the milliseconds that it took. */
   noteStretch(ms: number): void {
     if (this.#ways.length === 1) return;
     const before = this.way;
@@ -118,7 +119,7 @@ export class Placement {
   }
 }
 
-/** Two ways in turns. The best stretch of each counts: a bad one tells of something else. */
+/** Compares two ways, which take turns. The best stretch of each counts, because a slow one has other causes. */
 class Trial {
   readonly #present: Way;
   readonly other: Way;
@@ -139,7 +140,7 @@ class Trial {
     return other < present * CLEARLY;
   }
 
-  /** True when the trial is over. */
+  /** Returns true when the trial is over. */
   note(ms: number): boolean {
     const turn = this.#over % 2 === 0 ? 0 : 1;
     this.#best[turn] = Math.min(this.#best[turn], ms);
@@ -147,7 +148,7 @@ class Trial {
   }
 }
 
-/** The processors of this machine, for the calling thread. Undefined if it may run on one only. */
+/** The processors of this machine, for the calling thread. Undefined if it may run on only one. */
 export function systemProcessors(): Processors | undefined {
   const allowed = libc.allowedProcessors();
   if (libc.processors() < 2) return undefined;
@@ -166,7 +167,7 @@ export function systemProcessors(): Processors | undefined {
   };
 }
 
-/** Reads /proc/THREAD/stat of one thread after another. It stays open, as most requests come from the same thread. */
+/** Reads /proc/THREAD/stat of a thread. The file stays open, because most requests come from the same thread. */
 class ThreadWatch {
   readonly #buffer = Buffer.alloc(1024);
   #thread = 0;
@@ -178,7 +179,7 @@ class ThreadWatch {
     if (this.#fd === undefined) return undefined;
     const length = libc.pread(this.#fd, this.#buffer, this.#buffer.length, 0);
     if (length <= 0) {
-      // It has ended; its number may be given to another thread.
+      // The thread has ended, and its id may be reused.
       this.close();
       return undefined;
     }
@@ -205,9 +206,9 @@ class ThreadWatch {
   }
 }
 
-/** The processor in a line of /proc/THREAD/stat. The name, which may hold anything, ends at the last parenthesis. */
+/** The processor in a line of /proc/THREAD/stat. The name may contain anything, and ends at the last parenthesis. */
 export function processorIn(line: Buffer): number | undefined {
-  // The name's parenthesis ends field 2, so after so many blanks comes field 39.
+  // The parenthesis after the name ends field 2, so field 39 follows this many blanks.
   let blanks = 37;
   let at = line.lastIndexOf(")") + 1;
   for (; at < line.length && blanks > 0; at++) if (line[at] === BLANK) blanks--;

@@ -14,7 +14,7 @@ export function parseDependencies(path: string, lines: string | undefined): read
   return [...new Set(named.filter((line) => line !== "").map((line) => posix.resolve(posix.dirname(path), line)))];
 }
 
-/** Sorts files after their dependencies, and otherwise keeps their order. Files in a circle keep their position. */
+/** Sorts files after their dependencies, and otherwise keeps their order. Files in a cycle keep their position. */
 export function sortByDependencies<T extends Dependent>(files: readonly T[]): readonly T[] {
   const byPath = new Map(files.map((file) => [file.path, file]));
   const placed = new Set<T>();

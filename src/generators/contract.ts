@@ -83,7 +83,7 @@ export interface GeneratorContext {
   list(path: string): Promise<readonly TreeEntry[]>;
   /**
    * The whole content of a file. A pending file is generated first. Rejects with FsError ENOENT or EISDIR, with EINTR once
-   * `signal` has fired, and with EDEADLK if files depend on each other in a circle; the message names them.
+   * `signal` has fired, and with EDEADLK if files form a dependency cycle; the message names them.
    */
   read(path: string): Promise<Uint8Array>;
   /**

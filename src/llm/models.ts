@@ -172,7 +172,7 @@ async function fetchJson(fetching: () => Promise<Response>): Promise<unknown> {
   }
 }
 
-/** LM Studio answers unknown paths with 200 and an object with other content. */
+/** LM Studio answers unknown paths with 200 and an unrelated object. */
 function listIn(body: unknown, name: string): readonly unknown[] | undefined {
   const list = getProperty(body, name);
   return Array.isArray(list) ? list : undefined;

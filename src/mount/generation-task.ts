@@ -3,7 +3,7 @@ import { FsError } from "../errno.ts";
 import type { ContentSink, Stage } from "../rpc/generation.ts";
 import type { FromFilesystem, ToFilesystem } from "../rpc/messages.ts";
 
-/** Maximum number of pieces of one content that are on their way to the other thread at a time. */
+/** Maximum number of pieces of a content stream that are on their way to the other thread at a time. */
 const WINDOW = 4;
 
 export class GenerationTask implements ContentSink {

@@ -117,7 +117,7 @@ describe("a mountpoint that cannot be used is reported before anything is done:"
 
   test("a mountpoint that is not UTF-8 is reported before anything is done", async () => {
     const { status, stderr } = await sandbox.llmfs(["mount", "bad\ufffd"]);
-    expect([status, stderr]).toEqual([80, expect.stringContaining("is no name in UTF-8")]);
+    expect([status, stderr]).toEqual([80, expect.stringContaining("is not valid UTF-8")]);
   });
 
   test("a mountpoint that is a file is reported before anything is done", async () => {

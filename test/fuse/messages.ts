@@ -1053,7 +1053,7 @@ export const INTERRUPT = {
   `,
 };
 
-/** Notifications: unique 0, with the code in the place of a reply's error. */
+/** Notifications: unique 0, with the code in the error field. */
 export const NOTIFICATIONS = {
   invalInode: bytes`
     28 00 00 00 02 00 00 00  // len 40, error 2

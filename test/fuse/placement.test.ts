@@ -1,4 +1,4 @@
-/** How the filesystem thread chooses where to run, with processors that only remember what they were told. */
+/** How the filesystem thread chooses where to run, with simulated processors. */
 import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import {
@@ -27,7 +27,10 @@ function machine(runs: Record<number, number> = {}, forbidden: readonly number[]
   return { runs, moves, processors };
 }
 
-/** A stream of requests of one thread, which take so many µs each way. Gives how many were served each way. */
+/**
+ * A stream of requests of one thread, with the time of a request in each way in µs. Returns how many requests were
+ * served in each way.
+ */
 function stream(placement: Placement, stretches: number, cost: Record<Way, number>): Record<Way, number> {
   const served = { follow: 0, spin: 0, rest: 0 };
   for (let stretch = 0; stretch < stretches; stretch++) {
@@ -42,7 +45,7 @@ function stream(placement: Placement, stretches: number, cost: Record<Way, numbe
 const WAYS = ["spin", "follow", "rest"] as const;
 
 for (const fastest of WAYS) {
-  test(`the fastest way is found and kept, whichever it is: ${fastest}`, () => {
+  test(`the fastest way to wait is found and kept: ${fastest}`, () => {
     const placement = new Placement(WAYS, machine({ 7: 1 }).processors);
     const cost = { follow: 60, spin: 60, rest: 60, [fastest]: 20 };
     stream(placement, 40, cost);
@@ -51,7 +54,7 @@ for (const fastest of WAYS) {
   });
 }
 
-test("a way that becomes faster later is found", () => {
+test("a way to wait that becomes faster later is found", () => {
   const placement = new Placement(WAYS, machine({ 7: 1 }).processors);
   stream(placement, 5000, { spin: 20, follow: 60, rest: 60 });
   expect(placement.way).toBe("spin");
@@ -59,7 +62,7 @@ test("a way that becomes faster later is found", () => {
   expect(placement.way).toBe("follow");
 });
 
-test("a single slow stretch does not decide", () => {
+test("a single slow stretch does not change the way to wait", () => {
   const placement = new Placement(["spin", "follow"], machine({ 7: 1 }).processors);
   stream(placement, 5000, { spin: 20, follow: 20, rest: 20 });
   placement.noteStretch(1000);
@@ -67,7 +70,7 @@ test("a single slow stretch does not decide", () => {
   expect(placement.way).toBe("spin");
 });
 
-test("the caller is followed to where it goes, and the thread runs anywhere after a pause", () => {
+test("the thread follows its caller to another processor, and may run anywhere after a pause", () => {
   const { runs, moves, processors } = machine({ 7: 1 });
   const placement = new Placement(["follow"], processors);
   for (let number = 0; number < 200; number++) placement.noteCaller(number % STRETCH, 7);
@@ -80,14 +83,14 @@ test("the caller is followed to where it goes, and the thread runs anywhere afte
   expect(moves).toEqual([1, 3, "anywhere"]);
 });
 
-test("a few requests move nothing", () => {
+test("a few requests do not move the thread", () => {
   const { moves, processors } = machine({ 7: 1 });
   const placement = new Placement(["follow"], processors);
   for (let number = 0; number < 8; number++) placement.noteCaller(number, 7);
   expect(moves).toEqual([]);
 });
 
-test("a caller that cannot be seen, or runs where we may not, is not followed", () => {
+test("a caller is not followed if its processor is unknown or not permitted", () => {
   const { moves, processors } = machine({ 7: 1 }, [1]);
   const placement = new Placement(["follow"], processors);
   for (const thread of [0, 7, 8]) for (let number = 0; number < STRETCH; number++) placement.noteCaller(number, thread);
@@ -95,7 +98,7 @@ test("a caller that cannot be seen, or runs where we may not, is not followed", 
   expect(moves).toEqual([]);
 });
 
-test("nothing is moved while the thread spins or rests", () => {
+test("the thread is not moved while it spins or rests", () => {
   for (const way of ["spin", "rest"] as const) {
     const { moves, processors } = machine({ 7: 1 });
     stream(new Placement([way], processors), 100, { spin: 1, rest: 1, follow: 1 });

@@ -139,7 +139,7 @@ describe("warming", () => {
     expect(result).toEqual({ total: 100_000, done: 100_000, failed: [] });
   });
 
-  test("starts files in a circle, whose generation reports the circle", async () => {
+  test("files in a cycle are started, and their generation reports the cycle", async () => {
     const circle = [
       { path: "/a", depends: "b" },
       { path: "/b", depends: "c" },

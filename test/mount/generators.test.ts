@@ -287,7 +287,7 @@ while not os.path.exists("books/stop"):
     database.run("INSERT INTO items VALUES (5, '', 3), (6, '', 3)");
   });
 
-  test("a generator whose rule has a path parameter is asked whether a file exists when its name is looked up", async () => {
+  test("a lookup asks a generator whose rule has a path parameter whether the file exists", async () => {
     expect(await out("ls named; stat -c %F named")).toBe("directory\n");
     expect((await sh("cat named/999999.json")).stderr).toMatch(/No such file/);
     expect(JSON.parse(await out("cat named/7.json"))).toMatchObject({ id: 7 });

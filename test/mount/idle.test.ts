@@ -7,7 +7,7 @@ import { eventually, Sandbox } from "../support/program.ts";
 
 setDefaultTimeout(120_000);
 
-/** The allocator's own thread checks every 30 seconds what it can give back to the system. */
+/** The allocator's own thread checks every 30 seconds what memory it can return to the system. */
 const ALLOCATOR = "mi-scavenger";
 const WINDOW_MS = 3000;
 

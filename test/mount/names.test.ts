@@ -164,7 +164,7 @@ describeMounted("names that appear and disappear without the kernel's doing", ()
     await out("ls d");
     const before = await settledInodes();
     const waiting = finished(start("test -e slow/1"));
-    await eventually("the look-up waits", () => inodes() === before + 1);
+    await eventually("the lookup waits", () => inodes() === before + 1);
     for (let round = 0; round < 5; round++) {
       names(...twenty(round));
       await out("ls -l d; ls slow; cat d/*-3");

@@ -44,7 +44,7 @@ const WINDOW = 4;
 const KILLING = 4;
 const CHURN_STEPS = 60;
 
-/** Throws if a resource is not released, or a content is wrong. */
+/** Throws if a resource is not released, or content is wrong. */
 export async function soak(options: SoakOptions): Promise<Soaked> {
   using sandbox = new Sandbox();
   await using outside = await Outside.open(sandbox.at("outside"));
@@ -378,7 +378,7 @@ class Rounds implements AsyncDisposable {
     await eventually("both are requested", () => waiting().length === 2);
     for (const reader of readers) reader.kill("SIGKILL");
     await Promise.all(readers.map((reader) => reader.exited));
-    await eventually("both requests are called off", () => waiting().every(({ gone }) => gone));
+    await eventually("both requests are cancelled", () => waiting().every(({ gone }) => gone));
   }
 
   /** The saved tree, mounted elsewhere, is the same; and changes there are saved too. */

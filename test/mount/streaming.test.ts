@@ -128,7 +128,7 @@ function processes(): number[] {
 /** Reads a file, and returns by how much the memory of any of the processes grew in the meantime. */
 async function extraFor(name: string): Promise<{ size: number; extra: number }> {
   const before = new Map(processes().map((pid) => [pid, memory(pid, "VmRSS")]));
-  // The peak is measured from here on.
+  // The peak is measured from now on.
   for (const pid of before.keys()) writeFileSync(`/proc/${pid}/clear_refs`, "5");
   const { stdout, stderr } = await sh(`head -c 1 ${name} >/dev/null && stat -c %s ${name}`);
   expect(stderr).toBe("");

@@ -66,7 +66,7 @@ describeMounted("a file that is generated again", () => {
       expect((await regen(m, "--undo", "a", "b")).status).toBe(0);
       await m.out("cat a b c d > /dev/null");
       await m.out("cp -al a a2; rm a a2; mv other b; mv b other; : > c; truncate -s 0 d; sync; touch a b");
-      await eventually("all is given back", () => used(m)[0] === before[0]);
+      await eventually("everything is released", () => used(m)[0] === before[0]);
       const none = await regen(m, "--undo", "a", "b", "c", "d");
       expect(none.stderr.match(/ENODATA/g)).toHaveLength(4);
       await eventually("the inodes, too", () => used(m)[1] === before[1]);
@@ -85,7 +85,7 @@ describeMounted("a file that is generated again", () => {
       expect((await regen(m, file)).status).toBe(0);
       await m.out(`rm ${file}`);
     }
-    await eventually("all is given back", () => used(m)[0] === 0 && used(m)[1] === 1);
+    await eventually("everything is released", () => used(m)[0] === 0 && used(m)[1] === 1);
   });
 
   test("each of many readers of a regenerated file gets a whole content, whatever calls it reads with, and keeps it while it is open", async () => {

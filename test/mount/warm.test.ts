@@ -118,7 +118,7 @@ describeMounted("warm", () => {
     await eventually("the reader waits", () => Number(m.status().requests.open) >= 2);
     child.kill("SIGKILL");
     await ended;
-    await eventually("one is called off", () => m.status().generating === 1);
+    await eventually("one is cancelled", () => m.status().generating === 1);
     gate.open();
     expect((await reader).stdout).toBe(contentOf("b"));
     expect(m.status().files).toMatchObject({ pending: 1, ready: 1 });

@@ -816,7 +816,7 @@ static void call(char **a, int n) {
   } else if (IS("store", 3)) {
     /*
      * Once for each mapping: tmpfs updates the times when a page is first written, and not later. Only within the file:
-     * what becomes of bytes after its end when it grows is unspecified (mmap(2)).
+     * bytes after its end have unspecified values when it grows (mmap(2)).
      */
     int which = atoi(a[0]) % SLOTS;
     size_t at = (size_t)number(a[1]), length = payload(a[2], lengths[3], buffer);

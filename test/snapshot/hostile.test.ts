@@ -192,7 +192,7 @@ describe("entries that contradict each other are refused", () => {
       "the root is not the first entry",
     ],
     [
-      "links in a circle",
+      "a cycle of links",
       [
         { path: "/a", type: "link", to: "/b" },
         { path: "/b", type: "link", to: "/a" },

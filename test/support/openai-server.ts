@@ -8,7 +8,7 @@ import { createServer, type IncomingHttpHeaders, type RequestListener, type Serv
 import { createServer as createSecureServer } from "node:https";
 
 /** A parsed JSON body. */
-// biome-ignore lint/suspicious/noExplicitAny: tests look into it freely
+// biome-ignore lint/suspicious/noExplicitAny: tests access any member
 export type Body = any;
 
 export interface ReceivedRequest {

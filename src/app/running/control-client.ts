@@ -150,7 +150,7 @@ export class ControlClient implements AsyncDisposable {
     await Promise.allSettled([...[...this.#waiting.values()].map(({ promise }) => promise), this.#ask({ op: "stop" })]);
   }
 
-  /** What is under way is called off. */
+  /** Cancels the requests in progress. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closed = true;
     this.#watch?.[Symbol.dispose]();

@@ -38,7 +38,7 @@ export function normalizeArguments(argv: readonly string[], args: ArgsDef, rest?
   return new Reader(argv, args, rest).read();
 }
 
-/** Throws UsageError for a word that is none of the choices. */
+/** Throws UsageError for a word that is not one of the choices. */
 export function requireChoice<T extends string>(name: string, value: string, choices: readonly T[]): T {
   const choice = choices.find((one) => one === value);
   if (choice !== undefined) return choice;

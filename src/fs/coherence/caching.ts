@@ -3,7 +3,7 @@
  *
  * All changes but our own pass through the kernel, so it may cache names, attributes, pages, directory listings and
  * missing names for as long as it likes. When our side changes something (generated content, control files), the kernel
- * is notified, or it was told not to cache it.
+ * is notified, or it was asked not to cache it.
  */
 import * as abi from "../../fuse/abi.ts";
 

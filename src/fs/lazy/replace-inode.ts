@@ -69,7 +69,7 @@ export class InodeReplacement {
     const { revalidation } = this.#mount();
     const lineage = this.#lineages.get(file);
     if (lineage !== undefined && lineage.current !== file && opener.mayLookAgain(lineage)) {
-      throw revalidation.lookAgain(opener, lineage, "another content is under the same name");
+      throw revalidation.lookAgain(opener, lineage, "the name now has new content");
     }
     if (this.#shrunk.has(file) && opener.mayLookAgain(file)) {
       throw revalidation.lookAgain(opener, file, "the kernel must ask for the size before it reads");

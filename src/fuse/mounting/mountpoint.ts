@@ -45,9 +45,7 @@ function probe(path: string, name: string): "alive" | "dead" {
     if (isDeadError(error)) return "dead";
     const code = codeOf(error);
     if (code === "ENOENT" && name.includes("\ufffd")) {
-      throw createUnusableError(
-        `${name} is no name in UTF-8, and no other can be given here: choose another directory`,
-      );
+      throw createUnusableError(`${name} is not valid UTF-8, which llmfs needs here: choose another directory`);
     }
     if (code === "ENOENT")
       throw createUnusableError(`${name} does not exist; make it with: mkdir -p ${shellWord(name)}`);

@@ -271,7 +271,7 @@ function isUserAndPassword(text: string): boolean {
   return /^[!-9;-~]{1,128}:[!-~]{3,}$/.test(decoded) && Buffer.from(decoded, "latin1").toString("base64") === text;
 }
 
-/** Words in the place of a password in schemas and forms. */
+/** Words that stand for a password in schemas and forms. */
 const NO_PASSWORD =
   /^(?:string|text|boolean|number|object|array|required|optional|nullable|hidden|secret|password|passwd|passphrase|sensitive|undefined|disabled|enabled|default|prompt|unknown|none|null|true|false)$/i;
 

@@ -192,11 +192,11 @@ const WAITS: Readonly<Record<string, (fs: ServedTree, pid: number) => number>> =
     setXattr(fs.directory("/d"), "user.llmfs.generator", Buffer.from("shop"));
     return fs.kernel.start("opendir", fs.node("/d"), {}, { pid });
   },
-  "the first look-up of a name"(fs, pid) {
+  "the first lookup of a name"(fs, pid) {
     fs.directory("/named");
     return fs.kernel.start("lookup", fs.node("/named"), { name: "7.json" }, { pid });
   },
-  "a look-up in a directory that is listed first"(fs, pid) {
+  "a lookup in a directory that is listed first"(fs, pid) {
     setXattr(fs.directory("/d"), "user.llmfs.generator", Buffer.from("shop"));
     return fs.kernel.start("lookup", fs.node("/d"), { name: "x" }, { pid });
   },

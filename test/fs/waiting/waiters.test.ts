@@ -29,7 +29,7 @@ function attemptFor(fs: ServedTree, file: RegularFile, ...waiters: Witness[]): A
     onContent: ({ bytes }) => end(`content ${Buffer.from(bytes)}`, (waiter) => waiter.done()),
     onListing: () => end("listed", (waiter) => waiter.done()),
     onFailure: (error) => end(`failed ${error.code}`, (waiter) => waiter.fail(error)),
-    onCallOff: () => fate.push("called off"),
+    onCallOff: () => fate.push("cancelled"),
   };
   const attempt = attempts.open(file, outcome);
   for (const waiter of waiters) attempts.join(attempt, attempts.admit(file, waiter));
@@ -153,7 +153,7 @@ describe("an interrupt", () => {
     fs.mount.waiters.leave(10);
     fs.mount.waiters.takeContent(a.ticket, content("text"));
     expect([one.heard, two.heard]).toEqual([["EINTR"], ["EINTR"]]);
-    expect(a.fate).toEqual(["called off"]);
+    expect(a.fate).toEqual(["cancelled"]);
     expect(fs.cancelled).toEqual([a.ticket]);
   });
 
@@ -179,7 +179,7 @@ test("an unmount ends every wait and notifies the other thread", () => {
   const b = attemptFor(fs, fs.pending("/b"), other);
   fs.mount.waiters.clear();
   expect([reader.heard, generator.heard, other.heard]).toEqual([["ENODEV"], ["ENODEV"], ["ENODEV"]]);
-  expect([a.fate, b.fate]).toEqual([["called off"], ["called off"]]);
+  expect([a.fate, b.fate]).toEqual([["cancelled"], ["cancelled"]]);
   expect(fs.cancelled).toEqual(expect.arrayContaining([a.ticket, b.ticket]));
 });
 
@@ -329,7 +329,7 @@ describe("a program that makes a file", () => {
     expect(fs.mount.waiters.leave(12)).toBe(true);
     expect(early.heard).toEqual(["EINTR"]);
     expect(posted(fs, "waits").at(-1)).toEqual({ type: "waits", ticket: a.ticket, waits: false });
-    expect(b.fate).toEqual(["called off"]);
+    expect(b.fate).toEqual(["cancelled"]);
   });
 
   test("a program that waits for the file that it generates gets an error, and the attempt is cancelled if nobody else waits", () => {
@@ -338,7 +338,7 @@ describe("a program that makes a file", () => {
     const a = attemptFor(fs, fs.pending("/a"), itself);
     fs.mount.waiters.setMaker(a.ticket, pid);
     expect(itself.heard).toEqual(["EDEADLK"]);
-    expect(a.fate).toEqual(["called off"]);
+    expect(a.fate).toEqual(["cancelled"]);
     expect(fs.cancelled).toEqual([a.ticket]);
     expect(fs.mount.waiters.leave(10)).toBe(false);
   });

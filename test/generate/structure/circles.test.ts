@@ -6,7 +6,7 @@ import { Random } from "../../support/random.ts";
 const graph = (text: string): Graph =>
   new Map(text.split(" ").map((node): [string, string[]] => [node.slice(0, 1), [...node.slice(2)]]));
 
-test("circles are found, one for each group of files, the shortest", () => {
+test("the shortest cycle in each group of files is found", () => {
   expect(findCircles(graph("a:bc b:c c: d:a"))).toEqual([]);
   expect(findCircles(graph("a:b b:a c:d d:e e:c f:ace"))).toEqual([
     ["a", "b"],
@@ -15,28 +15,28 @@ test("circles are found, one for each group of files, the shortest", () => {
   expect(findCircles(graph("a:b b:c c:da d:a"))).toEqual([["a", "b", "c"]]);
 });
 
-test("a file that uses itself is a circle", () => {
+test("a file that uses itself is a cycle", () => {
   expect(findCircles(graph("a:a"))).toEqual([["a"]]);
   expect(findUsesToDrop(graph("a:a"))).toEqual([["a", "a"]]);
 });
 
-test("a use of a file that does not exist leads nowhere", () => {
+test("a use of a missing file is ignored", () => {
   expect(findCircles(graph("a:xb b:y"))).toEqual([]);
 });
 
-test("a circle is broken at the use that leads to the file that the fewest others use", () => {
+test("a cycle is broken at the use that leads to the file used by the fewest others", () => {
   // A header and its sources: m and s are sources, h is the header.
   expect(findUsesToDrop(graph("h:s m:h s:h"))).toEqual([["h", "s"]]);
   // A program, its README and its test.
   expect(findUsesToDrop(graph("p:r r:p t:p"))).toEqual([["p", "r"]]);
 });
 
-test("of equals, the circle is broken at the use that leads to the last path", () => {
+test("among equally used files, a cycle is broken at the use that leads to the last path", () => {
   expect(findUsesToDrop(graph("a:b b:a"))).toEqual([["a", "b"]]);
   expect(findUsesToDrop(graph("a:b b:c c:a"))).toEqual([["b", "c"]]);
 });
 
-test("whatever the graph, no circle is left, and only uses within circles are dropped", () => {
+test("in any graph no cycle is left, and only uses within cycles are dropped", () => {
   for (let seed = 1; seed <= 200; seed += 1) {
     const random = new Random(seed);
     const nodes = Array.from({ length: 2 + random.below(12) }, (_, index) => String.fromCharCode(97 + index));
@@ -57,7 +57,7 @@ function reaches(made: Graph, from: string, to: string): boolean {
   return seen.has(to);
 }
 
-test("a circle of 10,000 files, and 10,000 files that all use each other's neighbours, are soon found", () => {
+test("cycles among 10,000 files are found quickly", () => {
   const name = (index: number) => `/f${index % 10_000}`;
   const ring: Graph = new Map(Array.from({ length: 10_000 }, (_, index) => [name(index), [name(index + 1)]]));
   const dense: Graph = new Map(

@@ -106,7 +106,7 @@ describe("an invalid answer is rejected with a reason:", () => {
     ["a target that leaves", { symlinks: [{ path: "d/a", target: "../../x" }] }, /leaves the tree/],
     ["a symlink to itself", { symlinks: [{ path: "a", target: "a" }] }, /circle/],
     [
-      "symlinks in a circle",
+      "a cycle of symlinks",
       {
         symlinks: [
           { path: "a", target: "d/b" },

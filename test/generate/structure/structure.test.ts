@@ -362,7 +362,7 @@ describe("the uses of a layout", () => {
   const usesOf = ({ entries }: Structure) =>
     Object.fromEntries(entries.flatMap((entry) => ("uses" in entry ? [[entry.path, entry.uses]] : [])));
 
-  test("a circle of uses is sent back with the circle spelled out, and the corrected layout is used", async () => {
+  test("a cycle of uses is sent back with the whole cycle, and the corrected layout is used", async () => {
     const model = scriptedModel(laid({ a: ["b"], b: ["a"] }), laid({ a: ["b"], b: [] }));
     const structure = await lay(model);
     expect(model.requests[1]?.messages.at(-1)?.content).toContain('"a" → "b" → "a"');

@@ -79,7 +79,7 @@ class Churn:
     def __init__(self, directory, seed):
         self.directory = directory
         self.random = random.Random(seed)
-        # Path to content; hard links share one content.
+        # Path to content; hard links share their content.
         self.files = {}
         self.next = 0
         self.checks = 0

@@ -13,7 +13,7 @@ export function isPrivate(address: string): boolean {
 }
 
 /**
- * An address of the host that may be asked. It is the one to connect to: another look-up might find another. Rejects
+ * An address of the host that may be asked. It is the one to connect to: another lookup might find another. Rejects
  * with FsError EACCES, EHOSTUNREACH.
  */
 export async function resolvePublicAddress(host: string): Promise<string> {

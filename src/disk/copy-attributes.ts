@@ -1,4 +1,4 @@
-/** Copies the extended attributes of a file of the disk that mean the same in a tree. */
+/** Copies those extended attributes of a file on disk that mean the same in a tree. */
 import { checkSetting, OURS, SETTINGS } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { getxattr, listxattr } from "../libc.ts";
@@ -9,8 +9,8 @@ import { setXattr } from "../tree/xattrs.ts";
 const USER = "user.";
 
 /**
- * Those of programs (user.*), access control lists, and what a person may have said about a file (its description, prompt
- * and so on), but not what an earlier mount said about its content. The rest belongs to the machine.
+ * Attributes of programs (user.*), access control lists, and a user's settings for a file (description, prompt and so
+ * on), but not what an earlier mount stored about its content. All others belong to the machine.
  */
 export function copyAttributes(path: Buffer, inode: Inode): void {
   for (const name of namesOf(path)) {
@@ -24,13 +24,13 @@ export function copyAttributes(path: Buffer, inode: Inode): void {
       if (isAcl(name)) setAcl(inode, name, copy);
       else setXattr(inode, name, copy);
     } catch (error) {
-      // A value that means nothing here.
+      // The value is invalid here.
       if (!(error instanceof FsError)) throw error;
     }
   }
 }
 
-/** Empty where the filesystem has no attributes, or this user may not read them. */
+/** Empty if the filesystem does not support attributes, or this user may not read them. */
 function namesOf(path: Buffer): readonly string[] {
   try {
     return listxattr(path);

@@ -1,4 +1,4 @@
-/** Copies the bytes of a file of the disk, holes included. */
+/** Copies the bytes of a file on disk, including holes. */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { ERRNO, FsError } from "../errno.ts";
 import { lseek } from "../libc.ts";
@@ -7,12 +7,12 @@ import type { RegularFile } from "../tree/file.ts";
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 
-/** How much is read at a time. The buffer is used again, and a tree copies what is written to it. */
+/** How much is read at a time. The buffer is reused, because a tree copies what is written to it. */
 const buffer = Buffer.alloc(1 << 20);
 
 /** `path` is a regular file. Throws FsError ENOSPC if the tree is full, and errors of the disk. */
 export function copyContent(path: Buffer, file: RegularFile): void {
-  // Opening a fifo that has just taken the file's place would block.
+  // Opening a fifo that has just replaced the file would block.
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const { size, blocks } = fstatSync(fd);
@@ -25,12 +25,12 @@ export function copyContent(path: Buffer, file: RegularFile): void {
   }
 }
 
-/** The ranges that hold data. The whole file, if the filesystem does not tell. */
+/** The ranges that contain data. The whole file, if the filesystem does not report them. */
 function* extentsOf(fd: number, size: number): Generator<readonly [start: number, end: number]> {
   for (let at = 0; at < size; ) {
     const start = Number(lseek(fd, at, SEEK_DATA));
     if (start < 0) {
-      // ENXIO: only a hole follows. Other errors: the filesystem does not know holes.
+      // ENXIO: only a hole follows. Other errors: the filesystem does not support holes.
       if (start !== -ERRNO.ENXIO) yield [at, size];
       return;
     }
@@ -41,7 +41,7 @@ function* extentsOf(fd: number, size: number): Generator<readonly [start: number
   }
 }
 
-/** The file may have become shorter since its size was looked up. */
+/** The file may have become shorter since its size was read. */
 function copyRange(fd: number, file: RegularFile, start: number, end: number): void {
   for (let at = start; at < end; ) {
     const length = readSync(fd, buffer, 0, Math.min(buffer.length, end - at), at);

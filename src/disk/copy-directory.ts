@@ -1,9 +1,10 @@
 /**
- * Copies a directory of the disk into an empty tree, as `cp -a` copies: names, contents with their holes, modes, times,
- * symlinks as they are, hard links among the copied names, fifos, sockets and device nodes.
+ * Copies a directory on disk into an empty tree, like `cp -a`: names, contents with their holes, modes, times, symlinks
+ * as they are, hard links among the copied names, fifos, sockets and device nodes.
  *
  * This room knows the disk and the tree, but no kernel, no snapshot and no model. It never follows a symlink, and never
- * enters another filesystem that is mounted below the directory: a mount of llmfs would be generated, /proc is endless.
+ * enters another filesystem that is mounted below the directory: reading a mount of llmfs would generate its files, and
+ * /proc is endless.
  */
 import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { CONTROL_NAME } from "../attributes.ts";
@@ -18,18 +19,18 @@ import { copyAttributes } from "./copy-attributes.ts";
 import { copyContent } from "./copy-content.ts";
 
 export interface DirectoryCopyOptions {
-  /** The user who mounts, to whom everything belongs that keeps no owner. */
+  /** The user who mounts, who owns everything that does not keep its owner. */
   readonly owner: Owner;
   /** Whether the copies keep their owners, as root's `cp -a` does. */
   readonly keepOwners: boolean;
-  /** Called with one sentence for each entry that is left out or is different in the copy. */
+  /** Called with one sentence for each entry that is omitted or changed in the copy. */
   readonly warn: (message: string) => void;
 }
 
-/** More of one kind are only counted. */
+/** Further warnings of the same kind are only counted. */
 const MOST_WARNINGS = 20;
 
-/** The user that stands for everybody who has no number in this user namespace. */
+/** The user id that stands for all users without an id in this user namespace. */
 const NOBODY = 65534;
 
 /** The directory cannot be copied at all. The message is for people. */
@@ -38,8 +39,8 @@ export class DirectoryCopyError extends Error {
 }
 
 /**
- * Copies `source`, an absolute path without symlinks. Throws DirectoryCopyError if the directory cannot be read, or the tree
- * has no room for it. Entries that cannot be read are left out, and reported.
+ * Copies `source`, an absolute path without symlinks. Throws DirectoryCopyError if the directory cannot be read or does
+ * not fit in the tree. Entries that cannot be read are omitted, and reported.
  */
 export function copyDirectory(tree: Tree, source: string, options: DirectoryCopyOptions): void {
   try {
@@ -64,7 +65,7 @@ class Copier {
   readonly #tree: Tree;
   readonly #source: string;
   readonly #options: DirectoryCopyOptions;
-  /** Paths at which something is mounted, and the type of that. */
+  /** The mountpoints, with the type of each mount. */
   readonly #mounts: ReadonlyMap<string, string>;
   /** The first copies of inodes with several names, by device and number. */
   readonly #linked = new Map<string, Inode>();
@@ -83,7 +84,7 @@ class Copier {
     this.#setOwnerAndMode(root, stat);
     copyAttributes(onDisk(this.#source), root);
     const done: CopiedDirectory[] = [{ directory: root, path: this.#source, times: timesOf(stat) }];
-    // Breadth first: `done` grows while it is read.
+    // Breadth first: entries are added to `done` while it is read.
     for (const one of done) {
       for (const name of this.#list(one)) {
         const below = this.#copyEntry(one, name);
@@ -108,7 +109,7 @@ class Copier {
     }
   }
 
-  /** Returns a directory, whose entries are to be copied in their turn. */
+  /** Returns a directory, whose entries are copied later. */
   #copyEntry(parent: CopiedDirectory, name: string): CopiedDirectory | undefined {
     const path = join(parent.path, name);
     if (parent.path === this.#source && name === CONTROL_NAME) {
@@ -217,7 +218,7 @@ function timeOf(nanoseconds: bigint): Time {
   return { seconds: Number((nanoseconds - rest) / SECOND), nanoseconds: Number(rest) };
 }
 
-/** st_rdev of the C library (gnu_dev_makedev) is wider than what the kernel keeps. */
+/** The C library's st_rdev (gnu_dev_makedev) is wider than the kernel's number. */
 function deviceNumber(rdev: bigint): number {
   return encodeDevice(Number((rdev >> 8n) & 0xfffn), Number((rdev & 0xffn) | ((rdev >> 12n) & 0xfff00n)));
 }

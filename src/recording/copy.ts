@@ -1,6 +1,6 @@
 /**
- * Copies recordings between stores. Each is verified when it is read, and once more after it was written. What is there
- * already is left alone, so that an interrupted copy can simply be repeated.
+ * Copies recordings between stores. Each is verified when it is read, and again after it was written. Existing
+ * recordings are left alone, so that an interrupted copy can simply be repeated.
  */
 import { entriesOf } from "./prune.ts";
 import { writeRecording } from "./record.ts";
@@ -16,7 +16,7 @@ export interface CopyOptions {
   readonly overwrite: boolean;
   /** Whether the store signs what is written, whatever signature it had. */
   readonly signs: boolean;
-  /** When it fires, nothing more is begun. */
+  /** When it is aborted, no further work is started. */
   readonly signal: AbortSignal;
   readonly onProgress?: (copied: Copied) => void;
 }
@@ -24,11 +24,11 @@ export interface CopyOptions {
 export interface Copied {
   /** Recordings that were copied, or would be. */
   readonly copied: number;
-  /** Recordings that the other store has already. */
+  /** Recordings that the other store already has. */
   readonly same: number;
-  /** Recordings for which the other store has another answer. */
+  /** Recordings for which the other store has a different answer. */
   readonly conflicts: readonly Recording[];
-  /** What could not be read, or was not stored as it was written. */
+  /** Recordings that could not be read, or were not stored correctly. */
   readonly faults: readonly Fault[];
 }
 
@@ -36,7 +36,7 @@ const AT_ONCE = 32;
 
 type Outcome = "copied" | "same" | "conflict" | Fault;
 
-/** Rejects if one of the stores as a whole cannot be used; what was copied until then stays. */
+/** Rejects if one of the stores cannot be used at all; what was copied until then stays. */
 export async function copyRecordings(options: CopyOptions): Promise<Copied> {
   const { from, signal, onProgress } = options;
   let [copied, same] = [0, 0];

@@ -1,8 +1,8 @@
 /**
  * Records the contents of a whole tree as the answers to their requests.
  *
- * Other processes read the store in the meantime. Answers to requests that had none are written first, because nobody
- * depends on them yet; then those that replace another answer. If one cannot be written, all are taken back.
+ * Other processes read the store in the meantime. Requests without an answer are recorded first, because nothing
+ * depends on them yet; then existing answers are replaced. If one recording cannot be written, all are undone.
  */
 import { reasonOf } from "../errno.ts";
 import { type Freezing, type FrozenContent, LlmError } from "../llm/llm.ts";
@@ -14,11 +14,13 @@ const AT_ONCE = 16;
 
 interface Change {
   readonly recording: Recording;
-  /** What is recorded so far. */
+  /** The previous recording, if there was one. */
   readonly before: Recording | undefined;
 }
 
-/** Replaced recordings are put into `replaced`, by key. Rejects with LlmError "recordings", and nothing has changed. */
+/**
+ * Replaced recordings are added to `replaced`, by key. Rejects with LlmError "recordings"; then nothing has changed.
+ */
 export async function freezeInto(
   store: RecordingStore,
   contents: readonly FrozenContent[],
@@ -60,7 +62,7 @@ function recordingOf({ request, label, text, model, usage, frozen }: FrozenConte
   return { key, label, request, answer: { text, model, ...(usage && { usage }), frozen } };
 }
 
-/** Returns how many could not be taken back. */
+/** Returns how many changes could not be undone. */
 async function takeBack(store: RecordingStore, changes: readonly Change[]): Promise<number> {
   let left = 0;
   await doAll(changes, async ({ recording, before }) => {
@@ -74,7 +76,7 @@ async function takeBack(store: RecordingStore, changes: readonly Change[]): Prom
   return left;
 }
 
-/** Rejects with the first error, when all work that had begun is done. */
+/** Rejects with the first error, after all work that had begun is done. */
 async function doAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
   const queue = items.values();
   let failed = false;

@@ -1,24 +1,27 @@
 /**
  * Chooses what to remove from a store.
  *
- * A store may be shared: by teams, and with a machine that is filling it at this moment. So nothing is removed that
- * somebody else owns, or that is young. What is unreadable for this version or with these keys may be readable for others,
- * so it stays too.
+ * A store may be shared by teams, or be filled by another machine at this moment. So recordings of other owners and
+ * young recordings are not removed. Recordings that are unreadable for this version or with these keys may be readable
+ * for others, so they stay too.
  */
 import type { Recording, RecordingStore, StoreEntry } from "./recording.ts";
 
 export interface PruneOptions {
   /** Whether a recording is still needed. */
   readonly keep: (recording: Recording) => boolean;
-  /** Only recordings of these owners are removed; "" stands for recordings without an owner. Absent: of anybody. */
+  /**
+   * Only recordings of these owners are removed; "" stands for recordings without an owner. Absent: those of all
+   * owners.
+   */
   readonly owners?: ReadonlySet<string>;
-  /** Nothing that is younger than this is removed, and nothing of unknown age unless this is 0. */
+  /** Younger recordings are not removed. Those of unknown age are removed only if this is 0. */
   readonly leastAgeMs: number;
 }
 
 export interface Selection {
   readonly remove: readonly StoreEntry[];
-  /** Needed, or written by another version of llmfs or with another key. */
+  /** Recordings that are needed, or were written by another version of llmfs or with another key. */
   readonly kept: readonly StoreEntry[];
   /** Would be removed if they were older. */
   readonly young: readonly StoreEntry[];
@@ -32,7 +35,7 @@ export function selectForPrune(entries: readonly StoreEntry[], { keep, owners, l
   for (const entry of entries) {
     const needed = entry.recording === undefined ? entry.fault.foreign === true : keep(entry.recording);
     if (needed) groups.kept.push(entry);
-    // Nobody can use what is damaged, so it has no owner to ask.
+    // A damaged recording is useless to everyone, so its owner does not matter.
     else if (entry.recording !== undefined && owners?.has(ownerOf(entry.recording)) === false)
       groups.others.push(entry);
     else if (isYoung(entry, leastAgeMs)) groups.young.push(entry);
@@ -45,12 +48,12 @@ function isYoung({ age }: StoreEntry, leastAgeMs: number): boolean {
   return leastAgeMs > 0 && (age === undefined || age < leastAgeMs);
 }
 
-/** "" if nobody said whose it is. */
+/** "" if the recording has no owner. */
 function ownerOf({ owner = "" }: Recording): string {
   return owner;
 }
 
-/** How many entries belong to whom, the most first. Damaged ones belong to nobody. */
+/** The number of entries of each owner, largest first. Damaged entries have no owner. */
 export function countByOwner(entries: readonly StoreEntry[]): ReadonlyMap<string, number> {
   const counts = new Map<string, number>();
   for (const { recording } of entries) {

@@ -1,9 +1,9 @@
 /**
- * Signatures of recordings: whoever can write to a shared store could otherwise put any answer into it.
+ * Signatures of recordings. Without them, everyone who can write to a shared store could put any answer into it.
  *
- * A signature is an HMAC over the whole text of a recording: request, answer, key and header. It is a line of the header
- * itself, which programs without the key skip. Several keys may be valid at a time, so that a key can be replaced: the
- * first one signs, and any of them verifies.
+ * A signature is an HMAC over the whole text of a recording: request, answer, key and header. It is a line of the
+ * header itself, which programs without the key skip. Several keys may be valid at a time, so that a key can be
+ * replaced: the first one signs, and any of them verifies.
  */
 import { timingSafeEqual } from "node:crypto";
 
@@ -22,7 +22,7 @@ export const SIGNED = "signed";
 /** A recording whose signature is missing or wrong. */
 export class Untrusted extends Error {
   readonly cure: string;
-  /** It may be valid for somebody else, so it must not be removed as damaged. */
+  /** Whether it may be valid with another key, so that it must not be removed as damaged. */
   readonly foreign: boolean;
 
   constructor(message: string, cure: string, foreign: boolean) {
@@ -94,7 +94,10 @@ function insert(text: string, line: string): string {
   return `${text.slice(0, end)}\n${line}${text.slice(end)}`;
 }
 
-/** Separates the signature from the text that was signed. Only the first such line is one; others are signed text. */
+/**
+ * Separates the signature from the text that was signed. Only the first such line is a signature; others are signed
+ * text.
+ */
 function separate(text: string): { readonly value?: string; readonly body: string } {
   const mark = `\n${SIGNED}: `;
   const end = endOfHeader(text);

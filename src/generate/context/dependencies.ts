@@ -1,6 +1,6 @@
 /**
- * The files that a file depends on, as its request shows them: whole while they fit, else reduced to their declarations, else
- * their beginning.
+ * The files that a file depends on, as its request shows them: whole if they fit, otherwise reduced to their
+ * declarations, otherwise only their beginning.
  */
 import { DEPENDS } from "../../attributes.ts";
 import { FsError, reasonOf } from "../../errno.ts";
@@ -18,7 +18,7 @@ const DECLARATIONS = `${WHOLE}; only its declarations, because the whole does no
 const BEGINNING = `${WHOLE}; only its beginning, because the whole does not fit`;
 const BOTH = `${WHOLE}; only the beginning of its declarations, because the whole does not fit`;
 
-/** Of a longer file, only the beginning is looked at. In bytes. */
+/** Only the beginning of a longer file is used. In bytes. */
 const LONGEST = 1024 * 1024;
 
 export interface DependencyReading {
@@ -40,7 +40,7 @@ export async function readDependencies(
     const cure = `correct ${DEPENDS}, or bring the file back with !${one.replace(/^\//, "")} in ${IGNORE_FILE}`;
     throw new FsError("EIO", `${path} depends on ${one}, which is kept out of what is sent; ${cure}`);
   }
-  // All at once, so that files that do not depend on each other are generated side by side.
+  // All at once, so that files that do not depend on each other are generated in parallel.
   const readings = paths.map((one) =>
     read(one).catch((error: unknown) => {
       throw createUnreadableError(path, one, error);
@@ -80,7 +80,7 @@ function createUnreadableError(path: string, dependency: string, error: unknown)
   const failed = toFsError(error, dependency);
   const { code } = failed;
   const misleading = code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR";
-  // The message already names the dependency, and for a circle it names all its files.
+  // The message already names the dependency, and for a cycle it names all files of the cycle.
   const why = reasonOf(failed, dependency);
   if (code === "EDEADLK" && ` ${why} `.includes(` ${path} `)) return new FsError(code, why, { cause: error });
   const cure = misleading ? `; correct ${DEPENDS}` : "";
@@ -96,7 +96,7 @@ interface Sized {
 }
 
 /**
- * Makes the files fit next to a text. The largest file is reduced first, and then the next, until all fit. If even that is
+ * Makes the files fit next to a text. The largest file is reduced first, then the next, until all fit. If even that is
  * not enough, the longest ones are cut to the same length.
  */
 export async function fitDependencies(

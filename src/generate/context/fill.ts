@@ -1,4 +1,4 @@
-/** Fills the room of a request with files. What does not fit is cut at a line. */
+/** Fills the remaining room of a request with files. A file that does not fit is cut at a line end. */
 import type { RelatedFile } from "../../generators/contract.ts";
 import { Pace } from "../../text/pace.ts";
 import { countTokens } from "../spending/tokens.ts";
@@ -36,7 +36,7 @@ export async function fill(files: readonly Filled[], room: number, beside = ""):
 
 /** Each file may take this fraction of the remaining room. The last ones may take more. */
 const SHARES = 4;
-/** A shorter part of a file is useless. */
+/** A part of a file that is shorter than this is useless. */
 export const LEAST = 50;
 
 /** The heading and the fences. */

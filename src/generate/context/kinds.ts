@@ -1,8 +1,7 @@
 /**
- * What kind of file a path names, in the words that a request uses: "a Python module".
+ * The kind of a file, by its path, in the words that a request uses: "a Python module".
  *
- * Small models write a program into a README, or prose into a program, unless they are told. The words are part of request
- * keys.
+ * Without it, small models write a program into a README, or prose into a program. The words are part of request keys.
  */
 import { posix } from "node:path";
 
@@ -137,7 +136,7 @@ const BY_EXTENSION: Readonly<Record<string, string>> = {
   zsh: "a Zsh script",
 };
 
-/** Undefined if the name does not say. */
+/** Undefined if the name does not show the kind. */
 export function kindOf(path: string): string | undefined {
   const name = posix.basename(path).toLowerCase();
   if (Object.hasOwn(BY_NAME, name)) return BY_NAME[name];

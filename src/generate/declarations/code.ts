@@ -28,7 +28,7 @@ export async function outlineCode(language: Language, text: string): Promise<str
     // Lines that have lost their content.
     return outline?.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
   } catch (error) {
-    // A fault of the parser on this text. There is no fault of ours in it: the nodes are only read.
+    // A failure of the parser on this text. It is not our fault, because the nodes are only read.
     if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) return undefined;
     throw error;
   }
@@ -59,7 +59,7 @@ function bodyOf(node: SyntaxNode): SyntaxNode | undefined {
   return node.children.find((child) => child !== null && BLOCK.test(child.type)) ?? undefined;
 }
 
-/** A documentation string at its beginning is kept. */
+/** Keeps a documentation string at the start of the body. */
 function withoutBody(body: SyntaxNode, text: string): string {
   const source = text.slice(body.startIndex, body.endIndex);
   if (source.length <= SHORT) return source;

@@ -7,7 +7,7 @@ export function skeletonOf(path: string, text: string): string | undefined {
   try {
     return outline?.(text);
   } catch {
-    // The parser's complaint helps nobody: the beginning of the text is shown instead.
+    // The parser's message would not help. The beginning of the text is shown instead.
     return undefined;
   }
 }

@@ -1,8 +1,9 @@
 /**
- * Reduces a file to its declarations: signatures, types, exports, headings, column names. They are what another file needs to
- * know of it if there is no room for the whole file.
+ * Reduces a file to its declarations: signatures, types, exports, headings, column names. Another file needs these if
+ * there is no room for the whole file.
  *
- * The result depends only on the path and the content, because it is part of request keys: no step has a time limit.
+ * The result depends only on the path and the content, because it is part of request keys. Therefore no step has a time
+ * limit.
  */
 import { skeletonOf } from "./data.ts";
 import { languageOf } from "./languages.ts";

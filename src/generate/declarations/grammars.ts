@@ -71,11 +71,11 @@ export async function parse<T>(language: Language, text: string, use: (root: Syn
 
 /** In UTF-16 code units. */
 const FIRST = 4096;
-/** Text that the parser could not combine into anything has at least one word in so many characters. */
+/** If the parser could not combine a text into anything, the text has at least one word in this many characters. */
 const WORD = 20;
-/** Text that the parser skipped has no word in so many characters. */
+/** Text that the parser skipped has no word in this many characters. */
 const SKIPPED = 500;
-/** The parser adds at least one missing word for so many characters if the text is no program. */
+/** If the text is not a program, the parser adds at least one missing word for this many characters. */
 const MISSING = 100;
 
 function isShapeless(root: SyntaxNode): boolean {
@@ -86,7 +86,7 @@ function isShapeless(root: SyntaxNode): boolean {
   return words > root.endIndex / WORD || skips || countMissing(root) > root.endIndex / MISSING;
 }
 
-/** Looks at the statements of the program only. */
+/** Counts only in the top-level statements of the program. */
 function countMissing(root: SyntaxNode): number {
   const broken = root.children.filter((child) => child?.hasError === true);
   return broken.flatMap((child) => child?.children ?? []).filter((word) => word?.isMissing === true).length;

@@ -1,8 +1,8 @@
 /**
  * Times in which a shared store does not answer.
  *
- * Requests wait for a limited time for the store to return. In the meantime, it is asked again and again whether it is
- * back. After that time, work goes on without it until it returns.
+ * Requests wait for a limited time for the store to return, and it is probed repeatedly in the meantime. After that
+ * time, work continues without it until it returns.
  */
 import { pause } from "../../abort.ts";
 import { reasonOf } from "../../errno.ts";
@@ -61,7 +61,7 @@ export class Outages {
     return this.#current?.error;
   }
 
-  /** Waits for the end of an outage. False: the store is still away, and work goes on without it. */
+  /** Waits for the end of an outage. Returns false if the store is still down, and work continues without it. */
   async over(): Promise<boolean> {
     return (await this.#current?.over) ?? true;
   }
@@ -81,7 +81,7 @@ export class Outages {
     this.#probe(outage).catch(() => {});
   }
 
-  /** Asks once more, now. */
+  /** Probes the store once more, now. */
   async tryNow(): Promise<void> {
     const outage = this.#current;
     if (outage === undefined) return;
@@ -118,7 +118,7 @@ export class Outages {
         await this.#options.probe();
         return this.#return(outage);
       } catch {
-        // It is still away.
+        // It is still down.
       }
     }
   }

@@ -1,10 +1,10 @@
 /**
- * A shared store as one machine uses it: with a local store for the times when the shared one is away.
+ * A shared store as one machine uses it, with a local store for outages of the shared one.
  *
- * All machines should get the same answers, and each answer should be paid for once. So while the shared store does not
- * answer, requests wait for it for a while. Only then does work go on with the local store alone. Whatever was answered
- * without the shared store is owed to it, and is brought there when it returns. Where another machine's answer is there
- * first, that one stays, and the difference is reported.
+ * All machines should get the same answers, and each answer should be paid for only once. So while the shared store
+ * does not answer, requests wait for it for a while. Only after that does work continue with the local store alone.
+ * Answers that are used without the shared store are copied to it when it returns. If another machine's answer is
+ * already there, that one stays, and the difference is reported.
  */
 import { within } from "../../abort.ts";
 import { reasonOf } from "../../errno.ts";
@@ -15,7 +15,7 @@ import { Outages } from "./outage.ts";
 export interface SharedOptions {
   /** Absent: nothing is answered without the shared store. */
   readonly local?: RecordingStore;
-  /** Nothing is answered without the shared store. The local one only keeps answers until they can be brought to it. */
+  /** Nothing is answered without the shared store. The local one only keeps answers until they can be copied to it. */
   readonly required?: boolean;
   readonly warn: (message: string) => void;
   /** How long to avoid a store after it refused a request. Default 60 s. */
@@ -25,22 +25,22 @@ export interface SharedOptions {
   readonly absentMs?: number;
   /** How long a ready answer may wait for the store. Default 5 s. */
   readonly readyMs?: number;
-  /** How long the end may wait for the store. Default 10 s. */
+  /** How long the end of the process may wait for the store. Default 10 s. */
   readonly lastMs?: number;
   /** Reading must not write: recordings that only the local store has stay there. */
   readonly lookOnly?: boolean;
 }
 
-/** An answer that was used without the shared store. */
+/** An answer that was used without the shared store, and has to be copied to it. */
 interface Owed {
   readonly label: string;
   /** Absent: the local store has it. */
   readonly recording?: Recording;
-  /** It replaces the answer in the shared store, because somebody asked for another one. */
+  /** Whether it replaces the answer in the shared store, because a user requested a new one. */
   readonly replaces: boolean;
 }
 
-/** How many answers are brought to the store at a time. */
+/** How many answers are copied to the store at a time. */
 const AT_ONCE = 8;
 
 /** How often to send a request that is not answered, although the store answers others. */
@@ -52,10 +52,10 @@ const NO_KEY = "0".repeat(64);
 export function createSharedStore(shared: RecordingStore, options: SharedOptions): RecordingStore {
   const { local, warn, lookOnly = false, restMs = 60_000, lostMs = 60_000, absentMs = 30_000 } = options;
   const { required = local === undefined, readyMs = 5_000, lastMs = 10_000 } = options;
-  /** A store that refuses: until when not to ask it again. */
+  /** When to try a store again that refused a request. */
   const restsUntil = { reading: 0, writing: 0 };
   const owed = new Map<string, Owed>();
-  /** By key: the labels of answers that other machines have otherwise. */
+  /** By key: the labels of answers for which other machines have different ones. */
   const differing = new Map<string, string>();
   const offers = new Set<Promise<void>>();
   let delivering: Promise<void> | undefined;
@@ -90,7 +90,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     warn(`${shared.name} ${trouble}, so ${local?.name} are used instead: ${reasonOf(error, shared.name)}`);
   }
 
-  /** The result of the shared store; undefined if work goes on without it. Rejects if the store is required. */
+  /** The result of the shared store; undefined if work continues without it. Rejects if the store is required. */
   async function use<T>(kind: "reading" | "writing", work: () => Promise<T>): Promise<{ value: T } | undefined> {
     for (let tries = 1; ; tries += 1) {
       if (!(await outages.over())) {
@@ -104,7 +104,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
         if (kind === "writing" && owed.size > 0) deliver();
         return { value };
       } catch (error) {
-        // A store that answers the probe, but not this request, is not away.
+        // A store that answers the probe, but not this request, is not down.
         if (isAway(error) && tries < TRIES) outages.begin(error);
         else if (required) throw error;
         else {
@@ -129,7 +129,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     }
   }
 
-  /** Brings all that is owed to the shared store, as far as it takes it. */
+  /** Copies all missing answers to the shared store, as far as it accepts them. */
   function deliver(): Promise<void> {
     delivering ??= bringAll()
       .catch((error: unknown) => {
@@ -155,7 +155,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     return key;
   }
 
-  /** Reports an answer that was used here, if others have another one. */
+  /** Reports an answer that was used here, if other machines have a different one. */
   async function compare(own: Recording, theirs: Recording): Promise<void> {
     if (own.answer.text === theirs.answer.text) return;
     const { key, label } = own;
@@ -167,7 +167,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     await local?.put(theirs).catch(() => {});
   }
 
-  /** Offers a ready answer, but does not let it wait for a store that is silent. */
+  /** Offers a ready answer, without waiting for a store that does not answer. */
   async function offerNow(recording: Recording): Promise<Recording | undefined> {
     if (outages.away || performance.now() < restsUntil.writing) return undefined;
     let late = false;
@@ -199,7 +199,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     });
   }
 
-  /** The end: what is still not as it should be, in words. */
+  /** Finishes, and returns in words what is still missing or different. */
   async function settle(): Promise<readonly string[]> {
     const all = async () => {
       await Promise.all(offers);
@@ -267,7 +267,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     async claim(key) {
       const claimed = await use("writing", async () => (shared.claim ? await shared.claim(key) : NOBODY_ELSE));
       if (claimed !== undefined) return claimed.value;
-      // Without the shared store, only processes on this machine can be waited for.
+      // Without the shared store, only processes on this machine can hold claims.
       return local?.claim ? local.claim(key) : NOBODY_ELSE;
     },
     async holder(key) {

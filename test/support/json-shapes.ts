@@ -6,7 +6,7 @@ import { join } from "node:path";
 const PAGE = readFileSync(join(import.meta.dir, "../../docs/json.md"), "utf8");
 
 /** Parses the output of `llmfs COMMAND --json`, and checks that the page documents every member of it. */
-// biome-ignore lint/suspicious/noExplicitAny: tests look into it freely
+// biome-ignore lint/suspicious/noExplicitAny: tests access any member
 export function documented(command: string, output: string): any {
   const value: unknown = JSON.parse(output);
   const section = PAGE.split(/^## /m).find((part) => part.startsWith(`llmfs ${command}\n`));

@@ -20,7 +20,7 @@ import { listServers, mounterOf, openerOf } from "./server-process.ts";
  * - "stopped", "busy": its process is stopped, or does not answer in time
  * - "dead": its process has ended, and the mount is still there
  * - "unsaved": the mount is gone, and its process still tries to save the tree
- * - "unreadable": this user may not look into it
+ * - "unreadable": this user may not enter it
  */
 export type MountState = "serving" | "stopped" | "busy" | "dead" | "unsaved" | "unreadable";
 

@@ -73,7 +73,7 @@ test("what a user wrote is not made executable", () => {
   expect(fs.kernel.stat(fs.node("/run")).mode & 0o777).toBe(0o644);
 });
 
-test("another content of a file can be run if it is the first script", () => {
+test("new content of a file can be run if it is its first script", () => {
   using fs = served();
   fs.pending("/run");
   generate(fs, "hello\n");

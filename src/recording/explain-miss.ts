@@ -1,5 +1,6 @@
 /** Explains a request without a recording: which recording is the nearest, and where the two first differ. */
 import { MODEL } from "../attributes.ts";
+import { reasonOf } from "../errno.ts";
 import { type ChatRequest, LlmError } from "../llm/llm.ts";
 import { canonicalJson } from "./key.ts";
 import type { Recording, RecordingStore } from "./recording.ts";
@@ -18,8 +19,16 @@ export async function explainMiss(
     const { name, reason } = unusable;
     return new LlmError("unrecorded", `the recording for ${asked} cannot be used: ${name}: ${reason}; ${cure}`);
   }
-  const recordings = await (store.near === undefined ? store.list() : store.near(label ?? ""));
-  const nearest = findNearest(request, label, recordings);
+  const found = await findSimilar(store, label ?? "");
+  if (found instanceof Error) {
+    const cure = "record the answer again (--mode auto), or undo the change";
+    const reason = reasonOf(found, store.name);
+    return new LlmError(
+      "unrecorded",
+      `no recording for ${asked} in ${store.name}, and it cannot be searched: ${reason}; ${cure}`,
+    );
+  }
+  const nearest = findNearest(request, label, found);
   const cure = "record the answer again (--mode auto), or undo the change";
   if (nearest === undefined) {
     return new LlmError("unrecorded", `no recording for ${asked}: ${store.name} has none; ${cure}`);
@@ -33,6 +42,15 @@ export async function explainMiss(
     "unrecorded",
     `no recording for ${asked} in ${store.name}. The nearest is ${name}: ${difference}; ${named}`,
   );
+}
+
+/** The request was looked up before, so a failure here does not concern it. */
+async function findSimilar(store: RecordingStore, label: string): Promise<readonly Recording[] | Error> {
+  try {
+    return await (store.near === undefined ? store.list() : store.near(label));
+  } catch (error) {
+    return error instanceof Error ? error : new Error(String(error));
+  }
 }
 
 /** The recording that shares the most with the request; among equals, the one with the same label. */

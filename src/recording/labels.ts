@@ -84,3 +84,23 @@ function split(label: string): readonly [folder: string, base: string] {
   const at = Math.max(label.lastIndexOf("/"), label.lastIndexOf("+"));
   return [label.slice(0, Math.max(0, at)), label.slice(at + 1)];
 }
+
+/** A label as a part of a file's name, with "+" for a slash: short, and safe on every system. */
+export function stem(label: string): string {
+  const plain = label
+    .replace(/^\//, "")
+    .replaceAll("/", "+")
+    .replace(/[^\p{L}\p{N}._+-]+/gu, "_")
+    .replace(/^\.+/, "_");
+  return beginningOf(plain, 150) || "unnamed";
+}
+
+/** The beginning of a text, at most this many bytes of UTF-8, never cut inside a character. */
+function beginningOf(text: string, bytes: number): string {
+  const whole = Buffer.from(text.slice(0, bytes + 1));
+  if (whole.length <= bytes) return text;
+  let end = bytes;
+  // Continuation bytes begin with the bits 10.
+  while (((whole[end] ?? 0) & 0xc0) === 0x80) end -= 1;
+  return whole.toString("utf8", 0, end);
+}

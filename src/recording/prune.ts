@@ -6,6 +6,7 @@
  * for others, so they stay too.
  */
 import type { Recording, RecordingStore, StoreEntry } from "./recording.ts";
+import { inParallel } from "./stores/in-parallel.ts";
 
 export interface PruneOptions {
   /** Whether a recording is still needed. */
@@ -70,12 +71,15 @@ export async function* entriesOf(store: RecordingStore): AsyncIterable<StoreEntr
   for (const recording of await store.list()) yield { name: recording.key, recording };
 }
 
+const AT_ONCE = 32;
+
 /** Rejects if the store is read-only, or cannot be written. */
 export async function removeEntries(store: RecordingStore, entries: readonly StoreEntry[]): Promise<void> {
   const { remove, discard } = store;
   if (remove === undefined) throw new Error(`${store.name} is read-only`);
-  for (const { name, recording } of entries) {
-    if (recording !== undefined) await remove(recording.key);
+  const removed = inParallel(entries, AT_ONCE, async ({ name, recording }) => {
+    if (recording !== undefined) await remove(recording.key, recording.label);
     else await discard?.(name);
-  }
+  });
+  for await (const _ of removed);
 }

@@ -61,8 +61,8 @@ export interface RecordingStore {
   near?(label: string): Promise<readonly Recording[]>;
   /** Which recording of this key was found but not used, and why. */
   unusable?(key: string): Fault | undefined;
-  /** Removes one. Absent if the store is read-only. */
-  remove?(key: string): Promise<void>;
+  /** Removes one. The label, if it is known, removes it from an index too. Absent if the store is read-only. */
+  remove?(key: string, label?: string): Promise<void>;
   /** Everything in the store, usable or not. Absent if `list` is everything. */
   entries?(): AsyncIterable<StoreEntry>;
   /** Removes something that `entries` returned. */

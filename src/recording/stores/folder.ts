@@ -6,7 +6,7 @@ import { codeOf, messageOf } from "../../errno.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
 import { readRegular } from "../../text/bounded-read.ts";
 import { describeThisProcess } from "../holder.ts";
-import { Labels } from "../labels.ts";
+import { Labels, stem } from "../labels.ts";
 import { faultOf, type Keyed, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "../record.ts";
 import type { Recording, RecordingStore, StoreEntry } from "../recording.ts";
 import type { Signer } from "../signature.ts";
@@ -182,25 +182,6 @@ export function defaultRecordings(environment: { readonly home: string; readonly
 
 export function fileName(label: string, key: string): string {
   return `${stem(label)}${suffix(key)}`;
-}
-
-function stem(label: string): string {
-  const plain = label
-    .replace(/^\//, "")
-    .replaceAll("/", "+")
-    .replace(/[^\p{L}\p{N}._+-]+/gu, "_")
-    .replace(/^\.+/, "_");
-  return beginningOf(plain, 150) || "unnamed";
-}
-
-/** The beginning of a text, at most this many bytes of UTF-8, never cut inside a character. */
-function beginningOf(text: string, bytes: number): string {
-  const whole = Buffer.from(text.slice(0, bytes + 1));
-  if (whole.length <= bytes) return text;
-  let end = bytes;
-  // Continuation bytes begin with the bits 10.
-  while (((whole[end] ?? 0) & 0xc0) === 0x80) end -= 1;
-  return whole.toString("utf8", 0, end);
 }
 
 function stemOf(file: string): string {

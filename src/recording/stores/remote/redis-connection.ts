@@ -17,8 +17,10 @@ export interface RedisConnection {
   send(command: string, key: string, ...args: readonly (string | number)[]): Promise<unknown>;
   /** Runs a script on one key. */
   evaluate(script: string, key: string, args: readonly (string | number)[]): Promise<unknown>;
-  /** All keys with a prefix, on all masters. */
-  scan(prefix: string): Promise<readonly string[]>;
+  /** All keys with a prefix, on all masters; or some, at least `most` of them. */
+  scan(prefix: string, most?: number): Promise<readonly string[]>;
+  /** The time of the server, in milliseconds since 1970. */
+  time(): Promise<number>;
   /** Called whenever there is a new connection. */
   onReady: () => void;
   close(): void;
@@ -86,7 +88,12 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
     onReady: () => {},
     send: (command, key, ...args) => run(command, [key, ...args]),
     evaluate: (script, key, args) => run("EVAL", [script, 1, key, ...args]),
-    async scan(prefix) {
+    async time() {
+      const reply = await run("TIME", []);
+      const [seconds, microseconds] = Array.isArray(reply) ? reply : [];
+      return Number(seconds) * 1000 + Number(microseconds) / 1000;
+    },
+    async scan(prefix, most = Number.POSITIVE_INFINITY) {
       const found = new Set<string>();
       const pattern = `${prefix.replace(/[\\*?[\]]/g, "\\$&")}*`;
       const one = open();
@@ -98,7 +105,7 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
           const page = await limited(node.scan(cursor, "MATCH", pattern, "COUNT", 1000));
           for (const key of page[1]) found.add(key);
           cursor = page[0];
-        } while (cursor !== "0");
+        } while (cursor !== "0" && found.size < most);
       }
       return [...found].sort();
     },

@@ -2,7 +2,8 @@
  * Recordings on Redis, for a fleet: an answer that one machine records is found by all others.
  *
  * Keys: `<prefix>:recording:<key>` holds the text of record.ts; `<prefix>:claim:<key>` holds the token and the
- * description of the process that is generating that answer, with a time to live that the process keeps renewing.
+ * description of the process that is generating that answer, with a time to live that the process keeps renewing. See
+ * redis-index.ts for `<prefix>:labels` and `<prefix>:written`.
  */
 
 import { messageOf } from "../../../errno.ts";
@@ -13,6 +14,7 @@ import type { Claim, RecordingStore } from "../../recording.ts";
 import { parseRedis } from "../address.ts";
 import { type Lease, Leases } from "./lease.ts";
 import { connectRedis, type RedisConnection } from "./redis-connection.ts";
+import { RedisIndex } from "./redis-index.ts";
 import { createRemoteStore, type RemoteObjects, type RemoteOptions } from "./remote.ts";
 
 /** The number of parallel reads when everything is listed. */
@@ -26,6 +28,8 @@ export function createRedisStore(url: string, options: RemoteOptions = {}): Reco
   const connection = connectRedis(address, timeoutMs);
   const claims = new RedisClaims(connection, (key) => `${prefix}:claim:${key}`, claimMs, who);
   const nameOf = (key: string) => `${prefix}:recording:${key}`;
+  const keyOf = (object: string) => object.slice(nameOf("").length);
+  const index = new RedisIndex({ connection, prefix, nameOf, name, warn: options.warn ?? (() => {}) });
   const objects: RemoteObjects = {
     name,
     parallel: PARALLEL,
@@ -36,14 +40,24 @@ export function createRedisStore(url: string, options: RemoteOptions = {}): Reco
       if (Buffer.byteLength(text) > LONGEST_RECORDING) throw new TooLongError(LONGEST_RECORDING);
       return text;
     },
-    async write(object, text) {
-      await connection.send("SET", object, text);
+    async write(object, text, label) {
+      // Sent together, so that the index costs no time.
+      await Promise.all([connection.send("SET", object, text), index.add({ key: keyOf(object), label })]);
     },
-    create: async (object, text) => (await connection.send("SET", object, text, "NX")) === "OK",
-    async remove(object) {
-      await connection.send("DEL", object);
+    async create(object, text, label) {
+      const written = connection.send("SET", object, text, "NX");
+      await Promise.all([written, index.add({ key: keyOf(object), label })]);
+      return (await written) === "OK";
     },
-    list: async () => (await connection.scan(nameOf(""))).map((found) => ({ name: found })),
+    async remove(object, label) {
+      await Promise.all([connection.send("DEL", object), index.remove(keyOf(object), label)]);
+    },
+    async list() {
+      const found = await connection.scan(nameOf(""));
+      const ages = await index.ages(found.map(keyOf));
+      return found.map((object) => ({ name: object, age: ages.get(keyOf(object)) }));
+    },
+    near: (label) => index.near(label),
     claim: (key) => claims.take(key),
     holder: (key) => claims.holder(key),
     async close() {

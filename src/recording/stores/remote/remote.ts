@@ -2,7 +2,6 @@
  * The common part of stores on a server: reads, checks and lists recordings that are stored as texts under names, and
  * reports those that cannot be used. A server only has to implement `RemoteObjects`.
  */
-import { Labels } from "../../labels.ts";
 import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "../../record.ts";
 import {
   type Claim,
@@ -27,10 +26,13 @@ export interface RemoteObjects {
   nameOf(key: string): string;
   /** Undefined if there is none. Rejects with TooLongError beyond LONGEST_RECORDING. */
   read(object: string): Promise<string | undefined>;
-  write(object: string, text: string): Promise<void>;
+  /** `label` is for the index. */
+  write(object: string, text: string, label: string): Promise<void>;
   /** Writes it unless there is one already. False: there is. */
-  create(object: string, text: string): Promise<boolean>;
-  remove(object: string): Promise<void>;
+  create(object: string, text: string, label: string): Promise<boolean>;
+  remove(object: string, label?: string): Promise<void>;
+  /** The names of a few recordings with this label, or else with a similar one, from a bounded number of requests. */
+  near(label: string): Promise<readonly string[]>;
   /** All objects that may contain recordings. */
   list(): Promise<readonly RemoteObject[]>;
   /** Like RecordingStore.claim and `holder`. */
@@ -64,12 +66,6 @@ export function createRemoteStore(
 ): RecordingStore {
   const { name } = objects;
   const complaints = new Complaints(warn);
-  const labels = new Labels(async () => {
-    const found: { label: string; name: string }[] = [];
-    for await (const { recording, name } of entries()) if (recording) found.push({ label: recording.label, name });
-    return found;
-  });
-
   /** Undefined if there is none, or none that can be used. Rejects with Unreachable. */
   async function read(
     object: string,
@@ -113,17 +109,17 @@ export function createRemoteStore(
     get: (key, _label, request) => read(objects.nameOf(key), request && { key, request }, complain),
     async put(recording) {
       const object = objects.nameOf(recording.key);
-      await objects.write(object, writeRecording(recording, signer));
+      await objects.write(object, writeRecording(recording, signer), recording.label);
       complaints.remove(object);
     },
     async offer(recording) {
       const object = objects.nameOf(recording.key);
       const text = writeRecording(recording, signer);
-      if (await objects.create(object, text)) return recording;
+      if (await objects.create(object, text, recording.label)) return recording;
       const there = await read(object, recording, complain);
       if (there !== undefined) return there;
       // It cannot be used, or was removed in the meantime.
-      await objects.write(object, text);
+      await objects.write(object, text, recording.label);
       complaints.remove(object);
       return recording;
     },
@@ -136,13 +132,13 @@ export function createRemoteStore(
       return found.sort(compareLabels);
     },
     async near(label) {
-      const names = await labels.near(label);
+      const names = await objects.near(label);
       const found = await Promise.all(names.map((object) => read(object, undefined, complain)));
       return found.filter((recording) => recording !== undefined);
     },
     unusable: (key) => complaints.find((object) => object === objects.nameOf(key)),
     entries,
-    remove: (key) => objects.remove(objects.nameOf(key)),
+    remove: (key, label) => objects.remove(objects.nameOf(key), label),
     discard: (object) => objects.remove(object),
     claim: (key) => objects.claim(key),
     holder: (key) => objects.holder(key),

@@ -7,7 +7,7 @@ import {
   DeleteObjectCommand,
   GetObjectCommand,
   HeadObjectCommand,
-  ListObjectsV2Command,
+  ListObjectsCommand,
   PutObjectCommand,
   S3Client,
   type S3ClientConfig,
@@ -47,7 +47,8 @@ export interface S3Connection {
   /** The new ETag; undefined if the condition does not hold. */
   write(key: string, text: string, condition?: Condition): Promise<string | undefined>;
   remove(key: string): Promise<void>;
-  list(prefix: string): Promise<readonly RemoteObject[]>;
+  /** All objects with a prefix, or at most so many of them. */
+  list(prefix: string, most?: number): Promise<readonly RemoteObject[]>;
   close(): void;
 }
 
@@ -115,19 +116,26 @@ export function connectS3({ bucket, name }: S3Address, settings: S3Settings, tim
     async remove(key) {
       await ask((s3, options) => s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }), options));
     },
-    async list(prefix) {
+    async list(prefix, most) {
       const found: RemoteObject[] = [];
-      let token: string | undefined;
-      do {
-        const from = { Bucket: bucket, Prefix: prefix, ...(token !== undefined && { ContinuationToken: token }) };
-        const page = await ask((s3, options) => s3.send(new ListObjectsV2Command(from), options));
+      for (;;) {
+        // The newer operation needs tokens that some servers cannot make.
+        const last = found.at(-1);
+        const from = {
+          Bucket: bucket,
+          Prefix: prefix,
+          ...(last !== undefined && { Marker: last.name }),
+          ...(most !== undefined && { MaxKeys: most }),
+        };
+        const page = await ask((s3, options) => s3.send(new ListObjectsCommand(from), options));
         if (page === undefined) throw new Unreachable(`${name}: there is no such bucket`, { refused: true });
-        for (const { Key, LastModified } of page.Contents ?? []) {
+        const objects = page.Contents ?? [];
+        for (const { Key, LastModified } of objects) {
           if (Key !== undefined) found.push({ name: Key, age: ageOf(LastModified, page.$metadata) });
         }
-        token = page.NextContinuationToken;
-      } while (token !== undefined);
-      return found;
+        const enough = most !== undefined && found.length >= most;
+        if (page.IsTruncated !== true || objects.length === 0 || enough) return found;
+      }
     },
     close() {
       client().then(

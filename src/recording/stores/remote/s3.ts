@@ -2,7 +2,8 @@
  * Recordings on S3, or any server with the same protocol, for a fleet.
  *
  * Objects: `<prefix>/recordings/<key>.txt` holds the text of record.ts; `<prefix>/claims/<key>` belongs to the process
- * that is generating that answer.
+ * that is generating that answer; `<prefix>/labels/<label>.<key>` is a small object by which a recording is found that
+ * has this label, or a similar one.
  */
 
 import { memoizeSuccess, pause } from "../../../abort.ts";
@@ -13,6 +14,7 @@ import { parseS3 } from "../address.ts";
 import { createRemoteStore, type RemoteObjects, type RemoteOptions } from "./remote.ts";
 import { S3Claims } from "./s3-claims.ts";
 import { connectS3, type S3Connection, type S3Settings } from "./s3-connection.ts";
+import { S3Index } from "./s3-index.ts";
 
 export type S3Options = S3Settings & RemoteOptions;
 
@@ -48,22 +50,37 @@ export function createS3Store(url: string, options: S3Options = {}): RecordingSt
   const place = (key: string) => at(`claims/${key}`);
   const claims = new S3Claims({ connection, place, conditional, claimMs, who, settleMs: SETTLE_MS });
 
+  const nameOf = (key: string) => at(`recordings/${key}.txt`);
+  const keyOf = (object: string) => object.slice(at("recordings/").length, -".txt".length);
+  const index = new S3Index(connection, at, nameOf);
+
+  /** False: there is one already. */
+  async function createOnce(object: string, text: string): Promise<boolean> {
+    if (await conditional()) return (await connection.write(object, text, { ifNoneMatch: "*" })) !== undefined;
+    if ((await connection.head(object)) !== undefined) return false;
+    await connection.write(object, text);
+    await pause(SETTLE_MS);
+    return (await connection.read(object, LONGEST_RECORDING)) === text;
+  }
+
   const objects: RemoteObjects = {
     name,
     parallel: PARALLEL,
-    nameOf: (key) => at(`recordings/${key}.txt`),
+    nameOf,
     read: (object) => connection.read(object, LONGEST_RECORDING),
-    async write(object, text) {
-      await connection.write(object, text);
+    async write(object, text, label) {
+      await Promise.all([connection.write(object, text), index.add({ key: keyOf(object), label })]);
     },
-    async create(object, text) {
-      if (await conditional()) return (await connection.write(object, text, { ifNoneMatch: "*" })) !== undefined;
-      if ((await connection.head(object)) !== undefined) return false;
-      await connection.write(object, text);
-      await pause(SETTLE_MS);
-      return (await connection.read(object, LONGEST_RECORDING)) === text;
+    async create(object, text, label) {
+      // Whoever writes it, it has this label.
+      const indexed = index.add({ key: keyOf(object), label });
+      const created = await createOnce(object, text);
+      await indexed;
+      return created;
     },
-    remove: (object) => connection.remove(object),
+    remove: (object, label) =>
+      Promise.all([connection.remove(object), index.remove(keyOf(object), label)]).then(() => {}),
+    near: (label) => index.near(label),
     list: () => connection.list(at("recordings/")),
     claim: (key) => claims.take(key),
     holder: (key) => claims.holder(key),

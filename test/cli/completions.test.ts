@@ -27,14 +27,14 @@ test.each(["bash", "zsh", "fish"])("the script for %s has every command and ever
   }
 });
 
-test("a script is requested for a known shell only", async () => {
+test("a completion script is printed only for a known shell", async () => {
   const { status, stdout, stderr } = await sandbox.llmfs(["completions", "fisch"], { program: BINARY });
   expect([status, stdout]).toEqual([2, ""]);
   expect(stderr).toContain("SHELL fisch: expected bash, zsh, fish; did you mean fish?");
   expect((await sandbox.llmfs(["completions"], { program: BINARY })).status).toBe(2);
 });
 
-/** What is typed, and how the line goes on once the tab key was pressed. */
+/** What is typed, and how the line continues after the tab key was pressed. */
 const TYPED: readonly (readonly [what: string, typed: string, completed: string])[] = [
   ["a command", "llmfs unmo", "llmfs unmount "],
   ["a flag", "llmfs mount --read-o", "llmfs mount --read-only "],
@@ -44,7 +44,7 @@ const TYPED: readonly (readonly [what: string, typed: string, completed: string]
 ];
 
 describe("the tab key completes", () => {
-  testWith(programs("bash"))("in bash: commands, flags, choices and files", async () => {
+  testWith(programs("bash"))("the tab key completes commands, flags, choices and files in bash", async () => {
     await completes(["bash", "--norc", "-i"], "bash", [
       ...TYPED,
       ["the choices after an equals sign", "llmfs mount --mode=rep", "llmfs mount --mode=replay "],
@@ -52,7 +52,7 @@ describe("the tab key completes", () => {
     ]);
   });
 
-  testWith(programs("zsh"))("in zsh: commands, flags, choices and files", async () => {
+  testWith(programs("zsh"))("the tab key completes commands, flags, choices and files in zsh", async () => {
     await completes(["zsh", "-f", "-i"], "zsh", [
       ...TYPED,
       ["the choices after an equals sign", "llmfs mount --mode=rep", "llmfs mount --mode=replay "],
@@ -95,19 +95,22 @@ async function completes(cmd: readonly string[], script: string, cases: typeof T
 }
 
 describe("the man page", () => {
-  testWith(programs("man"))("is correct roff and describes every command, flag, variable and exit status", async () => {
-    const { status, stdout } = await sandbox.llmfs(["man"], { program: BINARY });
-    expect(status).toBe(0);
-    writeFileSync(sandbox.at("llmfs.1"), stdout);
-    const shown = Bun.spawnSync({
-      cmd: ["man", "--warnings", "-l", "llmfs.1"],
-      cwd: sandbox.path,
-      env: { ...sandbox.environment(), MANWIDTH: "200", LC_ALL: "C.UTF-8" },
-    });
-    expect(shown.stderr.toString()).toBe("");
-    const page = shown.stdout.toString();
-    for (const word of [...COMMANDS.keys(), "--prompt TEXT|FILE", "OPENAI_API_KEY", "EXIT STATUS", "128 + n"]) {
-      expect(page).toContain(word);
-    }
-  });
+  testWith(programs("man"))(
+    "the man page is correct roff and describes every command, flag, variable and exit status",
+    async () => {
+      const { status, stdout } = await sandbox.llmfs(["man"], { program: BINARY });
+      expect(status).toBe(0);
+      writeFileSync(sandbox.at("llmfs.1"), stdout);
+      const shown = Bun.spawnSync({
+        cmd: ["man", "--warnings", "-l", "llmfs.1"],
+        cwd: sandbox.path,
+        env: { ...sandbox.environment(), MANWIDTH: "200", LC_ALL: "C.UTF-8" },
+      });
+      expect(shown.stderr.toString()).toBe("");
+      const page = shown.stdout.toString();
+      for (const word of [...COMMANDS.keys(), "--prompt TEXT|FILE", "OPENAI_API_KEY", "EXIT STATUS", "128 + n"]) {
+        expect(page).toContain(word);
+      }
+    },
+  );
 });

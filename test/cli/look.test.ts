@@ -21,7 +21,7 @@ function find<T extends { readonly mountpoint: string }>(all: readonly T[], moun
 }
 
 describeMounted("llmfs list", () => {
-  test("shows files by state, age, cost and prompt of every mount, and as JSON", async () => {
+  test("llmfs list shows files by state, age, cost and prompt of every mount, also as JSON", async () => {
     await using m = await mounted({
       snapshot: JSON.stringify({
         llmfs: 1,
@@ -50,7 +50,7 @@ describeMounted("llmfs list", () => {
     });
   });
 
-  test("shows a dead mount and how to remove it, and a stopped one, without waiting for either", async () => {
+  test("llmfs list shows a dead mount and how to remove it, and a stopped one, without waiting for either", async () => {
     await using dead = await mounted();
     await using stopped = await mounted({ pending: ["a"] });
     await killBoth(dead.dir);
@@ -90,7 +90,7 @@ describeMounted("llmfs list", () => {
 });
 
 describeMounted("llmfs status", () => {
-  test("shows requests under way, errors with reasons and what was spent, from any path below the mount", async () => {
+  test("llmfs status shows requests in progress, errors with reasons and spending, from any path below the mount", async () => {
     const gate = new Gate();
     const held = gate.holds();
     await using m = await mounted({
@@ -124,7 +124,7 @@ describeMounted("llmfs status", () => {
     await finished(reader);
   });
 
-  test("says which file waits for which", async () => {
+  test("llmfs status says which file waits for which", async () => {
     const gate = new Gate();
     await using m = await mounted({
       snapshot: JSON.stringify({
@@ -153,7 +153,7 @@ describeMounted("llmfs status", () => {
     await finished(reader);
   });
 
-  test("fails with a reason outside of a mount, for a dead mount and for a stopped one", async () => {
+  test("llmfs status fails with a reason outside of a mount, for a dead mount and for a stopped one", async () => {
     await using m = await mounted();
     const run = (...args: string[]) => m.sandbox.llmfs(["status", ...args], { program: BINARY });
     expect(await run()).toMatchObject({ status: 83, stdout: "" });
@@ -168,7 +168,7 @@ describeMounted("llmfs status", () => {
     expect(await run(m.dir)).toMatchObject({ status: 92, stdout: "" });
   });
 
-  test("--watch off a terminal prints a line for each change, and ends when the mount is unmounted", async () => {
+  test("llmfs status --watch without a terminal prints a line for each change, and ends when the mount is unmounted", async () => {
     await using m = await mounted({ pending: ["a.md", "b.md"] });
     const child = m.sandbox.start(["status", "--watch", "--every", "100ms", m.dir], { program: BINARY });
     let text = "";
@@ -186,7 +186,7 @@ describeMounted("llmfs status", () => {
     for (const line of text.trimEnd().split("\n")) expect(line).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z \d .*; /);
   });
 
-  test("--watch --json prints one object a line", async () => {
+  test("llmfs status --watch --json prints one object a line", async () => {
     await using m = await mounted({ pending: ["a.md"] });
     const child = m.sandbox.start(["status", "-w", "--json", m.dir], { program: BINARY });
     const { value } = await child.stdout.getReader().read();
@@ -195,7 +195,7 @@ describeMounted("llmfs status", () => {
     expect(await child.exited).toBe(130);
   });
 
-  test("--watch on a terminal redraws the view, and Ctrl-C ends it and brings the cursor back", async () => {
+  test("llmfs status --watch on a terminal redraws the view, and Ctrl-C ends it and restores the cursor", async () => {
     await using m = await mounted({ pending: ["a.md", "b.md"] });
     await using terminal = new Terminal([...BINARY, "status", "--watch", "--every", "100ms", m.dir], {
       cwd: m.sandbox.path,
@@ -211,7 +211,7 @@ describeMounted("llmfs status", () => {
 });
 
 describeMounted("llmfs tree", () => {
-  test("draws states, sizes and generators of a mount, the same for its snapshot, and generates nothing", async () => {
+  test("llmfs tree shows states, sizes and generators of a mount, and the same for its snapshot, and generates nothing", async () => {
     await using m = await mounted({ pending: ["src/a.md", "src/deep/b.md", "c.md"] });
     await m.out("cat c.md; printf xyz > own; ln -s own link");
     const run = (...args: string[]): Promise<Finished> => m.sandbox.llmfs(["tree", ...args], { program: BINARY });
@@ -245,7 +245,7 @@ describeMounted("llmfs tree", () => {
     expect(m.asked("src/a.md")).toBe(0);
   });
 
-  test("has colors on a terminal, but not with NO_COLOR", async () => {
+  test("llmfs tree has colors on a terminal, but not with NO_COLOR", async () => {
     using sandbox = new Sandbox();
     await Bun.write(sandbox.at("tree.json"), snapshotOf(["src/a.md"]));
     for (const [NO_COLOR, colored] of [
@@ -261,7 +261,7 @@ describeMounted("llmfs tree", () => {
     }
   });
 
-  test("rejects what is neither a mount nor a snapshot", async () => {
+  test("llmfs tree rejects a path that is neither a mount nor a snapshot", async () => {
     using sandbox = new Sandbox();
     await Bun.write(sandbox.at("note.txt"), "hello");
     const run = async (...args: string[]) => (await sandbox.llmfs(["tree", ...args], { program: BINARY })).status;

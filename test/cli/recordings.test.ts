@@ -73,7 +73,7 @@ describe.skipIf(REDIS === null)("prune in a store of several teams (needs redis-
     await client.send("FLUSHALL", []);
   });
 
-  test("removes nothing without an owner, and names what belongs to whom", async () => {
+  test("prune without --owner removes nothing, and shows what belongs to whom", async () => {
     const tree = await treeRecordedAt(redis.url, "team-a");
     await fill(redis.url, "team-a", ["/old"]);
     await fill(redis.url, "team-b", ["/b/1", "/b/2"]);
@@ -90,7 +90,7 @@ describe.skipIf(REDIS === null)("prune in a store of several teams (needs redis-
     expect(await labelsAt(redis.url)).toHaveLength(5);
   });
 
-  test("removes only recordings of the named owner", async () => {
+  test("prune removes only recordings of the named owner", async () => {
     const tree = await treeRecordedAt(redis.url, "team-a");
     await fill(redis.url, "team-a", ["/old"]);
     await fill(redis.url, "team-b", ["/b"]);
@@ -99,7 +99,7 @@ describe.skipIf(REDIS === null)("prune in a store of several teams (needs redis-
     expect(await labelsAt(redis.url)).toEqual(["/b", "/mine"]);
   });
 
-  test("uses LLMFS_OWNER, and --owner - means recordings without one", async () => {
+  test("prune uses LLMFS_OWNER, and --owner - means recordings without an owner", async () => {
     const tree = await treeRecordedAt(redis.url);
     await fill(redis.url, "team-a", ["/a"]);
     await fill(redis.url, undefined, ["/nobody"]);
@@ -111,7 +111,7 @@ describe.skipIf(REDIS === null)("prune in a store of several teams (needs redis-
     expect(await labelsAt(redis.url)).toEqual(["/mine"]);
   });
 
-  test("needs no owner below a prefix of its own, unless that has recordings with an owner", async () => {
+  test("prune needs no owner in a prefix of its own, unless that contains recordings with an owner", async () => {
     const own = `${redis.url}?prefix=ours`;
     const tree = await treeRecordedAt(own);
     await fill(own, undefined, ["/old"]);
@@ -121,7 +121,7 @@ describe.skipIf(REDIS === null)("prune in a store of several teams (needs redis-
     expect(await labelsAt(own)).toEqual(["/b", "/mine"]);
   });
 
-  test("removes nothing young without --older-than", async () => {
+  test("prune removes nothing young without --older-than", async () => {
     const own = `${redis.url}?prefix=young`;
     const tree = await treeRecordedAt(own);
     await fill(own, undefined, ["/old"]);
@@ -130,7 +130,7 @@ describe.skipIf(REDIS === null)("prune in a store of several teams (needs redis-
     expect(await labelsAt(own)).toHaveLength(2);
   });
 
-  test("prints no control characters of keys, and none of their line breaks", async () => {
+  test("prune escapes control characters and line breaks in keys", async () => {
     const evil = "llmfs:recording:a\u001b[31m\nfake line\u009b\u202e";
     await client.send("SET", [evil, 'llmfs recording 1\nkey: \u001b[31m\nfor: "a\u001b\n\nuser\n| x\n\nanswer\nx']);
     for (const [action = "", ...flags] of [["ls"], ["verify"], ["prune", "-n", "--older-than", "0"]]) {
@@ -142,7 +142,7 @@ describe.skipIf(REDIS === null)("prune in a store of several teams (needs redis-
   });
 });
 
-test("prune keeps what is younger than a day by the file's time", async () => {
+test("prune keeps files younger than a day", async () => {
   const folder = sandbox.at("rec");
   const tree = await treeRecordedAt(folder);
   await fill(folder, undefined, ["/young", "/old"]);
@@ -154,7 +154,7 @@ test("prune keeps what is younger than a day by the file's time", async () => {
 });
 
 describe("copy", () => {
-  test("adds the recordings of one folder to another, and reports conflicts with status 91", async () => {
+  test("copy adds the recordings of one folder to another, and reports conflicts with status 91", async () => {
     await fill(sandbox.at("from"), "team-a", ["/a", "/b"]);
     expect((await recordings(["copy", "from", "to", "-n"])).stderr).toContain("2 would be copied, 0 already there");
     expect(await recordings(["copy", "from", "to"])).toMatchObject({ status: 0 });
@@ -171,7 +171,7 @@ describe("copy", () => {
     });
   });
 
-  test("needs two places that differ, and the first one must exist", async () => {
+  test("copy needs two different places, and the first one must exist", async () => {
     sandbox.directory("a");
     for (const args of [[], ["a"], ["a", "a"], ["a", "b", "c"]]) {
       expect([args, (await recordings(["copy", ...args])).status]).toEqual([args, 2]);
@@ -182,7 +182,7 @@ describe("copy", () => {
 });
 
 describe("a key", () => {
-  test("that is empty or short is an error that does not repeat it", async () => {
+  test("a key that is empty or short is an error that does not repeat it", async () => {
     sandbox.directory("rec");
     for (const key of ["", " , ", "tooshort", `${KEY},short`]) {
       const { status, stderr } = await recordings(["ls", "--recordings", "rec"], { LLMFS_RECORDINGS_KEY: key });
@@ -191,7 +191,7 @@ describe("a key", () => {
     }
   });
 
-  test("makes verify reject unsigned recordings until they are signed", async () => {
+  test("with a key, verify rejects unsigned recordings until they are signed", async () => {
     await fill(sandbox.at("rec"), undefined, ["/a"]);
     const env = { LLMFS_RECORDINGS_KEY: KEY };
     const refused = await recordings(["verify", "--recordings", "rec"], env);
@@ -206,7 +206,7 @@ describe("a key", () => {
   });
 });
 
-test("flags of another action are errors", async () => {
+test("flags that belong to another action are errors", async () => {
   sandbox.directory("rec");
   const wrong = [
     ["ls", "--owner", "a"],

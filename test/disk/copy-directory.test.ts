@@ -51,7 +51,7 @@ function sh(script: string): void {
 const IS_ROOT = process.getuid?.() === 0;
 
 describe("copying a directory", () => {
-  test("keeps contents, modes and times, also of directories and of the directory itself", () => {
+  test("copying a directory keeps contents, modes and times, including those of directories", () => {
     mkdirSync(join(source, "sub"));
     writeFileSync(join(source, "sub/a.txt"), "text");
     writeFileSync(join(source, "empty"), "");
@@ -72,13 +72,13 @@ describe("copying a directory", () => {
     expect(warnings).toEqual([]);
   });
 
-  test("keeps owners if asked to, as root's cp -a does", () => {
+  test("copying a directory keeps owners if asked to, as root's cp -a does", () => {
     writeFileSync(join(source, "mine"), "");
     const { uid, gid } = lstatSync(join(source, "mine"));
     expect(at(copy({ keepOwners: true }), "/mine")).toMatchObject({ uid, gid });
   });
 
-  test("keeps symlinks as they are, wherever they lead, and follows none", () => {
+  test("copying a directory keeps symlinks as they are, wherever they lead, and follows none", () => {
     symlinkSync("/etc/passwd", join(source, "absolute"));
     symlinkSync("../..", join(source, "up"));
     symlinkSync("up/up", join(source, "loop"));
@@ -88,7 +88,7 @@ describe("copying a directory", () => {
     expect(at(tree, "/up")).toMatchObject({ kind: "symlink", target: "../.." });
   });
 
-  test("keeps hard links among what is copied", () => {
+  test("copying a directory keeps hard links among the copied files", () => {
     mkdirSync(join(source, "d"));
     writeFileSync(join(source, "a"), "shared");
     linkSync(join(source, "a"), join(source, "d/b"));
@@ -100,7 +100,7 @@ describe("copying a directory", () => {
     expect(at(tree, "/a").nlink).toBe(2);
   });
 
-  test("keeps holes, so that a sparse file takes no more room than on the disk", () => {
+  test("copying a directory keeps holes, so that a sparse file takes no more space than on disk", () => {
     writeFileSync(join(source, "sparse"), "");
     truncateSync(join(source, "sparse"), 64 << 20);
     sh("printf data | dd of=sparse bs=1 seek=33554432 conv=notrunc status=none");
@@ -112,14 +112,14 @@ describe("copying a directory", () => {
     expect(Buffer.from(bytes).toString()).toBe("\0data\0");
   });
 
-  test("copies a file of several megabytes byte by byte", () => {
+  test("copying a directory copies a file of several megabytes byte by byte", () => {
     const bytes = crypto.getRandomValues(new Uint8Array(65_536));
     const whole = Buffer.concat(Array.from({ length: 50 }, () => bytes));
     writeFileSync(join(source, "big"), whole);
     expect(Buffer.from(fileAt(copy(), "/big").bytes()).equals(whole)).toBe(true);
   });
 
-  test("keeps names that are not UTF-8", () => {
+  test("copying a directory keeps names that are not UTF-8", () => {
     writeFileSync(Buffer.from(`${source}/a\xff`, "latin1"), "x");
     expect(paths(copy())).toEqual(["/", "/a\xff"]);
   });
@@ -147,14 +147,14 @@ describe("copying a directory", () => {
     },
   );
 
-  test("leaves out the name of the control directory in the root only, and says so", () => {
+  test("copying a directory omits the control directory's name in the root only, with a warning", () => {
     mkdirSync(join(source, "d/.llmfs"), { recursive: true });
     mkdirSync(join(source, ".llmfs"));
     expect(paths(copy())).toEqual(["/", "/d", "/d/.llmfs"]);
     expect(warnings).toEqual(["DIR/.llmfs: left out, because a mount has its control files under this name"]);
   });
 
-  test("that does not fit fails with how much room there is", () => {
+  test("copying a directory that does not fit fails, and the error gives the available space", () => {
     for (let i = 0; i < 20; i++) writeFileSync(join(source, `f${i}`), "x".repeat(5000));
     const problem = "does not fit into the filesystem, which has room for";
     expect(() => copy({ space: new Space({ bytes: 16384 }) })).toThrow(`${source} ${problem} 16384 bytes; mount with`);
@@ -162,13 +162,13 @@ describe("copying a directory", () => {
     expect(() => copy({ space: new Space({ inodes: 10 }) })).toThrow(DirectoryCopyError);
   });
 
-  test("that is not there fails", () => {
+  test("copying a missing directory fails", () => {
     const tree = new Tree({ clock: (take) => take(0, 0) });
     const options = { owner: OWNER, keepOwners: false, warn: () => {} };
     expect(() => copyDirectory(tree, join(source, "none"), options)).toThrow(/none cannot be copied: ENOENT/);
   });
 
-  test.skipIf(IS_ROOT)("leaves out what cannot be read, and names the first twenty", () => {
+  test.skipIf(IS_ROOT)("copying a directory omits what cannot be read, and warns about the first twenty", () => {
     writeFileSync(join(source, "ok"), "x");
     mkdirSync(join(source, "closed"), { mode: 0o000 });
     for (let i = 10; i < 35; i++) writeFileSync(join(source, `secret${i}`), "x", { mode: 0o000 });

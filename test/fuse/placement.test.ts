@@ -139,7 +139,7 @@ test.skipIf(alone)(
   },
 );
 
-test.skipIf(alone)("a thread that may run on one processor has nothing to choose from (needs two processors)", () => {
+test.skipIf(alone)("a thread that may run on only one processor is never moved (needs two processors)", () => {
   const mask = new Uint8Array(before.length);
   const index = before.findIndex((byte) => byte !== 0);
   mask[index] = (before[index] ?? 0) & -(before[index] ?? 0);

@@ -19,16 +19,16 @@ function limit(usual: string, most: string) {
   return readRequestLimit(folder);
 }
 
-test("without sysctls, as on older kernels, requests may wait for ever", () => {
+test("without the sysctls, as on older kernels, requests may wait forever", () => {
   expect(readRequestLimit(folder)).toEqual({ askS: 0, answerWithinMs: undefined });
   expect(limit("0\n", "0\n")).toEqual({ askS: 0, answerWithinMs: undefined });
 });
 
-test("a default alone is replaced with the longest time there is", () => {
+test("a default limit without a maximum is replaced with the longest possible time", () => {
   expect(limit("20\n", "0\n")).toEqual({ askS: 65535, answerWithinMs: 65535 * 800 });
 });
 
-test("a maximum holds, whatever is asked for, and is never shorter than the kernel makes it", () => {
+test("a maximum limit is respected, and no limit is shorter than the kernel allows", () => {
   expect(limit("0\n", "100\n")).toEqual({ askS: 65535, answerWithinMs: 80_000 });
   expect(limit("20\n", "100\n")).toEqual({ askS: 65535, answerWithinMs: 80_000 });
   expect(limit("0\n", "1\n")).toEqual({ askS: 65535, answerWithinMs: 12_000 });

@@ -8,7 +8,7 @@ import { BINARY } from "../support/program.ts";
 setDefaultTimeout(60_000);
 
 describeMounted("llmfs add", () => {
-  test("makes a file that programs see at once and that is generated when it is read", async () => {
+  test("llmfs add creates a file that programs see at once and that is generated when it is read", async () => {
     await using m = await mounted({ pending: ["/src/a.c"] });
     const add = (...args: string[]) => m.sandbox.llmfs(["add", ...args], { program: BINARY });
     expect(existsSync(`${m.dir}/docs/deep/guide.md`)).toBe(false);
@@ -23,7 +23,7 @@ describeMounted("llmfs add", () => {
     for (const words of ["how to use it", "Be brief.", "content of src/a.c"]) expect(sent).toContain(words);
   });
 
-  test("refuses a path that exists, is a directory or leads through a file, and changes nothing", async () => {
+  test("llmfs add refuses a path that exists, is a directory or leads through a file, and changes nothing", async () => {
     await using m = await mounted({ pending: ["/src/a.c"] });
     await m.out("echo mine > b.txt; ln -s b.txt link");
     const refused = async (status: number, ...args: string[]) => {
@@ -46,7 +46,7 @@ describeMounted("llmfs add", () => {
     expect(await m.out("cat b.txt; ls")).toBe("mine\nb.txt\nlink\nsrc\n");
   });
 
-  test("follows symlinks to the directory, outside and inside the mount", async () => {
+  test("llmfs add follows symlinks to the directory, outside and inside the mount", async () => {
     await using m = await mounted({ pending: ["/src/a.c"] });
     mkdirSync(m.sandbox.at("work"));
     symlinkSync(`${m.dir}/src`, m.sandbox.at("work/code"));
@@ -55,14 +55,14 @@ describeMounted("llmfs add", () => {
     expect(await m.out("ls src/new")).toBe("b.c\n");
   });
 
-  test("fails on a read-only mount", async () => {
+  test("llmfs add fails on a read-only mount", async () => {
     await using m = await mounted({ pending: ["/a"], args: ["--read-only"] });
     const done = await m.sandbox.llmfs(["add", "mnt/b", "x"], { program: BINARY });
     expect(done).toMatchObject({ status: EXIT.failure.code });
     expect(done.stderr).toContain("mnt/b cannot be added: the mount is read-only");
   });
 
-  test("is part of the tree that is saved", async () => {
+  test("a file added with llmfs add is part of the saved tree", async () => {
     await using m = await mounted({ pending: ["/a"], args: ["--save", "saved.json"] });
     await m.sandbox.llmfs(["save", "mnt", "first.json"], { program: BINARY });
     await m.sandbox.llmfs(["add", "mnt/b", "the second"], { program: BINARY });

@@ -24,7 +24,7 @@ const inCheck = (m: Mounted, script: string, ...flags: string[]) =>
   check(m, "--repairs", "0", ...flags, "--", "sh", "-c", script.replaceAll("OUT", m.sandbox.path));
 
 describeMounted("the copy that a check runs in", () => {
-  test("has the modes, times, links and special files of the tree", async () => {
+  test("a check runs in a copy with the modes, times, links and special files of the tree", async () => {
     await using m = await correct();
     await m.out(`
       mkdir -m 750 d; echo x > d/a; ln d/a d/b; ln -s ../Makefile d/link; mkfifo -m 640 d/fifo; chmod 4711 d/a
@@ -36,7 +36,7 @@ describeMounted("the copy that a check runs in", () => {
     expect(done.stdout).toContain("./d/a f 4711 2 981173106.1234567890");
   });
 
-  test("is where the command works, and is removed whatever the command leaves in it", async () => {
+  test("the command of a check works in the copy, which is removed whatever the command leaves in it", async () => {
     await using m = await correct();
     const script = 'pwd; echo "$LLMFS_MOUNT"; mkdir -p x/y; touch x/y/z; chmod 0 x/y x; rm Makefile; echo >> main.c';
     const { stdout, status } = await inCheck(m, script);
@@ -48,14 +48,14 @@ describeMounted("the copy that a check runs in", () => {
     expect(await m.out("ls; cat main.c")).toBe(`Makefile\nmain.c\ntides.c\ntides.h\n${PROJECT["/main.c"]}`);
   });
 
-  test("that a killed process left behind is removed by the next check", async () => {
+  test("a copy that a killed process left behind is removed by the next check", async () => {
     await using m = await correct();
     await m.out('mkdir -p "$OUT/llmfs-check-999999999-abc/x"');
     expect((await inCheck(m, "true")).status).toBe(0);
     expect(copies(m)).toEqual([]);
   });
 
-  test("needs room", async () => {
+  test("a check needs space for its copy", async () => {
     await using m = await correct();
     const done = await m.sandbox.llmfs(["check", m.dir, "--", "true"], {
       program: BINARY,
@@ -67,7 +67,7 @@ describeMounted("the copy that a check runs in", () => {
 });
 
 describeMounted("a check that", () => {
-  test("does not end is stopped, with everything that it started", async () => {
+  test("a check that does not end is stopped, with everything that it started", async () => {
     await using m = await correct();
     const script =
       "sh -c 'echo $$ > OUT/in; exec sleep 1000' & setsid sh -c 'echo $$ > OUT/out; exec sleep 1000' & wait";
@@ -80,20 +80,20 @@ describeMounted("a check that", () => {
     expect(copies(m)).toEqual([]);
   });
 
-  test("ignores signals is killed", async () => {
+  test("a check that ignores signals is killed", async () => {
     await using m = await correct();
     const done = await inCheck(m, "trap '' TERM INT HUP; while :; do sleep 1; done", "--check-timeout", "500ms");
     expect(done.status).toBe(124);
   });
 
-  test("leaves processes behind does not wait for them", async () => {
+  test("a check that leaves processes behind does not wait for them", async () => {
     await using m = await correct();
     const done = await inCheck(m, "setsid sleep 1000 & echo $! > OUT/left; (sleep 1000) & echo done");
     expect(done).toMatchObject({ status: 0, stdout: "done\n" });
     await eventually("it is gone", () => !isAlive(Number(readFileSync(m.sandbox.at("left"), "utf8"))));
   });
 
-  test("kills its parent is reported with the signal", async () => {
+  test("a check that kills its parent is reported with the signal", async () => {
     await using m = await correct();
     const done = await inCheck(m, "kill -9 $PPID; sleep 1000");
     expect(done.status).toBe(137);
@@ -101,7 +101,7 @@ describeMounted("a check that", () => {
     expect(copies(m)).toEqual([]);
   });
 
-  test("kills llmfs itself leaves nothing behind", async () => {
+  test("a check that kills llmfs itself leaves nothing behind", async () => {
     await using m = await correct();
     const script =
       "echo $$ > OUT/command; trap '' TERM; kill -9 $(awk '{print $4}' /proc/$PPID/stat); while :; do sleep 1; done";
@@ -113,7 +113,7 @@ describeMounted("a check that", () => {
     expect((await inCheck(m, "make test")).status).toBe(0);
   });
 
-  test("is ended by a signal has the status that a shell reports", async () => {
+  test("a check that is ended by a signal has the status that a shell reports", async () => {
     await using m = await correct();
     const done = await inCheck(m, "kill -SEGV $$");
     expect(done.status).toBe(139);
@@ -122,7 +122,7 @@ describeMounted("a check that", () => {
     expect(m.server.requests.map(kindOf)).not.toContain("diagnosis");
   });
 
-  test("fills the disk is stopped, and not repaired", async () => {
+  test("a check that fills the disk is stopped, and not repaired", async () => {
     await using m = await correct();
     const done = await check(m, "--check-space", "4M", "--", "sh", "-c", "dd if=/dev/urandom of=big bs=1M; sleep 1000");
     expect(done.status).not.toBe(0);
@@ -132,7 +132,7 @@ describeMounted("a check that", () => {
     expect(copies(m)).toEqual([]);
   });
 
-  test("prints without end is read without end, and only the end is sent", async () => {
+  test("a check that prints without end is read without end, and only the end of the output is sent", async () => {
     await using m = await mountedProject();
     const script = "yes a-long-line-of-output | head -c 30000000; make test";
     const done = await check(m, "--json", "--", "sh", "-c", script);
@@ -142,7 +142,7 @@ describeMounted("a check that", () => {
     expect(JSON.stringify(diagnosis?.body).length).toBeLessThan(60_000);
   });
 
-  test("reads its input gets none", async () => {
+  test("a check that reads its standard input gets end of file", async () => {
     await using m = await correct();
     expect(await inCheck(m, "cat; echo end")).toMatchObject({ status: 0, stdout: "end\n" });
   });
@@ -152,7 +152,7 @@ describeMounted("an interrupted check", () => {
   const start = (m: Mounted, ...command: string[]) =>
     m.sandbox.start(["check", m.dir, "--", ...command], { program: BINARY });
 
-  test("ends its command, removes the copy, and records nothing", async () => {
+  test("an interrupted check ends its command, removes the copy, and records nothing", async () => {
     await using m = await correct();
     const child = start(m, "sh", "-c", `echo $$ > ${m.sandbox.path}/pid; sleep 1000; true`);
     const pid = await pidIn(m, "pid");
@@ -162,7 +162,7 @@ describeMounted("an interrupted check", () => {
     expect(copies(m)).toEqual([]);
   });
 
-  test("is cancelled while a file is written again, which then keeps its content", async () => {
+  test("an interrupted check cancels a rewrite, and the file keeps its content", async () => {
     await using m = await mountedProject();
     const gate = new Gate();
     const { server } = m;
@@ -187,7 +187,7 @@ describeMounted("an interrupted check", () => {
     expect(readdirSync(m.sandbox.at("rec"))).toEqual(before);
   });
 
-  test("ends if the tree is unmounted", async () => {
+  test("a check ends if the tree is unmounted", async () => {
     await using m = await correct();
     const child = start(m, "sh", "-c", `echo $$ > ${m.sandbox.path}/pid; sleep 1000; true`);
     const pid = await pidIn(m, "pid");

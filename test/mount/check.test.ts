@@ -16,7 +16,7 @@ function recordings(m: Mounted): Record<string, string> {
 const kinds = (m: Mounted) => m.server.requests.map(kindOf);
 
 describeMounted("a check that fails", () => {
-  test("has the file at fault written again from its content, passes, and leaves nothing in the tree", async () => {
+  test("after a failed check the faulty file is rewritten, the check passes, and nothing else is left in the tree", async () => {
     await using m = await mountedProject();
     const done = await check(m);
     expect(done.status).toBe(0);
@@ -36,7 +36,7 @@ describeMounted("a check that fails", () => {
     expect(diagnosis).not.toContain("llmfs-check-");
   });
 
-  test("leaves provenance that says how often the file was written again, and why", async () => {
+  test("the provenance of a repaired file says how often it was rewritten, and why", async () => {
     await using m = await mountedProject({
       diagnosis: (_, count) => ({
         why: "",
@@ -58,7 +58,7 @@ describeMounted("a check that fails", () => {
     expect(await why("tides.c", "--from", "tree.json", "--recordings", "rec", "--model", "scripted")).toContain(told);
   });
 
-  test("is repaired with what the user wrote left as it is, even if the model names it", async () => {
+  test("a repair never changes a file that the user wrote, even if the model names it", async () => {
     const named = ["Makefile", "tides.h", "../../etc/passwd"].map((path) => ({ path, instruction: "drop the test" }));
     await using m = await mountedProject({
       diagnosis: (_, count) => ({
@@ -81,7 +81,7 @@ describeMounted("a check that fails", () => {
     expect(second?.body.messages.at(-1).content).toContain("/Makefile was not changed: somebody wrote or changed it");
   });
 
-  test("ends with the command's status after the rounds, with nothing recorded of them", async () => {
+  test("a check that cannot be repaired ends with the command's status, and records nothing", async () => {
     await using m = await mountedProject({ rewritten: (path) => `int still_wrong_${path.length};\n` });
     const before = check(m, "--repairs", "0");
     expect((await before).status).toBe(2);
@@ -95,7 +95,7 @@ describeMounted("a check that fails", () => {
     expect(kinds(m).filter((kind) => kind !== "content")).toHaveLength(4);
   });
 
-  test("ends if the model says that the check itself is wrong, or if the budget is spent", async () => {
+  test("a check ends if the model says that the check itself is wrong, or if the budget is spent", async () => {
     await using m = await mountedProject(
       { diagnosis: () => ({ why: "there is\u001b[2J no make", checkIsWrong: true, files: [] }) },
       { args: ["--max-calls", "5"] },
@@ -109,7 +109,7 @@ describeMounted("a check that fails", () => {
     expect(m.server.requests).toHaveLength(5);
   });
 
-  test("is reported as JSON", async () => {
+  test("the result of a check is reported as JSON", async () => {
     await using m = await mountedProject();
     const done = await check(m, "--json");
     expect(JSON.parse(done.stdout)).toEqual({
@@ -153,7 +153,7 @@ describeMounted("a frozen tree", () => {
     return m;
   };
 
-  test("is what replay gives in a fresh process, whatever is read first", async () => {
+  test("replay gives the frozen tree in a new process, whatever is read first", async () => {
     await using m = await chained();
     expect((await check(m)).stderr).toContain("frozen: 4 files, 2 recordings written;");
     await m.out('cp -r . "$OUT/passed"');
@@ -177,7 +177,7 @@ describeMounted("a frozen tree", () => {
     expect(m.server.requests).toHaveLength(asked);
   });
 
-  test("passes another check at once, without a request or a change in the recordings", async () => {
+  test("a frozen tree passes another check at once, without a request or a change in the recordings", async () => {
     await using m = await chained();
     await check(m);
     const recorded = recordings(m);
@@ -196,7 +196,7 @@ describeMounted("a frozen tree", () => {
     expect(m.server.requests).toHaveLength(asked);
   });
 
-  test("is only run and reported in replay mode", async () => {
+  test("in replay mode a check is only run and reported", async () => {
     await using m = await chained();
     await m.out("cat tides.h tides.c main.c Makefile > /dev/null");
     await m.unmount();
@@ -211,7 +211,7 @@ describeMounted("a frozen tree", () => {
     expect(m.server.requests).toHaveLength(asked);
   });
 
-  test("is not recorded if the tree was changed while the check ran", async () => {
+  test("a tree is not frozen if it was changed while the check ran", async () => {
     await using m = await mountedProject({ content: (path) => (path === "/tides.c" ? FIXED : (PROJECT[path] ?? "")) });
     await m.out("cat tides.h tides.c main.c Makefile > /dev/null");
     const recorded = recordings(m);
@@ -221,14 +221,14 @@ describeMounted("a frozen tree", () => {
     expect(recordings(m)).toEqual(recorded);
   });
 
-  test("is not recorded with --mode off", async () => {
+  test("a tree is not frozen with --mode off", async () => {
     await using m = await mountedProject({}, { args: ["--mode", "off"] });
     const done = await check(m);
     expect(done.status).toBe(0);
     expect(done.stderr).toContain("not frozen: with --mode off, nothing is recorded\n");
   });
 
-  test("is recorded as a whole or not at all", async () => {
+  test("a tree is frozen as a whole or not at all", async () => {
     await using m = await chained();
     await m.out("cat tides.h tides.c main.c Makefile > /dev/null");
     const recorded = recordings(m);
@@ -248,7 +248,7 @@ describeMounted("run --check", () => {
       program: BINARY,
     });
 
-  test("runs the command when the check passes, in the tree that passed", async () => {
+  test("run --check runs the command when the check passes, in the tree that passed", async () => {
     await using m = await mountedProject();
     await m.unmount();
     const done = await run(m, "--check", "make test", "--", "sh", "-c", "pwd; ls; cat tides.c");
@@ -257,7 +257,7 @@ describeMounted("run --check", () => {
     expect(done.stderr).toContain("frozen: 4 files");
   });
 
-  test("ends with the status of the check if that does not pass", async () => {
+  test("run --check ends with the status of the check if it does not pass", async () => {
     await using m = await mountedProject({ rewritten: () => "int wrong;\n" });
     await m.unmount();
     const done = await run(m, "--check", "make test || exit 9", "--repairs", "1", "--", "echo", "never");

@@ -9,7 +9,7 @@ import { BINARY } from "../support/program.ts";
 setDefaultTimeout(60_000);
 
 describeMounted("a mount of a directory", () => {
-  test("has everything in it, and is not connected to the disk", async () => {
+  test("a mount of a directory contains everything in it, and is not connected to the disk", async () => {
     await using m = await unmounted();
     const { sandbox } = m;
     const build = `set -e; mkdir -p repo/src repo/mnt; cd repo; git init -q; printf 'int x;\\n' > src/a.c
@@ -28,7 +28,7 @@ describeMounted("a mount of a directory", () => {
     expect(m.server.requests).toHaveLength(0);
   });
 
-  test("inside that directory is an empty directory in the copy", async () => {
+  test("a mountpoint inside the copied directory is an empty directory in the copy", async () => {
     await using m = await unmounted();
     writeFileSync(m.sandbox.at("a.txt"), "a");
     await m.mount(["--from", "."]);
@@ -36,7 +36,7 @@ describeMounted("a mount of a directory", () => {
     expect(readdirSync(`${m.dir}/mnt`)).toEqual([]);
   });
 
-  test("does not enter what is mounted below the directory, and generates nothing there", async () => {
+  test("copying a directory does not enter mounts below it, and generates nothing there", async () => {
     await using m = await mounted({ pending: ["/p.txt"] });
     m.sandbox.directory("other");
     const child = await m.sandbox.llmfs(["mount", "other", "--from", "."], { program: BINARY });
@@ -52,7 +52,7 @@ describeMounted("a mount of a directory", () => {
     }
   });
 
-  test("is refused where the directory is in a mount of llmfs, with what to do instead", async () => {
+  test("a directory in a mount of llmfs is refused, and the error says what to do instead", async () => {
     await using m = await mounted({ pending: ["/d/p.txt"] });
     m.sandbox.directory("other");
     const done = await m.sandbox.llmfs(["mount", "other", "--from", "mnt/d"], { program: BINARY });
@@ -61,7 +61,7 @@ describeMounted("a mount of a directory", () => {
     expect(m.server.requests).toHaveLength(0);
   });
 
-  test("that does not fit into --size or --inodes fails before anything is mounted", async () => {
+  test("a directory that does not fit into --size or --inodes fails before anything is mounted", async () => {
     await using m = await unmounted();
     mkdirSync(m.sandbox.at("repo"));
     for (let i = 0; i < 30; i++) writeFileSync(m.sandbox.at(`repo/${i}`), "x".repeat(9000));
@@ -77,7 +77,7 @@ describeMounted("a mount of a directory", () => {
     expect(readdirSync(m.dir)).toEqual([]);
   });
 
-  test("of run is gone with the command, and leaves the directory as it was", async () => {
+  test("run --from a directory leaves the directory as it was, and the copy is gone with the command", async () => {
     await using m = await unmounted();
     mkdirSync(m.sandbox.at("repo"));
     writeFileSync(m.sandbox.at("repo/Makefile"), "all:\n\t@echo made > out; cat out\n");

@@ -23,7 +23,7 @@ async function mountedWithLimit(answer: NonNullable<Parameters<typeof mounted>[0
 
 describeMounted("a kernel that limits how long a request waits", () => {
   test.skipIf(isMissing)(
-    "an open that waits too long fails in time, generating goes on, and a later open finds the content (needs root and Linux 6.15)",
+    "an open that waits longer than the kernel allows fails in time, generation continues, and a later open finds the content (needs root and Linux 6.15)",
     async () => {
       const gate = new Gate();
       await using m = await mountedWithLimit(gate.holds());

@@ -59,7 +59,7 @@ const KINDS: Record<string, () => string> = {
 describe.skipIf(REDIS === null || !existsSync(S3RVER))("copying (needs redis-server and s3rver)", () => {
   for (const [source, from] of Object.entries(KINDS)) {
     for (const [target, to] of Object.entries(KINDS)) {
-      test(`from ${source} to ${target} brings every recording with its owner`, async () => {
+      test(`copying from ${source} to ${target} transfers every recording with its owner`, async () => {
         const [reading, writing] = [await open(from()), await open(to())];
         for (const one of some) await reading.put(one);
         expect(await copy(reading, writing, { dryRun: true })).toMatchObject({ copied: 100, same: 0 });
@@ -77,7 +77,7 @@ describe("copying", () => {
   const one = recordingOf("theirs\n", "/a");
   const other = recordingOf("ours\n", "/a");
 
-  test("reports another answer as a conflict, and replaces it only if asked to", async () => {
+  test("copying reports a different answer as a conflict, and replaces it only if asked to", async () => {
     const [from, to] = [createMemoryStore("from", [one]), createMemoryStore("to", [other])];
     expect(await copy(from, to)).toEqual({ copied: 0, same: 0, conflicts: [one], faults: [] });
     expect(await to.list()).toEqual([other]);
@@ -85,7 +85,7 @@ describe("copying", () => {
     expect(await to.list()).toEqual([one]);
   });
 
-  test("reports what is damaged and copies the rest", async () => {
+  test("copying reports damaged recordings and copies the rest", async () => {
     const [from, to] = [createMemoryStore("from", [one]), createMemoryStore("to")];
     const damaged: RecordingStore = {
       ...from,
@@ -97,13 +97,13 @@ describe("copying", () => {
     expect(await copy(damaged, to)).toMatchObject({ copied: 1, faults: [{ name: "x", reason: "truncated" }] });
   });
 
-  test("reports a recording that the other store does not have after it was written", async () => {
+  test("copying reports a recording that the other store does not have after it was written", async () => {
     const to: RecordingStore = { ...createMemoryStore("to"), put: async () => {} };
     const { copied, faults } = await copy(createMemoryStore("from", [one]), to);
     expect([copied, faults[0]?.reason]).toEqual([0, "to does not have it after it was written"]);
   });
 
-  test("stops when it is interrupted, and continues where it was", async () => {
+  test("copying stops when it is interrupted, and can be continued", async () => {
     const [from, to] = [createMemoryStore("from", some), createMemoryStore("to")];
     const stop = new AbortController();
     const first = await copy(from, to, { signal: stop.signal, onProgress: () => stop.abort() });

@@ -37,7 +37,7 @@ function gated(store: RecordingStore) {
   return { slow, counts, open: gate.resolve };
 }
 
-test("replay looks up a hundred recordings at a time with four slots for generation", async () => {
+test("replay looks up a hundred recordings at a time although only four slots are for generation", async () => {
   const tree = treePort(Object.fromEntries(PATHS.map((path) => [path, { pending: "text" }])) satisfies PlainTree);
   const store = createMemoryStore("recordings");
   const first = createEngine({
@@ -57,7 +57,7 @@ test("replay looks up a hundred recordings at a time with four slots for generat
   expect(await contents).toHaveLength(PATHS.length);
 });
 
-test("no more claims are held than requests to the model need", async () => {
+test("no more claims are held than the concurrency of the model allows", async () => {
   const { slow, counts, open } = gated(createMemoryStore("recordings"));
   const model = scriptedModel("text");
   const recorded = createRecordedModel(model, slow, { mode: "auto", claimsAtOnce: 8 });
@@ -67,7 +67,7 @@ test("no more claims are held than requests to the model need", async () => {
   expect(model.requests).toHaveLength(PATHS.length);
 });
 
-test("a request that waits for its turn can be cancelled", async () => {
+test("a request that waits for a slot can be cancelled", async () => {
   const { slow, open } = gated(createMemoryStore("recordings"));
   const recorded = createRecordedModel(scriptedModel("text"), slow, { mode: "auto" });
   const running = Array.from({ length: 200 }, (_, index) => recorded.complete(ask(`${index}`)));

@@ -46,7 +46,7 @@ async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
 }
 
 describe("a connection to Redis", () => {
-  withRedis("that the server closes is replaced without an error", async () => {
+  withRedis("a connection to Redis that the server closes is replaced without an error", async () => {
     const store = createRedisStore(`${redis.url}?prefix=closed`);
     const one = recordingOf("x");
     await store.put(one);
@@ -57,7 +57,7 @@ describe("a connection to Redis", () => {
     await store.close?.();
   });
 
-  withRedis("that ends while requests are under way is replaced, and all are answered", async () => {
+  withRedis("a connection to Redis that ends with requests in progress is replaced, and all are answered", async () => {
     await using proxy = await tcpProxy(upstreamOf(redis.url));
     const store = createRedisStore(`redis://127.0.0.1:${proxy.port}?prefix=under-way`);
     const all = Array.from({ length: 50 }, (_, index) => recordingOf(`${index}`, `/${index}`));
@@ -71,7 +71,7 @@ describe("a connection to Redis", () => {
     await store.close?.();
   });
 
-  withRedis("that falls silent is replaced, and all requests on it are answered", async () => {
+  withRedis("a connection to Redis that falls silent is replaced, and all its requests are answered", async () => {
     await using proxy = await tcpProxy(upstreamOf(redis.url));
     const store = createRedisStore(`redis://127.0.0.1:${proxy.port}?prefix=silent`, { timeoutMs: 5_000 });
     const all = Array.from({ length: 20 }, (_, index) => recordingOf(`${index}`, `/${index}`));
@@ -81,7 +81,7 @@ describe("a connection to Redis", () => {
     await store.close?.();
   });
 
-  withRedis("waits for a server that restarts", async () => {
+  withRedis("requests wait for a Redis server that restarts", async () => {
     const home = mkdtempSync(join(folder, "restart-"));
     await using first = await redisServer(home);
     const store = createRedisStore(first.url);
@@ -100,7 +100,7 @@ describe("a claim on Redis", () => {
   const key = "a".repeat(64);
   const open = (prefix: string, url = redis.url) => createRedisStore(`${url}?prefix=${prefix}`, { claimMs: 600 });
 
-  withRedis("without a time to live gets one, and is free when that is over", async () => {
+  withRedis("a claim on Redis without a time to live gets one, and is free after that", async () => {
     await client.set(`forever:claim:${key}`, "somebody");
     const store = open("forever");
     expect(await store.claim?.(key)).toBeUndefined();
@@ -109,7 +109,7 @@ describe("a claim on Redis", () => {
     await store.close?.();
   });
 
-  withRedis("is ours if the reply was lost and it was sent twice", async () => {
+  withRedis("a claim on Redis is recognized as ours if it was sent twice because the reply was lost", async () => {
     await using proxy = await tcpProxy(upstreamOf(redis.url));
     const store = open("twice", `redis://127.0.0.1:${proxy.port}`);
     await store.get(key);
@@ -122,24 +122,27 @@ describe("a claim on Redis", () => {
     await store.close?.();
   });
 
-  withRedis("that the server forgot is made again by its holder, at once if the connection was lost too", async () => {
-    const store = createRedisStore(`${redis.url}?prefix=forgot`, { claimMs: 60_000 });
-    const claim = await store.claim?.(key);
-    await client.del(`forgot:claim:${key}`);
-    await client.send("CLIENT", ["KILL", "TYPE", "normal", "SKIPME", "yes"]);
-    await until(async () => (await client.get(`forgot:claim:${key}`)) !== null);
-    const evicted = open("evicted");
-    const other = await evicted.claim?.(key);
-    await client.del(`evicted:claim:${key}`);
-    await until(async () => (await client.get(`evicted:claim:${key}`)) !== null);
-    await claim?.[Symbol.asyncDispose]();
-    await other?.[Symbol.asyncDispose]();
-    await until(async () => (await client.get(`forgot:claim:${key}`)) === null);
-    await until(async () => (await client.get(`evicted:claim:${key}`)) === null);
-    await Promise.all([store.close?.(), evicted.close?.()]);
-  });
+  withRedis(
+    "a claim on Redis that the server forgot is made again by its holder, at once if the connection was lost too",
+    async () => {
+      const store = createRedisStore(`${redis.url}?prefix=forgot`, { claimMs: 60_000 });
+      const claim = await store.claim?.(key);
+      await client.del(`forgot:claim:${key}`);
+      await client.send("CLIENT", ["KILL", "TYPE", "normal", "SKIPME", "yes"]);
+      await until(async () => (await client.get(`forgot:claim:${key}`)) !== null);
+      const evicted = open("evicted");
+      const other = await evicted.claim?.(key);
+      await client.del(`evicted:claim:${key}`);
+      await until(async () => (await client.get(`evicted:claim:${key}`)) !== null);
+      await claim?.[Symbol.asyncDispose]();
+      await other?.[Symbol.asyncDispose]();
+      await until(async () => (await client.get(`forgot:claim:${key}`)) === null);
+      await until(async () => (await client.get(`evicted:claim:${key}`)) === null);
+      await Promise.all([store.close?.(), evicted.close?.()]);
+    },
+  );
 
-  withRedis("that another took over is neither renewed nor dropped", async () => {
+  withRedis("a claim on Redis that another process took over is neither renewed nor dropped", async () => {
     const store = open("taken");
     const claim = await store.claim?.(key);
     await client.set(`taken:claim:${key}`, "somebody else");
@@ -150,7 +153,7 @@ describe("a claim on Redis", () => {
     expect(await client.send("PTTL", [`taken:claim:${key}`])).toBe(-1);
   });
 
-  withRedis("is renewed and dropped by a user who may not run scripts", async () => {
+  withRedis("a claim on Redis can be renewed and dropped by a user who may not run scripts", async () => {
     const rights = ["on", ">secret", "~plain:*", "+get", "+getrange", "+set", "+del", "+pttl", "+hello", "+select"];
     await client.send("ACL", ["SETUSER", "plain", ...rights]);
     const store = open("plain", redis.url.replace("://", "://plain:secret@"));
@@ -203,21 +206,24 @@ async function machine(
 }
 
 describe("a machine that is cut off", () => {
-  withRedis("waits for the store to return, and pays nothing that others have paid", async () => {
-    const one = await machine("waits", async (what) => `one: ${what}`, { lostMs: 60_000 });
-    const two = await machine("waits", async (what) => `two: ${what}`);
-    await one.answer("before");
-    await one.proxy.cut();
-    const answer = one.answer("during");
-    await two.answer("during");
-    await one.proxy.restore();
-    expect(await answer).toBe("two: during");
-    expect(one.model.requests).toHaveLength(1);
-    expect(await one.store.settle?.()).toEqual([]);
-    await Promise.all([one.store.close?.(), two.store.close?.()]);
-  });
+  withRedis(
+    "a machine that is cut off waits for the store to return, and pays for no answer that another machine has",
+    async () => {
+      const one = await machine("waits", async (what) => `one: ${what}`, { lostMs: 60_000 });
+      const two = await machine("waits", async (what) => `two: ${what}`);
+      await one.answer("before");
+      await one.proxy.cut();
+      const answer = one.answer("during");
+      await two.answer("during");
+      await one.proxy.restore();
+      expect(await answer).toBe("two: during");
+      expect(one.model.requests).toHaveLength(1);
+      expect(await one.store.settle?.()).toEqual([]);
+      await Promise.all([one.store.close?.(), two.store.close?.()]);
+    },
+  );
 
-  withRedis("brings its answers to the store when that returns", async () => {
+  withRedis("a machine that is cut off copies its answers to the store when that returns", async () => {
     const one = await machine("brings", async (what) => `one: ${what}`);
     await one.answer("before");
     await one.proxy.cut();
@@ -230,7 +236,7 @@ describe("a machine that is cut off", () => {
     await one.store.close?.();
   });
 
-  withRedis("reports at its end which answers only it has", async () => {
+  withRedis("a machine that is cut off reports at its end which answers only it has", async () => {
     const one = await machine("only", async (what) => `one: ${what}`);
     await one.answer("before");
     await one.proxy.cut();
@@ -241,7 +247,7 @@ describe("a machine that is cut off", () => {
     await one.store.close?.();
   });
 
-  withRedis("uses the answer of another machine if its own is ready only after the store is back", async () => {
+  withRedis("the answer of another machine is used if the own one is ready only after the store is back", async () => {
     const { promise: gate, resolve: go } = Promise.withResolvers<void>();
     const one = await machine("wins", async (what) => {
       if (what === "during") await gate;
@@ -262,7 +268,7 @@ describe("a machine that is cut off", () => {
     await Promise.all([one.store.close?.(), two.store.close?.()]);
   });
 
-  withRedis("reports an answer that it used and that another machine has otherwise", async () => {
+  withRedis("a machine reports an answer that it used and for which another machine has a different one", async () => {
     const one = await machine("differs", async (what) => `one: ${what}`);
     const two = await machine("differs", async (what) => `two: ${what}`);
     await one.answer("before");
@@ -279,7 +285,7 @@ describe("a machine that is cut off", () => {
     await Promise.all([one.store.close?.(), two.store.close?.()]);
   });
 
-  withRedis("asks nothing if the store is required, and loses no answer that it has paid", async () => {
+  withRedis("no request is sent if a required store is down, and no paid answer is lost", async () => {
     const { promise: gate, resolve: go } = Promise.withResolvers<void>();
     const one = await machine(
       "required",
@@ -303,7 +309,7 @@ describe("a machine that is cut off", () => {
     await one.store.close?.();
   });
 
-  withRedis("does not wait longer for a request that nobody needs any more", async () => {
+  withRedis("waiting for the store ends when the request is no longer needed", async () => {
     const one = await machine("cancelled", async (what) => what, { lostMs: 60_000 });
     await one.answer("before");
     await one.proxy.cut();
@@ -313,7 +319,7 @@ describe("a machine that is cut off", () => {
     await one.store.close?.();
   });
 
-  withRedis("gets a ready answer soon, even if the store falls silent while its claim is held", async () => {
+  withRedis("a ready answer is returned soon, even if the store falls silent while its claim is held", async () => {
     const { promise: gate, resolve: go } = Promise.withResolvers<void>();
     const one = await machine(
       "ready",

@@ -22,7 +22,7 @@ describe("what is removed", () => {
   ];
   const keep = ({ label }: { label: string }) => label === "/needed";
 
-  test("is old, not needed, and of the named owners", () => {
+  test("prune removes what is old, not needed, and of the named owners", () => {
     const { remove, kept, young, others } = selectForPrune(entries, {
       keep,
       leastAgeMs: 24 * HOUR,
@@ -34,17 +34,17 @@ describe("what is removed", () => {
     expect(names(others)).toEqual(["/theirs", "/nobody's"]);
   });
 
-  test("includes young ones, and those of unknown age, if no age is required", () => {
+  test("prune removes young recordings, and those of unknown age, if no age is required", () => {
     const { remove } = selectForPrune(entries, { keep, leastAgeMs: 0, owners: new Set(["a"]) });
     expect(names(remove)).toEqual(["/old", "/young", "/unknown"]);
   });
 
-  test("can be limited to recordings without an owner", () => {
+  test("prune can be limited to recordings without an owner", () => {
     const { remove } = selectForPrune(entries, { keep, leastAgeMs: 24 * HOUR, owners: new Set([""]) });
     expect(names(remove)).toEqual(["/nobody's"]);
   });
 
-  test("includes what is damaged, but not what is too young or foreign", () => {
+  test("prune removes damaged recordings, but not those that are too young or foreign", () => {
     const fault = { name: "x", reason: "damaged" };
     const damaged: StoreEntry[] = [
       { name: "old", age: 48 * HOUR, fault },
@@ -55,7 +55,7 @@ describe("what is removed", () => {
     expect([names(remove), names(young), names(kept)]).toEqual([["old"], ["young"], ["foreign"]]);
   });
 
-  test("is counted by owner", () => {
+  test("recordings are counted by owner", () => {
     expect([...countByOwner(entries)]).toEqual([
       ["a", 4],
       ["b", 1],

@@ -20,19 +20,19 @@ const one = { ...recordingOf("hello\n", "/a.txt"), owner: "team-a" };
 describe("a signed recording", () => {
   const text = writeRecording(one, signer);
 
-  test("is read with the key, and also without any", () => {
+  test("a signed recording can be read with the key, and also without any", () => {
     expect(() => signer.check(text)).not.toThrow();
     expect(readRecording(text)).toMatchObject(one);
     expect(readAnswerTo(one, text)).toMatchObject(one);
   });
 
-  test("keeps its signature when it is written by somebody without the key", () => {
+  test("a signed recording keeps its signature when a process without the key writes it", () => {
     const again = writeRecording(readRecording(text));
     expect(again).toBe(text);
     expect(signer.isCurrent(again)).toBe(true);
   });
 
-  test("is rejected after any change, even one that makes it a valid recording again", () => {
+  test("a signed recording is rejected after any change, even one that makes it a valid recording again", () => {
     const forged = { ...one, answer: { ...one.answer, text: "rm -rf /\n" } };
     const signature = readRecording(text).signature ?? "";
     expect(readRecording(writeRecording({ ...forged, signature }))).toMatchObject(forged);
@@ -46,24 +46,24 @@ describe("a signed recording", () => {
     }
   });
 
-  test("is rejected under the label or owner of another", () => {
+  test("a signed recording is rejected under another label or owner", () => {
     expect(() => signer.check(text.replace("for: /a.txt", "for: /b.txt"))).toThrow("its signature is wrong");
     expect(() => signer.check(text.replace("owner: team-a", "owner: team-b"))).toThrow("its signature is wrong");
   });
 
-  test("does not contain the key", () => {
+  test("a signed recording does not contain the key", () => {
     expect(text).not.toContain(KEY);
     expect(text).toMatch(/^signed: [0-9a-f]{8} [0-9a-f]{64}$/m);
   });
 });
 
-test("a missing signature and that of another key are named", () => {
+test("the errors for a missing signature and for one with another key say so", () => {
   expect(() => signer.check(writeRecording(one))).toThrow("it is not signed");
   const other = writeRecording(one, createSigner([OTHER]));
   expect(() => signer.check(other)).toThrow(/^it is signed with the key [0-9a-f]{8}; yours is [0-9a-f]{8}$/);
 });
 
-test("while a key is replaced, both are valid, and the first one signs", () => {
+test("while a key is replaced, both keys are valid, and the first one signs", () => {
   const both = createSigner([OTHER, KEY]);
   const old = writeRecording(one, signer);
   expect(() => both.check(old)).not.toThrow();
@@ -109,7 +109,7 @@ for (const [kind, { missing, place }] of Object.entries(PLACES)) {
       return store;
     }
 
-    test("replays what was signed with it, and refuses everything else with the cure", async () => {
+    test("a store with a key replays what was signed with it, and refuses everything else with the cure", async () => {
       const location = place();
       const plain = await unsigned(location);
       const signing = await open(location, [KEY]);
@@ -129,7 +129,7 @@ for (const [kind, { missing, place }] of Object.entries(PLACES)) {
       await Promise.all([plain.close?.(), signing.close?.()]);
     });
 
-    test("asks the model again instead of using an unsigned answer", async () => {
+    test("a store with a key requests an answer again instead of using an unsigned one", async () => {
       const location = place();
       const plain = await unsigned(location);
       const signing = await open(location, [KEY]);
@@ -142,7 +142,7 @@ for (const [kind, { missing, place }] of Object.entries(PLACES)) {
       await Promise.all([plain.close?.(), signing.close?.()]);
     });
 
-    test("does not prune what others have signed or not signed", async () => {
+    test("a store with a key does not prune recordings that are unsigned or signed by others", async () => {
       const location = place();
       const plain = await unsigned(location);
       const signing = await open(location, [KEY]);
@@ -151,7 +151,7 @@ for (const [kind, { missing, place }] of Object.entries(PLACES)) {
       await Promise.all([plain.close?.(), signing.close?.()]);
     });
 
-    test("signs recordings without a signature only if asked to, and those of an older key always", async () => {
+    test("a store with a key signs unsigned recordings only if asked to, and those of an older key always", async () => {
       const location = place();
       const plain = await unsigned(location);
       const old = await open(location, [OTHER]);

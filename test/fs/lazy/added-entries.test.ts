@@ -20,7 +20,7 @@ function attributesOf(fs: ServedTree, path: string): Record<string, string> {
 }
 
 describe("adding entries", () => {
-  test("makes pending files with their attributes, directories on the way, and symlinks", () => {
+  test("adding entries creates pending files with their attributes, missing directories, and symlinks", () => {
     using fs = served();
     fs.tree.root.uid = 1000;
     const entries: NewEntry[] = [
@@ -48,7 +48,7 @@ describe("adding entries", () => {
     expect(at("/latest")).toMatchObject({ kind: "symlink", target: "tests/unit" });
   });
 
-  test("leaves what exists as it is, reports it, and adds the rest", () => {
+  test("adding entries leaves existing ones as they are, reports them, and adds the rest", () => {
     using fs = served();
     fs.file("/src/a.py", "mine");
     fs.directory("/docs");
@@ -66,7 +66,7 @@ describe("adding entries", () => {
     expect(fs.cat("/src/a.py")).toBe("mine");
   });
 
-  test("adds nothing if one entry cannot be", () => {
+  test("nothing is added if one entry cannot be added", () => {
     using fs = served();
     fs.file("/file", "x");
     const before = save(fs.tree);
@@ -88,7 +88,7 @@ describe("adding entries", () => {
     expect(refused({ type: "symlink", path: "/s" })).toContain("needs a target");
   });
 
-  test("adds nothing if there is no room for all", () => {
+  test("nothing is added if there is no room for all entries", () => {
     using fs = served({ inodes: 8 });
     const before = save(fs.tree);
     const many = Array.from({ length: 10 }, (_, index) => file(`/d${index}/f`));
@@ -97,7 +97,7 @@ describe("adding entries", () => {
     fs.tree.checkInvariants();
   });
 
-  test("needs the permission to write to the directory", () => {
+  test("adding an entry needs write permission on the directory", () => {
     using fs = served();
     fs.directory("/theirs");
     fs.directory("/mine").uid = 1000;
@@ -108,20 +108,20 @@ describe("adding entries", () => {
     expect(fs.answers.add([file("/theirs/there")], USER)).toEqual({ count: 0, clashes: ["/theirs/there"] });
   });
 
-  test("is not possible in a directory that a generator lists", () => {
+  test("entries cannot be added to a directory that a generator lists", () => {
     using fs = served({ listing: true });
     setXattr(fs.directory("/rows"), "user.llmfs.generator", Buffer.from("sql"));
     expect(() => fs.answers.add([file("/rows/a")], ROOT)).toThrow("/rows: a generator lists");
   });
 
-  test("is a change to save, also without a request of the kernel", () => {
+  test("adding entries counts as a change to save, although the kernel sent no request", () => {
     using fs = served();
     const { count } = fs.answers.revision();
     fs.answers.add([file("/a")], ROOT);
     expect(fs.answers.revision().count).toBeGreaterThan(count);
   });
 
-  test("works on a tree without a mount", () => {
+  test("entries can be added to a tree without a mount", () => {
     using fs = served();
     expect(addEntries(fs.tree, [file("/x/y")], { owner: OWNER })).toEqual({ count: 2, clashes: [] });
   });

@@ -46,14 +46,14 @@ test.each([
   expect(modeAfter(content)).toBe(mode);
 });
 
-test("a script gets only the bits that the umask allows, and only for those who may read it", () => {
+test("a generated script gets only the execute bits that the umask allows, and only for users who may read it", () => {
   expect(modeAfter("#!/bin/sh\n", { umask: 0o077 })).toBe("744");
   expect(modeAfter("#!/bin/sh\n", { umask: 0o111 })).toBe("644");
   expect(modeAfter("#!/bin/sh\n", { umask: 0o002 }, 0o640)).toBe("750");
   expect(modeAfter("#!/bin/sh\n", { umask: 0 }, 0o200)).toBe("200");
 });
 
-test("the kernel learns that a script can be run before its reader continues", () => {
+test("the kernel learns that a script is executable before its reader continues", () => {
   using fs = served();
   fs.pending("/run");
   const nodeid = fs.node("/run");
@@ -63,7 +63,7 @@ test("the kernel learns that a script can be run before its reader continues", (
   expect(fs.kernel.notifications[0]).toMatchObject({ code: "inval inode", nodeid });
 });
 
-test("what a user wrote is not made executable", () => {
+test("a script that a user wrote is not made executable", () => {
   using fs = served();
   fs.pending("/run");
   const { fh } = fs.kernel.call("open", fs.node("/run"), { flags: 0o1001 });
@@ -81,7 +81,7 @@ test("new content of a file can be run if it is its first script", () => {
   expect(fs.kernel.stat(fs.node("/run")).mode & 0o777).toBe(0o755);
 });
 
-test("another script keeps the bits that somebody took away from the one before", () => {
+test("a regenerated script does not get execute bits that somebody removed from the previous one", () => {
   using fs = served();
   const file = fs.pending("/run");
   generate(fs, "#!/bin/sh\n");

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { Deadlines } from "../../../src/fs/waiting/deadlines.ts";
 import { Timers } from "../../../src/fs/waiting/timers.ts";
 
-test("a request is ended when its time is over, and one that was answered is not", () => {
+test("a request is ended when its time is over, unless it was answered", () => {
   const clock = { now: 0 };
   const timers = new Timers(() => clock.now);
   const waiting = new Set<number>();

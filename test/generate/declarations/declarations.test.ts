@@ -125,19 +125,19 @@ export class C<T> extends D implements E {
 
 describe("the declarations of", () => {
   for (const [name, [whole, declarations]] of Object.entries(PROGRAMS)) {
-    test(`${name} are its signatures, types and exports, without the bodies of functions`, async () => {
+    test(`the declarations of ${name} are its signatures, types and exports, without function bodies`, async () => {
       expect(await declarationsOf(`/src/${name}`, whole)).toBe(declarations);
     });
   }
 
-  test("a table are its column names and the first records, even if a name contains a line break", async () => {
+  test("the declarations of a table are its column names and first records, even if a name contains a line break", async () => {
     const rows = Array.from({ length: 100 }, (_, index) => `${index},n\n`).join("");
     expect(await declarationsOf("/a.csv", `id,"long\nname"\n${rows}`)).toBe(
       'id,"long\nname"\n0,n\n1,n\n2,n\n… (97 more records)\n',
     );
   });
 
-  test("JSON are the members, with the first element of each list", async () => {
+  test("the declarations of JSON are its members, with the first element of each list", async () => {
     const items = Array.from({ length: 50 }, (_, id) => ({ id, text: LONG.repeat(3) }));
     const text = `${JSON.stringify({ version: 1, items })}\n`;
     expect(await declarationsOf("/a.json", text)).toBe(
@@ -148,7 +148,7 @@ describe("the declarations of", () => {
     );
   });
 
-  test("YAML are the members, and an alias in it cannot make them larger", async () => {
+  test("the declarations of YAML are its members, and an alias cannot make them larger", async () => {
     const items = Array.from({ length: 50 }, (_, id) => `  - id: ${id}\n    name: n${id}\n`).join("");
     expect(await declarationsOf("/a.yaml", `version: 1\nitems:\n${items}`)).toBe(
       "version: 1\nitems:\n  - id: 0\n    name: n0\n  - … (49 more)\n",
@@ -161,12 +161,12 @@ describe("the declarations of", () => {
     expect(await declarationsOf("/prose.yml", "some words\n".repeat(100))).toBeUndefined();
   });
 
-  test("Markdown are its headings, and not what looks like one in a program", async () => {
+  test("the declarations of Markdown are its headings, without those that only look like one in code", async () => {
     const text = `# Title\n\n${LONG}\n\n## Use \`x\`\n\n\`\`\`sh\n# no heading\n\`\`\`\n\nSetext\n------\n\n${LONG}\n`;
     expect(await declarationsOf("/a.md", text)).toBe("# Title\n## Use `x`\n## Setext\n");
   });
 
-  test("SQL are its definitions, without the statements that fill tables", async () => {
+  test("the declarations of SQL are its definitions, without the statements that fill tables", async () => {
     const text = `-- ${LONG}
 CREATE TABLE a (id INT, name TEXT DEFAULT 'x;y');
 INSERT INTO a VALUES (1, 'create table;');
@@ -179,7 +179,7 @@ CREATE FUNCTION f() RETURNS int AS $$ … $$ LANGUAGE sql;
   });
 });
 
-test("there are no declarations of a format without a parser, and none that are no shorter than the file", async () => {
+test("a format without a parser, and a file that would not become shorter, have no declarations", async () => {
   expect(await declarationsOf("/a.txt", "words\n".repeat(1000))).toBeUndefined();
   expect(await declarationsOf("/__proto__", "words\n")).toBeUndefined();
   expect(await declarationsOf("/a.constructor", "words\n")).toBeUndefined();
@@ -187,7 +187,7 @@ test("there are no declarations of a format without a parser, and none that are 
   expect(await declarationsOf("/a.json", "{ no JSON")).toBeUndefined();
 });
 
-test("text that is not a program takes little time, however long it is", async () => {
+test("text that is not a program is handled quickly, however long it is", async () => {
   const begun = performance.now();
   for (const path of ["/a.c", "/a.rs", "/a.ts", "/a.py", "/a.sh", "/a.go", "/A.java"]) {
     for (const unit of ["a b c\n", "(((( {", 'It is "not" a program; it is prose.\n']) {

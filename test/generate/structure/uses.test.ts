@@ -60,17 +60,17 @@ describe("a use may be named", () => {
     expect(accepted({ "src/a.py": [], "tests/t.py": named }, {}, { symlinks })).toEqual(expected);
   });
 
-  test("a use may be named relative to the file, where no path from the root is meant", () => {
+  test("a use may be named relative to the file if no path from the root is meant", () => {
     expect(accepted({ "src/a.c": ["a.h"], "src/a.h": [] })).toEqual({ "/src/a.c": ["/src/a.h"] });
     expect(accepted({ "src/a.c": ["a.h"], "src/a.h": [], "a.h": [] })).toEqual({ "/src/a.c": ["/a.h"] });
   });
 
-  test("a file may have no uses: null, an empty string and an empty list are no uses", () => {
+  test("null, an empty string and an empty list are no uses", () => {
     expect(accepted({ a: null, b: "", c: [], d: [""] })).toEqual({});
   });
 });
 
-test("a directory stands for the files directly in it, except the user, if they are few", () => {
+test("a directory stands for the files directly in it, except the file that uses it, if they are few", () => {
   const few = Object.fromEntries(Array.from({ length: 16 }, (_, index) => [`src/${index}.py`, []]));
   const all = Object.keys(few).map((path) => `/${path}`);
   const below = { "src/deep/x.py": [] };
@@ -108,7 +108,7 @@ describe("reported to the model:", () => {
     expect(found.join("")).not.toMatch(/\p{Cc}/u);
   });
 
-  test("a circle of thousands of files is spelled in part", () => {
+  test("a cycle of thousands of files is reported only in part", () => {
     const ring = Object.fromEntries(Array.from({ length: 5000 }, (_, at) => [`f${at}`, [`f${(at + 1) % 5000}`]]));
     const [problem = ""] = problems(ring);
     expect(problem).toContain("more …");
@@ -141,7 +141,7 @@ test("in a final answer, a file keeps its first 32 uses", () => {
   expect(leftOut).toEqual(['"a" uses more than 32 files; only the first count']);
 });
 
-test("files that may not be sent cannot be used", () => {
+test("files that are excluded from requests cannot be used", () => {
   const entries: ProposedEntry[] = [
     { type: "file", path: "/.env", description: "" },
     { type: "file", path: "/a", description: "", uses: ["/.env"] },
@@ -176,7 +176,7 @@ describe("files that another request lays out", () => {
   });
 });
 
-describe("hostile uses are soon checked:", () => {
+describe("hostile uses are checked quickly:", () => {
   const many = (count: number, uses: (index: number) => readonly string[]) =>
     Object.fromEntries(Array.from({ length: count }, (_, index) => [`f${index}`, uses(index)]));
   const links = Array.from({ length: 2000 }, (_, index) => ({
@@ -196,7 +196,7 @@ describe("hostile uses are soon checked:", () => {
     ["deep paths", many(2000, () => [`${"d/".repeat(500)}x`, `${"../".repeat(500)}x`]), {}],
     ["chains of symlinks", many(2000, (index) => [`l${index}/x`]), { symlinks: links }],
   ];
-  test.each(cases)("hostile uses are soon checked: %s", (_, uses, more) => {
+  test.each(cases)("hostile uses are checked quickly: %s", (_, uses, more) => {
     const before = process.cpuUsage();
     problems(uses, {}, more);
     const result = read(uses, { final: true }, more);

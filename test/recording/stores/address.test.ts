@@ -23,7 +23,7 @@ test("a Redis address names host, port, database, user and prefix", () => {
   expect(parseRedis("redis+unix:///run/a%20b.sock")).toMatchObject({ socket: "/run/a b.sock", hosts: [] });
 });
 
-test("Sentinels, clusters and certificates have addresses", () => {
+test("addresses of Sentinels and clusters, and certificates in addresses, are parsed", () => {
   const tls = { ca: "/ca.pem", cert: "/c.pem", key: "/k.pem" };
   const address = `rediss+sentinel://:${secret}@a:1,b/main/3?sentinel-password=also&tls-ca=/ca.pem&tls-cert=/c.pem&tls-key=/k.pem`;
   expect(parseRedis(address)).toMatchObject({
@@ -44,7 +44,7 @@ test("Sentinels, clusters and certificates have addresses", () => {
   expect(secretsInAddress(address)).toEqual([secret, "also", secret]);
 });
 
-test("a password with characters that have a meaning in URLs works when they are escaped", () => {
+test("a password with characters that have a meaning in URLs works if they are escaped", () => {
   const address = "redis://:p%40ss%231@HOST";
   expect(parseRedis(address)).toMatchObject({ password: "p@ss#1", hosts: [{ host: "HOST" }] });
   expect(secretsInAddress(address)).toEqual(["p@ss#1", "p%40ss%231"]);
@@ -52,7 +52,7 @@ test("a password with characters that have a meaning in URLs works when they are
 });
 
 for (const password of ["p@zq#1", "p@zq", "p#zq", "p/zq", "p?zq", "p[zq", "p%zq", "p zq", "a@b@c", "x?prefix=@y"]) {
-  test(`the password ${password} without escapes is an error that shows the cure and no part of it`, () => {
+  test(`an unescaped password ${password} is an error that shows the cure and no part of the password`, () => {
     for (const scheme of ["redis", "rediss", "redis+sentinel", "redis+cluster", "redis+unix"]) {
       let message = "";
       try {
@@ -69,7 +69,7 @@ for (const password of ["p@zq#1", "p@zq", "p#zq", "p/zq", "p?zq", "p[zq", "p%zq"
   });
 }
 
-test("what an address must not have is an error", () => {
+test("invalid parts of an address are errors", () => {
   const wrong: readonly (readonly [address: string, reason: string])[] = [
     ["redis://HOST?prefx=teamA", "unknown parameter"],
     ["redis://HOST/zero", "number of a database"],

@@ -9,7 +9,6 @@ import { memoizeSuccess } from "../abort.ts";
 import { FsError, messageOf } from "../errno.ts";
 import type { Engine } from "../generate/engine.ts";
 import { type Usage, UsageCounter } from "../generate/spending/usage-counter.ts";
-import type { StructureProgress } from "../generate/structure/structure.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
 import { type LanguageModel, LlmError } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
@@ -17,11 +16,12 @@ import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import type { Generate, GenerationRequest } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
+import { type Grower, layOutMore } from "./layout/growing.ts";
 import { CONCURRENCY, describeConfig, formatAbout, withoutPassword } from "./mount-info.ts";
-import { createTenthCheck, type Progress } from "./progress.ts";
+import type { Progress } from "./progress.ts";
 import type { Config } from "./settings/settings.ts";
 
-export interface Generation extends AsyncDisposable {
+export interface Generation extends Grower, AsyncDisposable {
   /** The requests to the model so far, and their cost. */
   readonly usage: Usage;
   /** Warns if --max-usd cannot be enforced, as far as that is known before the first request. */
@@ -138,34 +138,15 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     },
     async layOut(prompt, progress, signal) {
       if (config.mode !== "replay") progress.step("looking for a model");
-      const [{ generateStructure }, { structureToSnapshot }, { model: languageModel, name, server }] =
-        await Promise.all([import("../generate/structure/structure.ts"), import("../snapshot/structure.ts"), model()]);
-      progress.step(`laying out the tree (${server === undefined ? "from recordings" : name})`);
-      const structure = await generateStructure({
-        prompt,
-        model: languageModel,
-        modelName: name,
-        signal,
-        onProgress: reporter(progress),
-        ...(config.layoutTokens === undefined ? {} : { maxTokens: config.layoutTokens }),
-        ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
-      });
-      const { inputTokens, outputTokens } = structure.usage;
-      say.info(
-        `${structure.entries.length - 1} entries laid out by ${structure.model}; ${inputTokens} + ${outputTokens} tokens`,
-      );
-      for (const text of shorten(structure.leftOut)) log.write("warn", "generate", text);
+      const [{ layOutTree }, asked] = await Promise.all([import("./layout/tree-layout.ts"), model()]);
       const guide = guidance;
+      const snapshot = await layOutTree({ prompt, guide, ...asked, config, progress, signal, log });
       guidance = undefined;
       const { contentPrompt: _, ...others } = about;
       about = others;
-      const entries = structure.entries.map((entry) =>
-        entry.path === "/" && entry.type === "directory" && guide !== undefined
-          ? { ...entry, prompt: `${entry.prompt ?? ""}\n\n${guide}`.trim() }
-          : entry,
-      );
-      return Buffer.from(structureToSnapshot(entries, "the tree the model laid out"));
+      return snapshot;
     },
+    grow: async (request, signal) => layOutMore(request, { ...(await model()), config, signal }),
     async generate(request, signal, sink) {
       opened = engine();
       return (await opened.catch(rethrowAsFsError)).generate(guide(request), signal, sink);
@@ -207,15 +188,6 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     },
   };
 }
-
-/** What the tree has without it, in a few lines. */
-function shorten(leftOut: readonly string[]): readonly string[] {
-  const shown = leftOut.slice(0, MOST_WARNINGS).map((text) => `left out of the layout: ${text}`);
-  const more = leftOut.length - shown.length;
-  return more > 0 ? [...shown, `${more} more uses were left out of the layout`] : shown;
-}
-
-const MOST_WARNINGS = 10;
 
 /** Loads the modules for generating files, so that the first reader does not wait for that. Sends no request. */
 async function load(config: Config): Promise<void> {
@@ -391,31 +363,6 @@ function timeouts(totalMs: number | undefined) {
 
 /** Claims per request to the model: a claim takes several round trips to the store before and after the request. */
 const CLAIMS_AHEAD = 4;
-
-/** With more requests than this, their progress is shown. */
-const MANY_REQUESTS = 10;
-
-function reporter(progress: Progress): (state: StructureProgress) => void {
-  const due = createTenthCheck(progress);
-  return (state) => {
-    report(state, progress);
-    const { done, total } = state.requests;
-    if (total >= MANY_REQUESTS && due(done, total)) progress.print(sum(state));
-  };
-}
-
-function sum({ files, requests: { done, total } }: StructureProgress): string {
-  return `${files} files${total > 1 ? ` · ${done} of ${total} requests` : ""}`;
-}
-
-function report(state: StructureProgress, progress: Progress): void {
-  progress.detail(`${sum(state)}${state.latest === undefined ? "" : ` · ${state.latest}`}`);
-  if (state.problems !== undefined) {
-    const [first = "", ...more] = state.problems;
-    const others = more.length === 0 ? "" : ` (and ${more.length} more)`;
-    progress.print(`asking the model to correct its answer: ${first}${others}`);
-  }
-}
 
 /** A failure to open the model fails the file like any other failure of the model. */
 async function rethrowAsFsError(error: unknown): Promise<never> {

@@ -7,16 +7,19 @@ import { messageOf } from "../errno.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
+import type { GrowableTree } from "../rpc/growth.ts";
 import { openSources, type Sources } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import type { Generation } from "./generation.ts";
 import { describeProblem, Keeper } from "./keeper.ts";
+import { describeLeftOut, growTree } from "./layout/growing.ts";
+import { reportLayout } from "./layout/layout-progress.ts";
+import { findStartingTree } from "./layout/starting-tree.ts";
 import { raiseLimits } from "./machine/limits.ts";
 import type { Progress } from "./progress.ts";
 import { RecordWriter, type SaveOutcome } from "./running/mount-record.ts";
 import type { Config } from "./settings/settings.ts";
 import { chooseSourceName } from "./source-name.ts";
-import { findStartingTree } from "./starting-tree.ts";
 
 /** How often the progress of a save is reported. */
 const PROGRESS_MS = 100;
@@ -86,8 +89,9 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
         if (command.op === "save") return { saved: (await keeper?.save()) ?? { kind: "none" } };
         const { runTreeCommand } = await import("./tree-commands.ts");
         const toModel = sources?.toModel ?? withoutRules;
-        return runTreeCommand(command, { config, generation, filesystem, toModel }, stop);
+        return runTreeCommand(command, { config, generation, filesystem, toModel, log }, stop);
       },
+      ...(config.grow === undefined ? {} : { prepare: (growable) => growBeforeMount(growable, options) }),
       generate: sources?.generate(generation.generate) ?? generation.generate,
       ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants, named: sources.named }),
       onUndone: generation.restoreRecording,
@@ -150,6 +154,23 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
 /** The request for the model where there are no rules. */
 function withoutRules(request: GenerationRequest): GenerationRequest | undefined {
   return request.generator === DEFAULT_GENERATOR ? request : undefined;
+}
+
+/** Rejects with LlmError or FsError. */
+async function growBeforeMount(
+  growable: GrowableTree,
+  { config, generation, log, progress, signal }: MountServeOptions,
+): Promise<void> {
+  const adder = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: process.pid };
+  const request = { within: "/", prompt: config.grow?.text ?? "", dry: false, adder };
+  progress.step("laying out what to add");
+  const growth = await growTree(
+    growable,
+    { ...request, onProgress: reportLayout(progress) },
+    { generation, log, signal },
+  );
+  signal.throwIfAborted();
+  for (const line of describeLeftOut(growth)) log.write("warn", "generate", line);
 }
 
 /** How much of a prompt is published, in UTF-16 units. */

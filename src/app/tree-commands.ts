@@ -5,18 +5,21 @@ import { toFsError } from "../generate/to-fs-error.ts";
 import { readFileAnswer } from "../generators/builtin/clean-answer.ts";
 import { parseReasons, REWRITTEN } from "../generators/builtin/rewritten.ts";
 import type { ChatAnswer, FrozenContent } from "../llm/llm.ts";
+import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { Diagnosis, FailedCheck, Frozen } from "../rpc/control-protocol.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { MountCommand } from "../rpc/messages.ts";
 import type { TreeEntry } from "../rpc/tree-port.ts";
 import type { Generation, GenerationParts } from "./generation.ts";
+import { growMount } from "./layout/growing.ts";
 import type { Config } from "./settings/settings.ts";
 
 export interface TreeCommandOptions {
   readonly config: Pick<Config, "mode" | "contextTokens">;
-  readonly generation: Pick<Generation, "parts">;
-  readonly filesystem: Pick<MountedFilesystem, "tree" | "files">;
+  readonly generation: Pick<Generation, "parts" | "grow">;
+  readonly filesystem: Pick<MountedFilesystem, "tree" | "files" | "add">;
+  readonly log: Log;
   /** The request for the model; undefined if another generator makes the file. */
   readonly toModel: (request: GenerationRequest) => GenerationRequest | undefined;
 }
@@ -32,6 +35,8 @@ export async function runTreeCommand(
       return { diagnosis: await diagnoseCheck(command.failure, options, signal) };
     case "freeze":
       return { frozen: await freezeTree(command.version, options) };
+    case "grow":
+      return { grown: await growMount(command, options.filesystem, { ...options, signal }) };
   }
 }
 

@@ -82,6 +82,13 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
     },
   ],
   [
+    "grow",
+    {
+      summary: "Lay out more files for a tree that exists",
+      load: async () => (await import("./commands/grow.ts")).grow,
+    },
+  ],
+  [
     "add",
     {
       summary: "Add one file to a mount, to be generated when it is read",

@@ -77,6 +77,8 @@ export interface ServeTreeOptions {
   readonly monotonic?: () => number;
   /** Returns the signals of a thread. Default: what /proc reports. */
   readonly signals?: (thread: number) => ThreadSignals | undefined;
+  /** Whether the kernel is served. Before that it knows nothing of the tree, not even of the root. Default: it is. */
+  readonly isServed?: () => boolean;
   /** Whether expired content is regenerated. Default: true. */
   readonly renewing?: boolean;
 }
@@ -153,7 +155,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
       return true;
     },
     invalidate(inode, pages) {
-      if (inode.lookups === 0) return;
+      if (inode.lookups === 0 || options.isServed?.() === false) return;
       // A negative offset stands for the attributes alone.
       const body = { ino: inode.ino, off: pages ? 0 : -1, len: 0 };
       const result = session().notify(abi.FUSE_NOTIFY_INVAL_INODE, abi.notifyInvalInodeOut, body);

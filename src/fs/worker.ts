@@ -76,6 +76,7 @@ class FilesystemThread {
         listing: plants.some(({ type, generator }) => type === "directory" && generator !== undefined),
         ...(options.named === undefined ? {} : { named: options.named }),
         renewing: options.plants !== undefined,
+        isServed: () => this.#session !== undefined,
         // 32 bits, as in a file handle.
         generation: crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
       },

@@ -25,8 +25,9 @@ export class Commands {
       if (this.#run === undefined) throw new FsError("EOPNOTSUPP", `"${command.op}" is not possible here`);
       this.#post({ type: "completed", id, result: await this.#run(command, stop.signal) });
     } catch (error) {
-      const { code, message } = toFsError(error);
-      this.#post({ type: "completed", id, failure: { code, message } });
+      const { code, message, cause } = toFsError(error);
+      const kind = kindOf(cause) ?? kindOf(error);
+      this.#post({ type: "completed", id, failure: { code, message, ...(kind !== undefined && { kind }) } });
     } finally {
       this.#byNumber.delete(id);
     }
@@ -39,6 +40,11 @@ export class Commands {
   stopAll(): void {
     for (const stop of this.#byNumber.values()) stop.abort();
   }
+}
+
+/** What sort of failure of a model it is: see LlmErrorKind. Undefined for other failures. */
+function kindOf(error: unknown): string | undefined {
+  return error instanceof Error && "kind" in error && typeof error.kind === "string" ? error.kind : undefined;
 }
 
 /** Any failure, as the errno and reason for callers. */

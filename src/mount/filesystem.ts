@@ -17,6 +17,7 @@ import { FsError, reasonOf } from "../errno.ts";
 import { type KernelMount, mountFuse } from "../fuse/mounting/mount.ts";
 import * as libc from "../libc.ts";
 import type { Generate, GenerationRequest, List, ListingRequest, NamedFiles, Plant } from "../rpc/generation.ts";
+import type { GrowableTree } from "../rpc/growth.ts";
 import type {
   FromFilesystem,
   HeldCounts,
@@ -29,7 +30,6 @@ import type {
   ToFilesystem,
   WorkerOptions,
 } from "../rpc/messages.ts";
-import type { TreePort } from "../rpc/tree-port.ts";
 import { writeAtomically } from "../snapshot/write/write.ts";
 import { Commands, type RunCommand, toFsError } from "./commands.ts";
 import { GenerationTask } from "./generation-task.ts";
@@ -64,6 +64,8 @@ export interface FilesystemOptions {
   /** Files that exist if their generator says so when their name is looked up. */
   readonly named?: readonly NamedFiles[];
   readonly command?: RunCommand;
+  /** Completes the tree before it is mounted. If it rejects, nothing is mounted. */
+  readonly prepare?: (tree: GrowableTree) => Promise<void>;
   readonly log: (level: LogLevel, tag: string, text: string) => void;
   /**
    * The time, in seconds since 1970, of everything that the snapshot and generators create. Absent: the current time.
@@ -86,8 +88,7 @@ export interface Ended {
 
 export type GeneratedFiles = Pick<Methods, "version" | "generated" | "requestsFor" | "setMetadata">;
 
-export interface MountedFilesystem extends AsyncDisposable {
-  readonly tree: TreePort;
+export interface MountedFilesystem extends GrowableTree, AsyncDisposable {
   /** "major:minor", as in /proc/self/mountinfo. */
   readonly device: string;
   /** Resolves when the mount is gone, whoever unmounted it. */
@@ -130,7 +131,8 @@ export async function startFilesystem(options: FilesystemOptions): Promise<Mount
   const { mountpoint, source = "llmfs", readOnly = false, allowOther = false, temporary = false } = options;
   const link = new Link(options);
   try {
-    const pending = await link.loaded;
+    const pending = (await link.loaded) || options.prepare !== undefined;
+    await options.prepare?.(link.growable);
     const mount = await mountFuse({ mountpoint, source, readOnly, allowOther, temporary });
     return await link.serve(mount, pending);
   } catch (error) {
@@ -196,6 +198,13 @@ class Link {
     return this.#loaded.promise;
   }
 
+  get growable(): GrowableTree {
+    return {
+      tree: this.#views.forEverybody((ticket, pid, waits) => this.#tasks.get(ticket)?.setMaker(pid, waits)),
+      add: (entries, adder) => this.#call("add", entries, adder),
+    };
+  }
+
   async serve(mount: KernelMount, pending: boolean): Promise<MountedFilesystem> {
     this.#ended.promise.then(() => mount.release());
     this.#outbox.post({ type: "serve", fd: mount.fd });
@@ -210,7 +219,7 @@ class Link {
       await this.#ended.promise;
     };
     return {
-      tree: this.#views.forEverybody((ticket, pid, waits) => this.#tasks.get(ticket)?.setMaker(pid, waits)),
+      ...this.growable,
       ended: this.#ended.promise,
       beganPending: pending,
       device: mount.device,

@@ -16,6 +16,7 @@
  *   {"id": 9, "op": "rewrite", "path": "/a.c", "instruction": "…"}   rewrites a generated file, starting from its content
  *   {"id": 10, "op": "freeze", "version": 81}                        records the contents of all generated files
  *   {"id": 11, "op": "add", "path": "/c.md", "description": "what it is"} adds a pending file and missing parent directories
+ *   {"id": 12, "op": "grow", "path": "/", "prompt": "tests"}         has a model lay out more files and adds them
  *
  *   {"id": 1, "ok": true, "usage": {…}}
  *   {"id": 2, "errno": "EDQUOT", "message": "the budget …", "usage": {…}}
@@ -32,7 +33,7 @@
  *
  * `add` may also have `prompt`, `generator` and `depends`, which become the attributes of these names.
  *
- * The file's mode decides who may send requests. `regen`, `rewrite`, `undo`, `add` and `freeze` require it to be open for
+ * The file's mode decides who may send requests. `regen`, `rewrite`, `undo`, `add`, `grow` and `freeze` require it to be open for
  * writing, and the caller needs write permission on the named file, or on the directory.
  */
 

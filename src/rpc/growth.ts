@@ -1,4 +1,5 @@
-/** What is added to a tree that exists: by `llmfs add`, or as a model proposes. All of it is plain data. */
+/** What is added to a tree that exists: by `llmfs add`, or as a model proposes. Entries are plain data. */
+import type { TreePort } from "./tree-port.ts";
 
 export interface NewEntry {
   readonly type: "directory" | "file" | "symlink";
@@ -27,4 +28,28 @@ export interface Added {
   readonly count: number;
   /** Paths that existed already, which were left as they were. */
   readonly clashes: readonly string[];
+}
+
+/** What came of a request to grow. */
+export interface Growth {
+  /** In order, directories before their entries. */
+  readonly entries: readonly NewEntry[];
+  /** Whether they were added. */
+  readonly added: boolean;
+  /** Paths that the model proposed although they exist. They were left as they were. */
+  readonly clashes: readonly string[];
+  /** What else of the proposal was left out, in sentences for people. */
+  readonly leftOut: readonly string[];
+  /** The server's name for the model. */
+  readonly model: string;
+  readonly requests: number;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+/** A tree that entries can be added to. */
+export interface GrowableTree {
+  readonly tree: TreePort;
+  /** Adds all entries that are new, or none. Rejects with FsError. */
+  add(entries: readonly NewEntry[], adder: Adder): Promise<Added>;
 }

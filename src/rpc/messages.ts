@@ -111,12 +111,20 @@ export type MountCommand =
   /** Asks the model which files made a check fail: `diagnosis` in the answer. */
   | { readonly op: "diagnose"; readonly failure: FailedCheck }
   /** Records the content of all generated files, if this is still the version of the contents: `frozen` in the answer. */
-  | { readonly op: "freeze"; readonly version: number };
+  | { readonly op: "freeze"; readonly version: number }
+  /** Has a model lay out more files below a directory. With `dry`, they are not added. */
+  | {
+      readonly op: "grow";
+      readonly path: string;
+      readonly prompt: string;
+      readonly dry: boolean;
+      readonly adder: Adder;
+    };
 
 /** The members of the answer, as JSON values, or the reason for a failure. */
 export type CommandOutcome =
   | { readonly result: Readonly<Record<string, unknown>> }
-  | { readonly failure: { readonly code: ErrnoName; readonly message: string } };
+  | { readonly failure: { readonly code: ErrnoName; readonly message: string; readonly kind?: string } };
 
 /** Control files whose text comes from the main thread. */
 export type PublishedName = "config.json" | "usage.json";

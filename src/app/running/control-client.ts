@@ -7,6 +7,7 @@ import type { Usage } from "../../generate/spending/usage-counter.ts";
 import { ioctl } from "../../libc.ts";
 import { findMountAt, type MountPoint } from "../../mountinfo.ts";
 import { type Diagnosis, type FailedCheck, type Frozen, SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
+import type { Growth } from "../../rpc/growth.ts";
 import { UserError } from "../errors.ts";
 import { readUsage } from "../mount-info.ts";
 import { watchAnswers } from "./answering.ts";
@@ -22,11 +23,14 @@ export class Refused extends Error {
   override readonly name = "Refused";
   readonly code: string;
   readonly reason: string;
+  /** The sort of a model's failure: see LlmErrorKind. */
+  readonly kind: string | undefined;
 
-  constructor(code: string, reason: string) {
+  constructor(code: string, reason: string, kind?: string) {
     super(reason === code ? code : `${code}: ${reason}`);
     this.code = code;
     this.reason = reason;
+    this.kind = kind;
   }
 }
 
@@ -44,9 +48,16 @@ export interface AddOptions {
   readonly depends?: string | undefined;
 }
 
+export interface GrowOptions {
+  readonly prompt: string;
+  /** Only say what would be added. */
+  readonly dry?: boolean;
+}
+
 type ClientRequest =
   | { readonly op: "make" | "undo"; readonly path: string }
   | ({ readonly op: "add"; readonly path: string } & AddOptions)
+  | ({ readonly op: "grow"; readonly path: string } & GrowOptions)
   | ({ readonly op: "regen"; readonly path: string } & RegenOptions)
   | { readonly op: "rewrite"; readonly path: string; readonly instruction: string }
   | { readonly op: "diagnose"; readonly failure: FailedCheck }
@@ -140,6 +151,11 @@ export class ControlClient implements AsyncDisposable {
     return requireMember((await this.#ask({ op: "freeze", version })).frozen);
   }
 
+  /** Has more files laid out below a directory. */
+  async grow(path: string, options: GrowOptions): Promise<Growth> {
+    return requireMember((await this.#ask({ op: "grow", path, ...options })).grown);
+  }
+
   /** Saves the tree to the file of `--save`. */
   async save(): Promise<SaveOutcome> {
     return requireMember((await this.#ask({ op: "save" })).saved);
@@ -160,7 +176,7 @@ export class ControlClient implements AsyncDisposable {
   #ask(request: ClientRequest): Promise<ControlAnswer> {
     // A write to a mount that does not answer would block forever.
     if (this.#lost !== undefined) return Promise.reject(this.#lost);
-    const changes = CHANGES.has(request.op);
+    const changes = CHANGES.has(request.op) && !("dry" in request && request.dry === true);
     if (changes && this.#readOnly) return Promise.reject(new Refused("EROFS", "the mount is read-only"));
     const id = this.#count++;
     const asked = Promise.withResolvers<ControlAnswer>();
@@ -223,12 +239,12 @@ export class ControlClient implements AsyncDisposable {
   #settle(line: string): void {
     // Written by this same version of llmfs: see rpc/control-protocol.ts.
     const answer = JSON.parse(line) as ControlAnswer;
-    const { id, ok, errno, message, usage } = answer;
+    const { id, ok, errno, message, kind, usage } = answer;
     if (usage !== undefined && "answers" in usage) this.#usage = usage;
     const asked = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (ok === true) asked?.resolve(answer);
-    else asked?.reject(new Refused(errno ?? "EIO", message ?? ""));
+    else asked?.reject(new Refused(errno ?? "EIO", message ?? "", kind));
   }
 
   #lose(why: Error): void {
@@ -239,7 +255,7 @@ export class ControlClient implements AsyncDisposable {
 }
 
 /** Requests that change the tree, and so are not possible in a read-only mount. */
-const CHANGES: ReadonlySet<ClientRequest["op"]> = new Set(["regen", "rewrite", "undo", "add", "freeze"]);
+const CHANGES: ReadonlySet<ClientRequest["op"]> = new Set(["regen", "rewrite", "undo", "add", "grow", "freeze"]);
 
 function createSilenceError(why: string): Error {
   return new Error(`the mount no longer answers: ${why}`);
@@ -255,6 +271,8 @@ interface ControlAnswer {
   readonly ok?: true;
   readonly errno?: string;
   readonly message?: string;
+  readonly kind?: string;
+  readonly grown?: Growth;
   readonly saved?: SaveOutcome;
   readonly version?: number;
   readonly diagnosis?: Diagnosis;

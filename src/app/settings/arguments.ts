@@ -17,6 +17,7 @@ export interface SettingsArguments {
   readonly recordings?: string | undefined;
   readonly recordingsRequired?: boolean | undefined;
   readonly from?: string | undefined;
+  readonly grow?: string | undefined;
   readonly size?: string | undefined;
   readonly inodes?: string | undefined;
   readonly save?: string | undefined;

@@ -25,6 +25,8 @@ export interface Config extends ModelConfig {
   /** The absolute path of the generator configuration. */
   readonly configFile: string | undefined;
   readonly from: string | undefined;
+  /** What to add to the tree that the mount starts from. */
+  readonly grow: Prompt | undefined;
   readonly size: number;
   readonly inodes: number;
   readonly readOnly: boolean;
@@ -73,6 +75,7 @@ export function readConfig(args: SettingsArguments, environment: Environment = p
     ...model,
     configFile: undefined,
     from: parseOptional(args.from, (text) => parseAbsolutePath("--from", text)),
+    grow: args.grow === undefined ? undefined : readPrompt("--grow", args.grow),
     size: parseSize("--size", args.size ?? "50%", availableMemory),
     inodes:
       args.inodes === undefined ? inodesFor(availableMemory()) : parseCount("--inodes", args.inodes, LEAST.inodes),
@@ -90,6 +93,9 @@ export function readConfig(args: SettingsArguments, environment: Environment = p
   };
   if (config.saveEveryMs !== undefined && config.save === undefined) {
     throw new UsageError("--save-every needs --save FILE");
+  }
+  if (config.grow !== undefined && config.from === undefined && config.prompt === undefined) {
+    throw new UsageError("--grow adds to a tree: start from one with --from, or describe a new one with --prompt");
   }
   return Object.freeze(config);
 }

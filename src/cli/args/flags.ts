@@ -75,6 +75,11 @@ const treeFlags = defineFlags({
     valueHint: "FILE|DIR",
     description: "start from a snapshot, or from a copy of a directory, instead of a prompt",
   },
+  grow: {
+    type: "string",
+    valueHint: "TEXT|FILE",
+    description: "before mounting, lay out more files for the tree, such as tests for its code; see llmfs grow",
+  },
   size: {
     type: "string",
     valueHint: "SIZE",
@@ -107,7 +112,7 @@ export const configFlags = defineFlags({
   },
 });
 
-const contextFlags = defineFlags({
+export const contextFlags = defineFlags({
   contextTokens: {
     type: "string",
     valueHint: "N",

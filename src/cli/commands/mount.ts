@@ -32,7 +32,7 @@ export const mount = defineCommand({
   async run(args) {
     const config = { ...readConfig(args), configFile: await findConfigurationToRun(args.config, say) };
     // Generating a layout may cost money, so make sure first that mounting will work.
-    const way = await findWayToMount({ certain: config.prompt !== undefined });
+    const way = await findWayToMount({ certain: config.prompt !== undefined || config.grow !== undefined });
     if (way.how === "none") throw createNotPermittedError(way.refusal);
     const mountpoint = await checkMountpointPath(args.dir);
     await checkOutputs(config, mountpoint);

@@ -40,7 +40,10 @@ export const EXIT = {
   answer: { code: 87, meaning: "the model's answer is not usable" },
   unrecorded: { code: 88, meaning: "replay: there is no recording of this request" },
   save: { code: 89, meaning: "the tree could not be saved; the earlier file is unchanged" },
-  incomplete: { code: 90, meaning: "some files could not be generated; the reasons are listed" },
+  incomplete: {
+    code: 90,
+    meaning: "some files could not be generated, or a part of a proposal was left out; the reasons are listed",
+  },
   recordings: { code: 91, meaning: "recordings are damaged or not usable" },
   unresponsive: {
     code: 92,

@@ -35,6 +35,11 @@ const OF_MODEL = {
   unrecorded: "unrecorded",
 } satisfies Record<LlmErrorKind, FailureKind>;
 
+/** The kind of failure that a mount reported as this kind of a model's failure. */
+export function failureOfModel(kind: string | undefined): FailureKind | undefined {
+  return Object.entries(OF_MODEL).find(([name]) => name === kind)?.[1];
+}
+
 export function explain(error: unknown): Explanation {
   if (error instanceof Interrupted) return { status: error.status };
   if (error instanceof MountFailed) return error.explanation;

@@ -12,7 +12,16 @@ import type { FsContext } from "../context.ts";
 import { inGroup } from "../ops/attributes.ts";
 import type { RpcHandlers } from "../rpc-handlers.ts";
 import type { ControlHandle } from "./directory.ts";
-import { type ControlRequest, OPS, parseRequest, readCommand, readNewFile, readWish, requirePath } from "./requests.ts";
+import {
+  type ControlRequest,
+  OPS,
+  parseRequest,
+  readCommand,
+  readGrowth,
+  readNewFile,
+  readWish,
+  requirePath,
+} from "./requests.ts";
 
 const SIZE_BITS = SUBMIT_BYTES << 16;
 
@@ -140,6 +149,7 @@ export class ControlChannel implements ControlHandle {
   #begin(request: ControlRequest, id: unknown, caller: Caller): void {
     if (request.op === "stop") return this.#stop(id);
     if (request.op === "version") return this.#answer(id, undefined, { version: this.#handlers.version() });
+    if (request.op === "grow") return this.#grow(request, id, caller);
     if (request.op === "add") return this.#add(request, id, caller);
     const command = readCommand(request);
     if (command !== undefined) return this.#command(id, command);
@@ -187,6 +197,12 @@ export class ControlChannel implements ControlHandle {
     this.#answer(id, undefined, { added: count });
   }
 
+  #grow(request: ControlRequest, id: unknown, { uid, gid, pid }: Caller): void {
+    const command = readGrowth(request, { uid, gid, pid });
+    if (!command.dry) this.#checkWrites();
+    this.#command(id, command);
+  }
+
   /** With a caller, the file must be one that the caller may write to. */
   #resolveFile(path: unknown, caller: Caller | undefined): RegularFile {
     if (caller !== undefined) this.#checkWrites();
@@ -220,7 +236,7 @@ export class ControlChannel implements ControlHandle {
     const number = this.#handlers.command(command, (outcome) => {
       this.#commands.delete(number);
       if ("result" in outcome) this.#answer(id, undefined, outcome.result);
-      else this.#answer(id, new FsError(outcome.failure.code, outcome.failure.message));
+      else this.#answer(id, new FsError(outcome.failure.code, outcome.failure.message), { kind: outcome.failure.kind });
     });
     this.#commands.add(number);
   }
@@ -235,8 +251,8 @@ export class ControlChannel implements ControlHandle {
   }
 
   #answer(id: unknown, error?: FsError, result: object = {}): void {
-    const outcome = error === undefined ? { ok: true, ...result } : { errno: error.code, message: error.message };
-    const line = `${printable(JSON.stringify({ id, ...outcome, usage: this.#handlers.usage }))}\n`;
+    const outcome = error === undefined ? { ok: true } : { errno: error.code, message: error.message };
+    const line = `${printable(JSON.stringify({ id, ...outcome, ...result, usage: this.#handlers.usage }))}\n`;
     const bytes = Buffer.from(line);
     this.#unread.push(bytes);
     this.#unreadBytes += bytes.length;

@@ -2,7 +2,7 @@
 import { attribute, checkSetting } from "../../attributes.ts";
 import { FsError, messageOf } from "../../errno.ts";
 import type { FailedCheck } from "../../rpc/control-protocol.ts";
-import type { NewEntry } from "../../rpc/growth.ts";
+import type { Adder, NewEntry } from "../../rpc/growth.ts";
 import type { MountCommand } from "../../rpc/messages.ts";
 import type { Wish } from "../lazy/regenerate.ts";
 
@@ -12,6 +12,7 @@ export const OPS = [
   "rewrite",
   "undo",
   "add",
+  "grow",
   "save",
   "version",
   "diagnose",
@@ -25,6 +26,7 @@ const MEMBERS = [
   "path",
   "prompt",
   "force",
+  "dry",
   "description",
   "generator",
   "depends",
@@ -106,6 +108,13 @@ export function readNewFile(request: ControlRequest): NewEntry {
   );
   const { depends, ...rest } = settings;
   return { type: "file", path, ...rest, ...(depends !== undefined && { uses: depends.split("\n") }) };
+}
+
+/** Throws EINVAL. */
+export function readGrowth(request: ControlRequest, adder: Adder): Extract<MountCommand, { readonly op: "grow" }> {
+  const prompt = textOf(request, "prompt") ?? "";
+  if (prompt.trim() === "") throw new FsError("EINVAL", '"prompt" must say what to add');
+  return { op: "grow", path: requirePath(request.path), prompt, dry: request.dry === true, adder };
 }
 
 function textOf(request: ControlRequest, name: Member): string | undefined {

@@ -7,7 +7,7 @@
  */
 import { CONTROL_NAME, METADATA } from "../../attributes.ts";
 import type { RegularFile } from "../../tree/file.ts";
-import type { Inode } from "../../tree/inode.ts";
+import type { Inode, Owner } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { VERSION } from "../format.ts";
 import { type Fragments, formatContent } from "./content.ts";
@@ -19,8 +19,11 @@ export interface SaveOptions {
    * Access, modification and change times, and the time of generation. With them, every snapshot differs from the last.
    */
   readonly times?: boolean;
-  /** The owners. Without them, everything will belong to the user who loads the snapshot. */
-  readonly owner?: boolean;
+  /**
+   * The owners. Without them, everything will belong to the user who loads the snapshot. Given an owner, a root that belongs to
+   * that owner is written without one.
+   */
+  readonly owner?: boolean | Owner;
 }
 
 /** How much one call of `next` may do. The first limit reached ends the call. */
@@ -171,7 +174,8 @@ function capture(tree: Tree, options: SaveOptions): Captured[] {
     const several = inode.kind !== "directory" && inode.nlink > 1;
     const to = several ? paths.get(inode) : undefined;
     if (several && to === undefined) paths.set(inode, path);
-    const owned = inode === root || inode.uid !== root.uid || inode.gid !== root.gid;
+    const usual = inode !== root ? root : typeof options.owner === "object" ? options.owner : undefined;
+    const owned = inode.uid !== usual?.uid || inode.gid !== usual?.gid;
     const file = inode.kind === "file" ? inode : undefined;
     entries.push({
       path,

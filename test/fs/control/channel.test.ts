@@ -672,3 +672,64 @@ describe("a request that the main thread handles", () => {
     open.close();
   });
 });
+
+describe("growing a tree", () => {
+  const commands = (fs: ServedTree) =>
+    fs.posted.flatMap((message) => (message.type === "command" ? [{ id: message.id, ...message.command }] : []));
+
+  test("is passed on with the user who asked, and answered with what came of it", () => {
+    using fs = withChannel();
+    const open = channel(fs, O_RDWR, { uid: 1000, gid: 100 });
+    open.ask({ id: 1, op: "grow", path: "/src", prompt: "tests" });
+    const [command] = commands(fs);
+    expect(command).toMatchObject({
+      op: "grow",
+      path: "/src",
+      prompt: "tests",
+      dry: false,
+      adder: { uid: 1000, gid: 100 },
+    });
+    fs.answers.onCompleted(command?.id ?? 0, { result: { grown: { entries: [] } } });
+    expect(open.answers()).toEqual([{ id: 1, ok: true, grown: { entries: [] } }]);
+    open.close();
+  });
+
+  test("reports what kind of failure of the model it was", () => {
+    using fs = withChannel();
+    const open = channel(fs);
+    open.ask({ id: 1, op: "grow", path: "/", prompt: "tests" });
+    const failure = { code: "EIO", message: "nothing usable", kind: "unusable" } as const;
+    fs.answers.onCompleted(commands(fs)[0]?.id ?? 0, { failure });
+    expect(open.answers()).toEqual([{ id: 1, errno: "EIO", message: "nothing usable", kind: "unusable" }]);
+    open.close();
+  });
+
+  test("needs a prompt, a path, and a control file open for writing unless nothing is to be added", () => {
+    using fs = withChannel();
+    const open = channel(fs, O_RDONLY);
+    open.submitted(
+      { id: 1, op: "grow", path: "/", prompt: " " },
+      { id: 2, op: "grow", prompt: "tests" },
+      { id: 3, op: "grow", path: "/", prompt: "tests" },
+      { id: 4, op: "grow", path: "/", prompt: "tests", dry: true },
+    );
+    expect(open.answers().map(({ id, errno }) => [id, errno])).toEqual([
+      [1, "EINVAL"],
+      [2, "EINVAL"],
+      [3, "EACCES"],
+    ]);
+    expect(commands(fs)).toMatchObject([{ op: "grow", dry: true }]);
+    open.close();
+  });
+
+  test("is cancelled on request, and when the control file is closed", () => {
+    using fs = withChannel();
+    const open = channel(fs);
+    open.ask({ id: 1, op: "grow", path: "/", prompt: "tests" }, { id: 2, op: "stop" });
+    const stops = () => fs.posted.filter(({ type }) => type === "stop");
+    expect(stops()).toHaveLength(1);
+    open.ask({ id: 3, op: "grow", path: "/", prompt: "more tests" });
+    open.close();
+    expect(stops().length).toBeGreaterThan(1);
+  });
+});

@@ -1,13 +1,13 @@
 /** What a mount starts from: a snapshot, a directory, a tree laid out from a prompt, or nothing. */
 import { realpathSync, statSync } from "node:fs";
-import { findMountOnPath } from "../inside-mount.ts";
-import type { StartingTree } from "../rpc/messages.ts";
-import { UserError } from "./errors.ts";
-import type { Generation } from "./generation.ts";
-import type { Progress } from "./progress.ts";
-import { requireAnswer } from "./running/answering.ts";
-import { findMount } from "./running/find-mount.ts";
-import type { Config } from "./settings/settings.ts";
+import { findMountOnPath } from "../../inside-mount.ts";
+import type { StartingTree } from "../../rpc/messages.ts";
+import { UserError } from "../errors.ts";
+import type { Generation } from "../generation.ts";
+import type { Progress } from "../progress.ts";
+import { requireAnswer } from "../running/answering.ts";
+import { findMount } from "../running/find-mount.ts";
+import type { Config } from "../settings/settings.ts";
 
 export interface StartingTreeOptions {
   readonly config: Pick<Config, "from" | "prompt">;

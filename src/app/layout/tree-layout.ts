@@ -1,0 +1,59 @@
+/** Turns a prompt into the snapshot that a mount starts from. */
+import { generateStructure } from "../../generate/structure/structure.ts";
+import type { LanguageModel } from "../../llm/llm.ts";
+import type { Log } from "../../log.ts";
+import { structureToSnapshot } from "../../snapshot/structure.ts";
+import type { Progress } from "../progress.ts";
+import type { Config } from "../settings/settings.ts";
+import { reportLayout } from "./layout-progress.ts";
+
+export interface TreeLayoutOptions {
+  readonly prompt: string;
+  /** An instruction for the content of every file, which the root gets in addition to the prompt. */
+  readonly guide: string | undefined;
+  readonly model: LanguageModel;
+  readonly name: string;
+  /** The address of the server, if one is used. */
+  readonly server?: string;
+  readonly config: Pick<Config, "layoutTokens" | "concurrency">;
+  readonly progress: Progress;
+  readonly signal: AbortSignal;
+  readonly log: Log;
+}
+
+/** Rejects with LlmError. */
+export async function layOutTree(options: TreeLayoutOptions): Promise<Uint8Array> {
+  const { prompt, guide, model, name, server, config, progress, signal, log } = options;
+  progress.step(`laying out the tree (${server === undefined ? "from recordings" : name})`);
+  const structure = await generateStructure({
+    prompt,
+    model,
+    modelName: name,
+    signal,
+    onProgress: reportLayout(progress),
+    ...(config.layoutTokens === undefined ? {} : { maxTokens: config.layoutTokens }),
+    ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+  });
+  const { inputTokens, outputTokens } = structure.usage;
+  log
+    .tagged("generate")
+    .info(
+      `${structure.entries.length - 1} entries laid out by ${structure.model}; ${inputTokens} + ${outputTokens} tokens`,
+    );
+  for (const text of shorten(structure.leftOut)) log.write("warn", "generate", text);
+  const entries = structure.entries.map((entry) =>
+    entry.path === "/" && entry.type === "directory" && guide !== undefined
+      ? { ...entry, prompt: `${entry.prompt ?? ""}\n\n${guide}`.trim() }
+      : entry,
+  );
+  return Buffer.from(structureToSnapshot(entries, "the tree the model laid out"));
+}
+
+/** What the tree has without it, in a few lines. */
+function shorten(leftOut: readonly string[]): readonly string[] {
+  const shown = leftOut.slice(0, MOST_WARNINGS).map((text) => `left out of the layout: ${text}`);
+  const more = leftOut.length - shown.length;
+  return more > 0 ? [...shown, `${more} more uses were left out of the layout`] : shown;
+}
+
+const MOST_WARNINGS = 10;

@@ -1,0 +1,212 @@
+/**
+ * Lays out more files for a tree that exists.
+ *
+ * The model is shown the tree as it is: names, descriptions, and what static files near the place declare. It is not shown
+ * what other files were generated to, because a request must not depend on which files were read before. So the same tree and
+ * the same prompt give the same request, which a recording can answer.
+ *
+ * Nothing that exists is changed: what the model proposes again is left out and reported.
+ */
+import { PROMPT } from "../../attributes.ts";
+import { FsError } from "../../errno.ts";
+import { type ChatRequest, type LanguageModel, LlmError } from "../../llm/llm.ts";
+import type { Growth, NewEntry } from "../../rpc/growth.ts";
+import type { TreeEntry, TreePort } from "../../rpc/tree-port.ts";
+import { AROUND } from "../context/fill.ts";
+import { filterVisible } from "../context/ignore.ts";
+import { folderOf, renderOutline } from "../context/outline.ts";
+import { redact } from "../context/redact.ts";
+import { countTokens } from "../spending/tokens.ts";
+import { createLayoutRequest, type RequestOptions } from "../structure/conversation.ts";
+import type { ProposedEntry } from "../structure/proposed-entry.ts";
+import { generateStructure, type StructureProgress } from "../structure/structure.ts";
+import { checkSymlinks } from "../structure/symlinks.ts";
+import { growthPrompt } from "./growth-prompt.ts";
+import { showFiles } from "./shown-files.ts";
+
+export interface GrowthOptions extends RequestOptions {
+  readonly tree: Pick<TreePort, "outline" | "stat" | "readStatic">;
+  /** The directory that gets the files: "/" for any place in the tree. It need not exist. */
+  readonly within: string;
+  readonly prompt: string;
+  readonly model: LanguageModel;
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: StructureProgress) => void;
+  readonly concurrency?: number;
+  /** The maximum tokens of the request. Default: DEFAULT_TOKENS for what there is, beside the required parts. */
+  readonly tokens?: number;
+}
+
+const DEFAULT_TOKENS = 16_000;
+
+/** The longest prompt in bytes: new files get it as an attribute (XATTR_SIZE_MAX). */
+const LONGEST_PROMPT = 65_536;
+
+/** The entries to add. Rejects with LlmError, or with FsError if the directory cannot be one. */
+export async function layOutGrowth(options: GrowthOptions): Promise<Omit<Growth, "added">> {
+  const { within, tree, onProgress, concurrency, signal, model, modelName } = options;
+  const prompt = (await redact(options.prompt)).trim();
+  if (Buffer.byteLength(prompt) > LONGEST_PROMPT)
+    throw new LlmError("bad-request", `the prompt has more than ${LONGEST_PROMPT} bytes; shorten it`);
+  const all = await tree.outline();
+  const existing = new Map(all.map((entry) => [entry.path, entry]));
+  checkPlace(within, existing);
+  const visible = await filterVisible(all, tree.readStatic);
+  const shown = await showTree(visible, { ...options, prompt });
+  const asked: ChatRequest[] = [];
+  const structure = await generateStructure({
+    ...requestOptions(options),
+    prompt,
+    model: listen(model, asked),
+    base: {
+      entries: visible,
+      ...(within !== "/" && { within }),
+      message: (text) => growthPrompt({ ...shown, within, prompt: text }),
+    },
+    ...(signal !== undefined && { signal }),
+    ...(onProgress !== undefined && { onProgress }),
+    ...(concurrency !== undefined && { concurrency }),
+  });
+  // The model was not told of entries that are kept out of requests.
+  const clashes = structure.entries.filter(({ path, type }) => existing.has(path) && type !== "directory");
+  const entries = structure.entries.filter(({ path }) => !existing.has(path));
+  const allClashes = [...structure.clashes, ...clashes.map(({ path }) => path)];
+  const problem = findProblem(entries, all, allClashes);
+  if (problem !== undefined) {
+    // Otherwise the recorded answer would fail in the same way each time.
+    for (const useless of asked) await model.forget?.(useless);
+    throw new LlmError("unusable", `${modelName} ${problem}`);
+  }
+  return {
+    entries: withPrompt(entries, prompt),
+    clashes: allClashes,
+    leftOut: structure.leftOut,
+    model: structure.model,
+    requests: structure.requests,
+    ...structure.usage,
+  };
+}
+
+function requestOptions({ modelName, temperature, maxTokens, uses, filesPerAnswer }: RequestOptions): RequestOptions {
+  return {
+    modelName,
+    ...(temperature !== undefined && { temperature }),
+    ...(maxTokens !== undefined && { maxTokens }),
+    ...(uses !== undefined && { uses }),
+    ...(filesPerAnswer !== undefined && { filesPerAnswer }),
+  };
+}
+
+function checkPlace(within: string, existing: ReadonlyMap<string, TreeEntry>): void {
+  for (let at = within; at !== "/"; at = folderOf(at)) {
+    const there = existing.get(at);
+    if (there !== undefined && there.type !== "directory")
+      throw new FsError("ENOTDIR", "not a directory", { path: at });
+  }
+}
+
+/** The model, which notes what it is asked. */
+function listen(model: LanguageModel, asked: ChatRequest[]): LanguageModel {
+  return {
+    ...model,
+    complete(request, options) {
+      asked.push(request);
+      return model.complete(request, options);
+    },
+  };
+}
+
+/** What makes the whole proposal useless, after the name of the model. */
+function findProblem(
+  entries: readonly ProposedEntry[],
+  existing: readonly TreeEntry[],
+  clashes: readonly string[],
+): string | undefined {
+  if (entries.length === 0) return `proposed only what exists already (${list(clashes)}); say what is missing`;
+  const added = entries.flatMap((entry) => (entry.type === "symlink" ? [[entry.path, entry.target] as const] : []));
+  if (added.length === 0) return undefined;
+  // A new symlink may lead through an existing one.
+  const before = existing.flatMap(({ type, path, target = "" }) =>
+    type === "symlink" ? [[path, target] as const] : [],
+  );
+  const known = new Set(checkSymlinks(new Map(before)));
+  const problems = checkSymlinks(new Map([...before, ...added])).filter((problem) => !known.has(problem));
+  if (problems.length === 0) return undefined;
+  return `did not return a usable tree; try again:${problems
+    .slice(0, MOST_TOLD)
+    .map((one) => `\n  - ${one}`)
+    .join("")}`;
+}
+
+const MOST_TOLD = 20;
+
+/** The tree as the model sees it, without secrets, within the budget. */
+async function showTree(
+  visible: readonly TreeEntry[],
+  options: GrowthOptions,
+): Promise<Omit<Parameters<typeof growthPrompt>[0], "within" | "prompt">> {
+  const { within, prompt, tree, signal } = options;
+  const prompts = await Promise.all((await promptsFor(within, tree)).map(redact));
+  const room = await measureRoom(growthPrompt({ outline: "", prompts, files: [], within, prompt }), options);
+  // The place itself, not the directory that it is in, is what names are near to.
+  const outline = await redact(await renderOutline(visible, `${within === "/" ? "" : within}/`, Math.floor(room / 2)));
+  const left = room - (await countTokens(outline)) - AROUND;
+  const files = await showFiles(visible, {
+    within,
+    prompt,
+    budget: left,
+    readStatic: tree.readStatic,
+    ...(signal !== undefined && { signal }),
+  });
+  return { outline, prompts, files };
+}
+
+/** The instructions that hold for the place, from the root down. */
+async function promptsFor(within: string, tree: Pick<TreePort, "stat">): Promise<readonly string[]> {
+  const places = ["/"];
+  for (let end = within.indexOf("/", 1); within !== "/"; end = within.indexOf("/", end + 1)) {
+    places.push(end < 0 ? within : within.slice(0, end));
+    if (end < 0) break;
+  }
+  const prompts: string[] = [];
+  for (const place of places) {
+    const found = await tree.stat(place).catch((error: unknown) => {
+      if (error instanceof FsError && error.code === "ENOENT") return undefined;
+      throw error;
+    });
+    const own = found?.xattrs.get(PROMPT)?.trim();
+    if (own) prompts.push(own);
+  }
+  return prompts;
+}
+
+/** The tokens that the required parts leave. */
+async function measureRoom(fixed: string, options: GrowthOptions): Promise<number> {
+  const { tokens } = options;
+  if (tokens === undefined) return DEFAULT_TOKENS;
+  const { messages } = createLayoutRequest(fixed, options);
+  const least = (await countTokens(messages.map(({ content }) => content).join("\n\n"))) + AROUND;
+  if (least <= tokens) return tokens - least;
+  throw new LlmError(
+    "bad-request",
+    `the instructions and the prompt alone need ${least} tokens, but --context-tokens is ${tokens}`,
+  );
+}
+
+/**
+ * The prompt also holds for the content of what was added, and only of that: so it is set where the new part of the tree
+ * begins, and not on directories that exist.
+ */
+function withPrompt(entries: readonly ProposedEntry[], prompt: string): readonly NewEntry[] {
+  const added = new Set(entries.map(({ path }) => path));
+  return entries.map((entry): NewEntry => {
+    if (entry.type === "symlink" || added.has(folderOf(entry.path))) return entry;
+    const own = entry.type === "directory" ? entry.prompt : undefined;
+    return { ...entry, prompt: own === undefined ? prompt : `${prompt}\n\n${own}` };
+  });
+}
+
+function list(paths: readonly string[]): string {
+  const shown = paths.slice(0, 5).map((path) => path.slice(1));
+  return paths.length > shown.length ? `${shown.join(", ")} and ${paths.length - shown.length} more` : shown.join(", ");
+}

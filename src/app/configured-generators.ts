@@ -3,12 +3,11 @@
  * for all content that does not come from a model.
  */
 import { memoize } from "../abort.ts";
-import { DEFAULT_GENERATOR, policyText } from "../attributes.ts";
+import { policyText } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
-import { bindingOf } from "../generate/binding.ts";
+import { forModel } from "../generate/binding.ts";
 import type { LoadedConfig } from "../generators/config/load.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
-import type { RefreshPolicy } from "../generators/config/rules.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { Generate, GenerationRequest, List, NamedFiles, Plant } from "../rpc/generation.ts";
@@ -94,16 +93,4 @@ export async function openSources(file: string, log: Log, options: SourcesOption
       await loaded[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Applies the rules to a request: the request for the model, or none if the rules choose another generator. */
-export function forModel(
-  rules: LoadedConfig["rules"],
-  request: GenerationRequest,
-): { readonly asked: GenerationRequest | undefined; readonly refresh: RefreshPolicy | undefined } {
-  const { generator, options, refresh } = bindingOf(rules, request);
-  if (generator !== DEFAULT_GENERATOR) return { asked: undefined, refresh };
-  const prompts = typeof options.prompt === "string" ? [...request.prompts, options.prompt] : request.prompts;
-  const named = typeof options.model === "string" ? { model: options.model } : {};
-  return { asked: { ...request, ...named, prompts }, refresh };
 }

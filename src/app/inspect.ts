@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { codeOf, messageOf } from "../errno.ts";
-import { bindingOf } from "../generate/binding.ts";
+import { bindingOf, forModel } from "../generate/binding.ts";
 import { rulesOf } from "../generators/config/rule-summary.ts";
 import type { Rules } from "../generators/config/rules.ts";
 import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai.ts";
@@ -15,7 +15,7 @@ import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/stores/store.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import { findConfigurationToRead } from "./configuration.ts";
-import { forModel, openSources } from "./configured-generators.ts";
+import { openSources } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import { absolutePath } from "./machine/current-directory.ts";
 import { type About, describeConfig, readAbout } from "./mount-info.ts";

@@ -4,6 +4,7 @@
 
 import { DEFAULT_GENERATOR, PROMPT } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
+import { addRuleDependencies } from "../generate/binding.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
@@ -125,8 +126,12 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       if (late && "file" in outcome) log.write("warn", "cli", `the tree is now saved to ${outcome.file}`);
       return outcome;
     };
+    const rules = sources?.loaded.rules;
     return {
-      filesystem,
+      filesystem:
+        rules === undefined
+          ? filesystem
+          : { ...filesystem, pending: async () => addRuleDependencies(await filesystem.pending(), rules) },
       ended: filesystem.ended,
       save: async () => (await keeper?.save()) ?? { kind: "none" },
       insist,

@@ -1,8 +1,11 @@
 /** Chooses the generator of a file, and the rule for it. */
-import { DEFAULT_GENERATOR, ORIGIN } from "../attributes.ts";
+import { attribute, DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, ORIGIN } from "../attributes.ts";
 import { FsError } from "../errno.ts";
-import type { Binding, Rules } from "../generators/config/rules.ts";
+import { encodeName } from "../generators/config/patterns.ts";
+import type { Binding, RefreshPolicy, Rules } from "../generators/config/rules.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
+import type { Dependent } from "./depends.ts";
+import { namedFiles } from "./named-files.ts";
 
 /** The path that the file was created for. Its parameters stay the same when the file is moved. */
 export function originOf({ file, path }: Pick<GenerationRequest, "file" | "path">): string {
@@ -25,4 +28,76 @@ export function bindingOf(
     throw new FsError("EPERM", `cannot use the generator "${generator}": ${whose}`, { path });
   }
   return { generator, options: {}, params: {} };
+}
+
+/** Applies the rules to a request: the request for the model, or none if the rules choose another generator. */
+export function forModel(
+  rules: Pick<Rules, "bind" | "makes">,
+  request: GenerationRequest,
+): { readonly asked: GenerationRequest | undefined; readonly refresh: RefreshPolicy | undefined } {
+  const binding = bindingOf(rules, request);
+  const { generator, options, refresh } = binding;
+  if (generator !== DEFAULT_GENERATOR) return { asked: undefined, refresh };
+  const { file, path } = request;
+  const xattrs = new Map(file.xattrs);
+  const rulePrompt = typeof options.prompt === "string" ? options.prompt : undefined;
+  // An attribute of the file itself is more specific than a rule, and those of its directories are less so.
+  for (const name of ["temperature", "max-tokens"] as const) {
+    const value = options[name];
+    if (value !== undefined && !xattrs.has(attribute(name))) xattrs.set(attribute(name), String(value));
+  }
+  const description = file.description ?? (typeof options.description === "string" ? options.description : undefined);
+  if (description !== undefined) xattrs.set(DESCRIPTION, description);
+  const depends = [xattrs.get(DEPENDS) ?? "", ...dependenciesOfRule(rules, binding, path)].filter((one) => one !== "");
+  if (depends.length > 0) xattrs.set(DEPENDS, depends.join("\n"));
+  const asked: GenerationRequest = {
+    ...request,
+    ...(typeof options.model === "string" && { model: options.model }),
+    ...(rulePrompt !== undefined && { prompts: [...request.prompts, rulePrompt], rulePrompt }),
+    file: { ...file, xattrs, ...(description !== undefined && { description }) },
+  };
+  return { asked, refresh };
+}
+
+/**
+ * What a rule for the model says that its files depend on: its option, and the files of other rules that its prompt names. Those
+ * exist only when somebody looks for them, so they cannot be found in the tree.
+ */
+function dependenciesOfRule(
+  rules: Pick<Rules, "makes">,
+  { options, params }: Pick<Binding, "options" | "params">,
+  path: string,
+): readonly string[] {
+  const { prompt, depends } = options;
+  const declared = typeof depends === "string" ? [depends] : Array.isArray(depends) ? depends.map(String) : [];
+  const filled = declared.map((one) =>
+    one.replace(/\{(\w+)\}/g, (part, name: string) =>
+      Object.hasOwn(params, name) ? encodeName(params[name] ?? "") : part,
+    ),
+  );
+  const named = typeof prompt === "string" ? namedFiles([prompt], path, (other) => rules.makes(other)) : [];
+  return [...filled, ...named];
+}
+
+/** A file without content. */
+export interface BoundFile extends Dependent {
+  /** The generator that the file names, or the default. */
+  readonly generator: string;
+}
+
+/** Adds what the rules say that files depend on, as far as it is among the files. */
+export function addRuleDependencies<T extends BoundFile>(
+  files: readonly T[],
+  rules: Pick<Rules, "bind" | "makes">,
+): readonly T[] {
+  const paths = new Set(files.map(({ path }) => path));
+  return files.map((file) => {
+    const { path } = file;
+    const binding = rules.bind(path, file.generator);
+    if (binding.generator !== DEFAULT_GENERATOR) return file;
+    const { prompt } = binding.options;
+    const named = typeof prompt === "string" ? namedFiles([prompt], path, (other) => paths.has(other)) : [];
+    const more = [...dependenciesOfRule(rules, binding, path), ...named];
+    return more.length === 0 ? file : { ...file, depends: [file.depends ?? "", ...more].join("\n") };
+  });
 }

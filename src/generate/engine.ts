@@ -138,6 +138,7 @@ export function createEngine(options: EngineOptions): Engine {
     };
     return {
       ...(request.viewer !== undefined && { viewer: request.viewer }),
+      ...(request.rulePrompt !== undefined && { rulePrompt: request.rulePrompt }),
       file: stableFile(request.file),
       prompts: request.prompts,
       ...(request.model !== undefined && { model: request.model }),

@@ -175,9 +175,9 @@ export function createForesight(options: ForesightOptions): Foresight {
     async sections(path) {
       const request = findRequest(path);
       if (request === undefined) return [];
-      const { file, prompts, ticket, viewer } = request;
+      const { ticket, viewer } = request;
       const { tree: seen, context } = sight(viewer);
-      return context.sections(path, { file, prompts, read: (one) => seen.read(one, ticket) });
+      return context.sections(path, { ...request, read: (one) => seen.read(one, ticket) });
     },
   };
 }

@@ -15,6 +15,8 @@ export interface GenerationRequest {
   readonly file: FileInfo;
   /** `user.llmfs.prompt` from the root down to the file itself, root first. */
   readonly prompts: readonly string[];
+  /** The prompt of the rule that makes the file, which is the last of `prompts`. The files that it names by path are depended on. */
+  readonly rulePrompt?: string;
   /** `user.llmfs.model` of the file or the nearest directory above. */
   readonly model?: string;
   /** `user.llmfs.*` of the directories above, nearest first, without prompts. Absent: they have to be looked up. */

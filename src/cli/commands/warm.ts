@@ -31,14 +31,20 @@ export const warm = defineCommand({
   ],
   async run(args, patterns) {
     const mountpoint = await findMounted(args.dir);
-    const { selectFiles } = await import("../../generate/warm.ts");
+    const [{ selectFiles }, { addRuleDependencies }, { rulesOf }] = await Promise.all([
+      import("../../generate/warm.ts"),
+      import("../../generate/binding.ts"),
+      import("../../generators/config/rule-summary.ts"),
+    ]);
     const stopped = new AbortController();
     let signal: string | undefined;
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
       signal = name;
       stopped.abort();
     });
-    const pending = sortByPath(readPendingFiles(mountpoint));
+    const { mode, recordings, concurrency, rules } = readAbout(mountpoint);
+    const bound = readPendingFiles(mountpoint);
+    const pending = sortByPath(rules === undefined ? bound : addRuleDependencies(bound, rulesOf(rules)));
     const inside = patterns.map((pattern) => toMountPattern(mountpoint, pattern));
     for (const pattern of inside) {
       const plain = [pattern.replace(/^!/, "")];
@@ -49,7 +55,6 @@ export const warm = defineCommand({
       }
     }
     await using client = await ControlClient.open(mountpoint);
-    const { mode, recordings, concurrency } = readAbout(mountpoint);
     const device = findMountAt(mountpoint)?.device;
     let gone = false;
     const onLeave = () => {

@@ -9,8 +9,10 @@ import { DEPENDS } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { GeneratorContext, RelatedFile } from "../../generators/contract.ts";
 import type { ChatMessage } from "../../llm/llm.ts";
+import type { GenerationRequest } from "../../rpc/generation.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { parseDependencies } from "../depends.ts";
+import { namedFiles } from "../named-files.ts";
 import { countTokens } from "../spending/tokens.ts";
 import { fitDependencies, readDependencies } from "./dependencies.ts";
 import { AROUND, fill } from "./fill.ts";
@@ -37,7 +39,8 @@ const DEFAULT_TOKENS = 16_000;
 export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic" | "readStatics">;
 
 /** The parts of the generator context that a request is composed from. */
-export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "read"> & { readonly signal?: AbortSignal };
+export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "read"> &
+  Pick<GenerationRequest, "rulePrompt"> & { readonly signal?: AbortSignal };
 
 export interface ContextMaker {
   /** The messages of the request for one file. */
@@ -66,7 +69,9 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
     const room = await measureRoom(contentSections({ ...own, outline: "", related: [] }), path, options.tokens);
     const entries = await shown();
     const keptOut = file.xattrs.has(DEPENDS) ? createHiddenCheck(await layout(), entries) : () => false;
-    const paths = parseDependencies(path, file.xattrs.get(DEPENDS));
+    const { rulePrompt } = context;
+    const named = rulePrompt === undefined ? [] : namedFiles([rulePrompt], path, createFileCheck(entries));
+    const paths = [...new Set([...parseDependencies(path, file.xattrs.get(DEPENDS)), ...named])];
     const needed = await readDependencies(path, { paths, read, clean, keptOut });
     const names = new Set(needed.map((one) => one.path));
     const ranked = await rankFiles(file, [file.description ?? "", ...prompts], entries, tree, { clean, signal });
@@ -124,6 +129,15 @@ function shownOf(tree: ContextTree, whole: ContextTree = tree): () => Promise<re
     known.set(seen, { all, found });
     return found;
   };
+}
+
+/** Cached, because the same list is used for many files. */
+const filesOf = new WeakMap<readonly TreeEntry[], ReadonlySet<string>>();
+
+function createFileCheck(entries: readonly TreeEntry[]): (path: string) => boolean {
+  const files = filesOf.get(entries) ?? new Set(entries.filter(({ type }) => type === "file").map(({ path }) => path));
+  filesOf.set(entries, files);
+  return (path) => files.has(path);
 }
 
 /** The tokens that the required parts leave. Throws FsError if these parts alone exceed the limit. */

@@ -27,6 +27,7 @@ export interface LlmContext extends GeneratorContext {
   readonly onPhase?: (phase: ChatPhase) => void;
   /** As in GenerationRequest. */
   readonly viewer?: number;
+  readonly rulePrompt?: string;
   /** The file is written again. */
   readonly rewrite?: {
     /** The content so far, without secrets. */

@@ -16,7 +16,8 @@ import type { Description } from "../workers/messages.ts";
 import { ProcessGroups } from "../workers/process-groups.ts";
 import type { BuiltIn } from "./config.ts";
 import { isCode } from "./find-config.ts";
-import { isRecord, type Options, readText, refuseUnknownOptions } from "./options.ts";
+import { FOR_MODEL } from "./model-options.ts";
+import { isRecord, type Options } from "./options.ts";
 import { compileRules, type Rule, Rules } from "./rules.ts";
 import { explainDataError } from "./syntax.ts";
 
@@ -171,15 +172,6 @@ function describeError(value: unknown): Description {
 function impliedRules(generator: string, { match = [] }: ContentGenerator): unknown[] {
   return match.length === 0 ? [] : [{ match, generator }];
 }
-
-/** The options of a rule for the model. */
-const FOR_MODEL = {
-  validate(options) {
-    refuseUnknownOptions(options, ["prompt", "model"]);
-    readText(options, "prompt");
-    readText(options, "model");
-  },
-} satisfies Partial<SourceGenerator>;
 
 async function validate(rule: Rule, checking: Pick<SourceGenerator, "validate" | "suits"> | undefined): Promise<void> {
   const { name, generator, options, match } = rule;

@@ -3,6 +3,8 @@
  * request to a model, without running the configuration.
  */
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
+import { MODEL_OPTIONS } from "./model-options.ts";
+import type { Options } from "./options.ts";
 import { parsePattern } from "./patterns.ts";
 import { Rules } from "./rules.ts";
 
@@ -10,24 +12,34 @@ import { Rules } from "./rules.ts";
 export interface RuleSummary {
   readonly match: string;
   readonly generator: string;
+  /** Set if its files exist only when somebody looks for them. */
+  readonly onDemand?: true;
   /** Options of a rule for the model. */
   readonly prompt?: string;
   readonly model?: string;
+  readonly description?: string;
+  readonly depends?: string | readonly string[];
+  readonly "max-tokens"?: number;
+  readonly temperature?: number;
 }
 
 export function summarize({ all }: Rules): readonly RuleSummary[] {
-  return all.map(({ match, generator, options }) => ({
+  return all.map(({ match, generator, options, lists, looksUp }) => ({
+    ...(generator === DEFAULT_GENERATOR && pick(options)),
     match: match.source,
     generator,
-    ...(generator === DEFAULT_GENERATOR && typeof options.prompt === "string" && { prompt: options.prompt }),
-    ...(generator === DEFAULT_GENERATOR && typeof options.model === "string" && { model: options.model }),
+    ...((lists || looksUp) && { onDemand: true }),
   }));
+}
+
+function pick(options: Options): Partial<RuleSummary> {
+  return Object.fromEntries(MODEL_OPTIONS.flatMap((name) => (name in options ? [[name, options[name]]] : [])));
 }
 
 /** Rules that bind files in the same way as the summarized ones. Throws Error for an invalid pattern. */
 export function rulesOf(summaries: readonly RuleSummary[]): Rules {
   return new Rules(
-    summaries.map(({ match, generator, ...options }, index) => ({
+    summaries.map(({ match, generator, onDemand = false, ...options }, index) => ({
       name: `rule ${index + 1}`,
       match: parsePattern(match),
       generator,
@@ -36,7 +48,7 @@ export function rulesOf(summaries: readonly RuleSummary[]): Rules {
       timeoutMs: undefined,
       maxBytes: undefined,
       lists: false,
-      looksUp: false,
+      looksUp: onDemand,
     })),
   );
 }

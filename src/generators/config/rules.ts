@@ -82,6 +82,11 @@ export class Rules {
     return { generator: chosen, options: {}, params: {} };
   }
 
+  /** Whether the path is that of a file that a rule creates when somebody looks for it. */
+  makes(path: string): boolean {
+    return this.all.some((rule) => (rule.lists || rule.looksUp) && rule.match.match(path) !== undefined);
+  }
+
   /** The rules of a listing generator whose files may be below a directory. */
   rulesBelow(path: string, generator: string): readonly Rule[] {
     return this.all.filter((rule) => rule.lists && rule.generator === generator && isBelow(path, rule.match.root));

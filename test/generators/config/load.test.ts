@@ -56,7 +56,10 @@ test.each([
     'unknown option "contents"; expected one of: content',
   ],
   [{ match: "a", generator: "static" }, 'the option "content" is missing: text, or a JSON value'],
-  [{ match: "a", generator: "llm", options: { promt: "x" } }, 'unknown option "promt"; expected one of: prompt, model'],
+  [
+    { match: "a", generator: "llm", options: { promt: "x" } },
+    'unknown option "promt"; expected one of: prompt, model, description, depends, max-tokens, temperature',
+  ],
   [{ match: "a", generator: "llm", options: { model: 3 } }, 'the option "model" must be text'],
   [{ match: "a", generator: "http", options: { url: "https://a.example", heders: {} } }, 'unknown option "heders"'],
   [{ match: "a", generator: "exec", options: { comand: ["date"] } }, 'unknown option "comand"'],

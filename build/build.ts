@@ -72,7 +72,7 @@ async function build(name: string, target: Bun.Build.CompileTarget | undefined):
     throw: false,
   });
   rmSync(executablePath);
-  if (!result.success) throw new Error(result.logs.map(String).join("\n") || "the bundler failed without a word");
+  if (!result.success) throw new Error(result.logs.map(String).join("\n") || "the bundler failed without a message");
   chmodSync(temporary, 0o755);
   renameSync(temporary, outfile);
   console.log(`dist/${name}  ${(statSync(outfile).size / 2 ** 20).toFixed(1)} MiB`);

@@ -161,7 +161,7 @@ export function checkSetting(name: string, value: Uint8Array): void {
   if (row?.setting === undefined) return;
   const text = Buffer.from(value).toString("utf8");
   if (text.includes("\0") || !Buffer.from(text).equals(value))
-    throw new FsError("EINVAL", `${name} is no text in UTF-8`);
+    throw new FsError("EINVAL", `${name} is not valid UTF-8 text`);
   const wrong = text.trim() === "" ? undefined : row.fault?.(text);
   if (wrong !== undefined) throw new FsError("EINVAL", `${name} is ${JSON.stringify(text.slice(0, 40))}; ${wrong}`);
 }

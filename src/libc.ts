@@ -180,7 +180,7 @@ function orErrno(result: number | bigint): number {
 /** A NUL-terminated copy; strings are encoded as UTF-8, bytes are copied. */
 function cString(text: string | Uint8Array): Buffer {
   const bytes = Buffer.from(text);
-  if (bytes.includes(0)) throw new FsError("EINVAL", "a path must not hold a NUL byte");
+  if (bytes.includes(0)) throw new FsError("EINVAL", "a path must not contain a NUL byte");
   return Buffer.concat([bytes, Buffer.alloc(1)]);
 }
 

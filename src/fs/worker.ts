@@ -198,7 +198,7 @@ class FilesystemThread {
     const limit = `${Math.round(withinMs / 1000)} s, because of the sysctl fs.fuse.max_request_timeout`;
     const timedOut = new FsError(
       "ETIMEDOUT",
-      `the answer did not come within ${limit}; generating goes on, and a later open finds the content`,
+      `the answer did not come within ${limit}; generation continues, and a later open finds the content`,
     );
     return new Deadlines({
       timers: this.#served.timers,

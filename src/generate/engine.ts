@@ -191,7 +191,7 @@ export function createEngine(options: EngineOptions): Engine {
     const origin = `${request.path}: generator "${binding.generator}"`;
     const generator = requireGenerator(binding.generator, origin);
     if (request.rewrite !== undefined && generator !== llm) {
-      throw new FsError("EOPNOTSUPP", `${origin} cannot write a file again from an instruction`);
+      throw new FsError("EOPNOTSUPP", `${origin} cannot rewrite a file from an instruction`);
     }
     const rewrite = request.rewrite && (await prepareRewrite(request, request.rewrite));
     const context: LlmContext = { ...contextFor(request, binding, signal, place), ...(rewrite && { rewrite }) };

@@ -149,7 +149,7 @@ export class ServedTree implements Disposable {
     let directory: Directory = this.tree.root;
     for (const part of parts) {
       const there: Inode | undefined = directory.get(part)?.inode;
-      if (there !== undefined && there.kind !== "directory") throw new Error(`${path}: ${part} is no directory`);
+      if (there !== undefined && there.kind !== "directory") throw new Error(`${path}: ${part} is not a directory`);
       directory = there ?? this.tree.mkdir(directory, part, 0o755, { uid: 0, gid: 0 });
     }
     return { directory, name };

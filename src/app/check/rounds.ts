@@ -118,7 +118,7 @@ function whyNoRepair(run: CommandRun, rounds: number, { noRepairs, repairs }: Ch
   if (noRepairs !== undefined) return noRepairs;
   if (rounds < repairs) return undefined;
   return repairs === 0
-    ? "it is not repaired, as --repairs 0 says"
+    ? "it is not repaired because of --repairs 0"
     : `it still fails after ${rounds} of ${repairs} repairs`;
 }
 

@@ -73,7 +73,7 @@ export const recordings = defineCommand({
       "Without --model, it keeps recordings of every model.",
     "In a store that others use too, prune needs to know whose recordings to remove: name an --owner, or use a prefix of " +
       "your own. With --dry-run it shows what belongs to whom.",
-    "copy adds the recordings of FROM to TO, and verifies each of them. It never replaces another answer without " +
+    "copy adds the recordings of FROM to TO, and verifies each of them. It never replaces a different answer without " +
       `--overwrite, and exits with status ${EXIT.recordings.code} if there is one. After an interruption, run it again.`,
     "With LLMFS_RECORDINGS_KEY, only recordings signed with that key are valid. sign signs those of the older keys in that " +
       "variable again with the first one.",

@@ -127,7 +127,10 @@ export class Departure {
     const problem = record.last && describeProblem(record.last);
     if (problem !== undefined) throw new UserError("save", `${name}: ${problem}`);
     if (record.unsettled !== undefined) {
-      throw new UserError("recordings", `${name} is unmounted, but its recordings need a look: ${record.unsettled}`);
+      throw new UserError(
+        "recordings",
+        `${name} is unmounted, but there is a problem with its recordings: ${record.unsettled}`,
+      );
     }
   }
 
@@ -234,7 +237,7 @@ export function late(server: ServerProcess, name: string): UserError {
   const { pid, record } = server;
   const problem = (record?.last && describeProblem(record.last)) ?? "the tree is not saved yet";
   const kept = `process ${pid} keeps the tree and retries. Fix that, or discard the tree with: kill ${pid}`;
-  return new UserError("save", `${name} is unmounted; ${problem}. Meanwhile, ${kept}`);
+  return new UserError("save", `${name} is unmounted; ${problem}. In the meantime, ${kept}`);
 }
 
 /** The error for a process whose messages this version does not understand. */

@@ -48,7 +48,7 @@ export async function copyStore(
   if (json) showJson({ copied, same, conflicts: conflicts.map((one) => summarize(one)), faults });
   else {
     for (const fault of faults) show(`${formatFault(fault)}\n`);
-    for (const one of conflicts) show(`${formatRecording(one)}: ${to.name} has another answer\n`);
+    for (const one of conflicts) show(`${formatRecording(one)}: ${to.name} has a different answer\n`);
   }
   say(`${formatCounts(result, dryRun)}${signal === undefined ? "" : "; stopped, run it again to continue"}`);
   if (conflicts.length > 0) say(`${to.name} keeps its answers; --overwrite replaces them with those of ${from.name}`);

@@ -83,7 +83,7 @@ export class ControlChannel implements ControlHandle {
   read(_offset: number, target: Buffer, { unique }: Header): number | Parked {
     if (this.#unreadBytes > 0) return this.#takeUnread(target.length).copy(target);
     if (this.#underWay.size + this.#commands.size + this.#others === 0) return 0;
-    if (!this.#waits) throw new FsError("EAGAIN", "no answer is there yet");
+    if (!this.#waits) throw new FsError("EAGAIN", "there is no answer yet");
     this.#reads.push({ unique, size: target.length });
     return PARKED;
   }
@@ -103,7 +103,7 @@ export class ControlChannel implements ControlHandle {
   #checkRoom(): void {
     if (this.#unreadBytes > MOST_UNREAD) throw new FsError("EBUSY", "read the answers first");
     if (this.#underWay.size > MOST_UNDER_WAY)
-      throw new FsError("EBUSY", `${this.#underWay.size} requests are under way`);
+      throw new FsError("EBUSY", `${this.#underWay.size} requests are in progress`);
   }
 
   /** Returns how many bytes it accepted: whole requests, or the start of one. */

@@ -29,7 +29,7 @@ export function addToMount(mount: FsContext, entries: readonly NewEntry[], adder
         if (!mayAccess(directory, who, MAY_WRITE | MAY_EXEC))
           throw new FsError("EACCES", "no permission to add entries to this directory", { path });
         if (mount.listings.addsTo(directory))
-          throw new FsError("EPERM", "a generator lists what is in this directory", { path });
+          throw new FsError("EPERM", "a generator lists the entries of this directory", { path });
       },
     });
   let added: Added = { count: 0, clashes: [] };
@@ -72,7 +72,7 @@ export function addEntries(tree: Tree, entries: readonly NewEntry[], options: Ad
 function namesOf({ path, type, target }: NewEntry, { reserves }: AddOptions): readonly string[] {
   const names = components(toBytes(path));
   if (!path.startsWith("/") || names.length === 0 || names.includes("..") || path.includes("\0") || path.endsWith("/"))
-    throw new FsError("EINVAL", "not the path of an entry", { path });
+    throw new FsError("EINVAL", "not a valid path for an entry", { path });
   if (reserves?.(path) === true) throw new FsError("EPERM", "this name is reserved for control files", { path });
   if (type === "symlink" && !target) throw new FsError("EINVAL", "a symlink needs a target", { path });
   return names;

@@ -29,7 +29,7 @@ export class PartialContent {
       if (content.write(size, bytes) < bytes.length) throw new FsError("ENOSPC");
     } catch (error) {
       const { code, message } = FsError.from(error);
-      this.error = new FsError(code, `${size + bytes.length} bytes were generated, and more was to come: ${message}`);
+      this.error = new FsError(code, `${size + bytes.length} bytes were generated so far: ${message}`);
       this.dispose();
       throw this.error;
     }

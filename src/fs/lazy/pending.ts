@@ -164,7 +164,7 @@ export function keepMetadata(
   if (refresh !== undefined) all.push([REFRESH, refresh]);
   for (const [name, value] of all) {
     try {
-      if (name.includes("\0")) throw new FsError("EINVAL", "a name must not hold a NUL byte");
+      if (name.includes("\0")) throw new FsError("EINVAL", "a name must not contain a NUL byte");
       setXattr(file, toBytes(name), Buffer.from(value));
     } catch (error) {
       if (!(error instanceof FsError)) throw error;

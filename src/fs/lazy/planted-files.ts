@@ -16,7 +16,7 @@ export function plant(tree: Tree, plants: readonly Plant[], owner: Owner): reado
       return [];
     } catch (error) {
       if (!(error instanceof FsError)) throw error;
-      return [`${one.path}: the rule's ${one.type} is not made: ${error.message}`];
+      return [`${one.path}: the rule's ${one.type} was not created: ${error.message}`];
     }
   });
 }
@@ -27,7 +27,7 @@ function put(tree: Tree, { path, type, generator }: Plant, owner: Owner): void {
   let directory = tree.root;
   for (const name of names) {
     const there = directory.get(name)?.inode ?? tree.mkdir(directory, name, 0o755, owner);
-    if (there.kind !== "directory") throw new FsError("ENOTDIR", `${name} is no directory`);
+    if (there.kind !== "directory") throw new FsError("ENOTDIR", `${name} is not a directory`);
     directory = there;
   }
   if (generator === undefined) return;

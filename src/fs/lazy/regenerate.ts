@@ -28,7 +28,7 @@ import type { RuleEntries } from "./rule-entries.ts";
 
 const BUSY = new FsError("EBUSY", "the file is being generated");
 
-const THEIRS = new FsError("EEXIST", "somebody wrote what is in the file");
+const THEIRS = new FsError("EEXIST", "a user or program wrote the file's content");
 
 const NO_CONTENT = new FsError("ENODATA", "the file has no content that could be written again");
 
@@ -144,8 +144,7 @@ export class Regeneration {
     if (target.lazy) return;
     if (pid === NOBODY) throw new FsError("EOPNOTSUPP", STRANGER);
     const others = this.#demandsOf(pid).filter((one) => one.file.deref() !== target);
-    if (others.length >= MOST_DEMANDS)
-      throw new FsError("EBUSY", "open the files you set it on before, then set it on this one");
+    if (others.length >= MOST_DEMANDS) throw new FsError("EBUSY", "first open the files on which it is already set");
     const count = this.#findLine(target)?.count ?? 0;
     this.#demands.set(pid, [...others, { file: new WeakRef(target), count, ...(prompt !== undefined && { prompt }) }]);
   }
@@ -204,7 +203,7 @@ export class Regeneration {
   #resolveTarget(file: RegularFile, prompt: string | undefined): RegularFile {
     const target = this.#mount().replacement.currentOf(file);
     if (this.#mount().expiry.policyOf(target) !== undefined) {
-      throw new FsError("EOPNOTSUPP", `the file is regenerated automatically, as its ${REFRESH} says`);
+      throw new FsError("EOPNOTSUPP", `the file is regenerated automatically because of its ${REFRESH}`);
     }
     if (this.#mount().pending.isAwaited(target)) throw BUSY;
     if (prompt === undefined) return target;

@@ -59,7 +59,7 @@ export class Authors {
     if (this.trusts(uid)) return;
     const binds = name === GENERATOR && !(inode.kind === "file" && isForEverybody(value));
     if (binds || name === ORIGIN || name === REFRESH) {
-      throw new FsError("EPERM", `${name} is for the user who mounted to set`);
+      throw new FsError("EPERM", `only the user who mounted may set ${name}`);
     }
     this.checkAuthor(inode, uid);
   }
@@ -75,7 +75,7 @@ export class Authors {
   /** Throws EPERM for a user who may write to the file but does not own it. */
   checkAuthor(inode: Inode, uid: number): void {
     if (!this.trusts(uid) && inode.uid !== uid) {
-      throw new FsError("EPERM", "only the owner of a file says what it is made from");
+      throw new FsError("EPERM", "only the owner of a file decides how it is generated");
     }
   }
 }

@@ -45,7 +45,7 @@ export class View {
   #checkLink(directory: Directory, link: Inode, path: string): void {
     const planted = (directory.mode & FOR_EVERYBODY) === FOR_EVERYBODY && link.uid !== directory.uid;
     if (planted && this.#follows?.(link.uid) === false) {
-      throw new FsError("EACCES", `a symlink of user ${link.uid} in a directory that everybody may write`, { path });
+      throw new FsError("EACCES", `a symlink of user ${link.uid} in a world-writable directory`, { path });
     }
   }
 
@@ -73,7 +73,9 @@ export class View {
   /** Throws EACCES. */
   check(inode: Inode, wanted: number, path: string): void {
     if (!this.#may(inode, wanted)) {
-      throw new FsError("EACCES", `user ${this.#who?.uid}, who owns the file to be made, may not read it`, { path });
+      throw new FsError("EACCES", `user ${this.#who?.uid}, who owns the file to be generated, may not read it`, {
+        path,
+      });
     }
   }
 

@@ -182,7 +182,7 @@ export class Waiters {
     if (attempt === undefined) return;
     const { draft } = attempt;
     if (content.streamed !== true) return attempt.handler.onContent?.(content);
-    const error = draft === undefined ? new FsError("EIO", "no piece of the content came") : draft.error;
+    const error = draft === undefined ? new FsError("EIO", "no piece of the content arrived") : draft.error;
     if (error !== undefined) attempt.handler.onFailure(error);
     else attempt.handler.onContent?.({ ...content, ...(draft && { draft }) });
   }

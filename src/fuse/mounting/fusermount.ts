@@ -78,7 +78,7 @@ export function findRefusal(): HelperRefusal | undefined {
   if (!ownsMountNamespace()) {
     return {
       reason: "not-permitted",
-      problem: "nobody may mount in a user namespace without a mount namespace of its own",
+      problem: "mounting is not permitted in a user namespace without a mount namespace of its own",
       cure: "make it with one ('unshare --user --map-root-user --mount …')",
     };
   }
@@ -136,7 +136,7 @@ export function parseRefusal(said: string, helper: string): HelperRefusal {
     const who = `user ${libc.getuid()}`;
     return {
       reason: "not-permitted",
-      problem: `${helper} refuses ${who}, who has no name`,
+      problem: `${helper} refuses users without an entry in /etc/passwd, such as ${who}`,
       cure: `add an entry for ${who} to /etc/passwd`,
     };
   }
@@ -165,7 +165,7 @@ export function parseRefusal(said: string, helper: string): HelperRefusal {
 
 /** The cure if the device's mode excludes this process. */
 export function deviceModeCure(): string {
-  return `let it be opened as udev does, 'chmod 666 ${DEVICE}' as root`;
+  return `allow all users to open it, as udev does: run 'chmod 666 ${DEVICE}' as root`;
 }
 
 /** Whether a setuid program that this process starts may have CAP_SYS_ADMIN: it must be in the bounding set. */

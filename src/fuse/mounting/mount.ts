@@ -146,7 +146,7 @@ async function mountByHelper(request: MountRequest): Promise<number> {
   const mounted = await askHelper(request);
   if (typeof mounted === "number") return mounted;
   const { reason, problem, cure } = mounted;
-  const without = "give the tree to one command with 'llmfs run', which does without where user namespaces are allowed";
+  const without = "use 'llmfs run' for one command, which needs no fusermount3 where user namespaces are allowed";
   const cures = [cure, reason === "no-helper" || reason === "not-permitted" ? without : undefined];
   const listed = cures.filter((one) => one !== undefined).join("; or ");
   throw new MountError(reason, `${request.mountpoint}: ${problem}${listed === "" ? "" : `; ${listed}`}`);

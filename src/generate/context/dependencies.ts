@@ -38,7 +38,7 @@ export async function readDependencies(
   for (const one of paths) {
     if (!keptOut(one)) continue;
     const cure = `correct ${DEPENDS}, or bring the file back with !${one.replace(/^\//, "")} in ${IGNORE_FILE}`;
-    throw new FsError("EIO", `${path} depends on ${one}, which is kept out of what is sent; ${cure}`);
+    throw new FsError("EIO", `${path} depends on ${one}, which is excluded from requests; ${cure}`);
   }
   // All at once, so that files that do not depend on each other are generated in parallel.
   const readings = paths.map((one) =>

@@ -161,7 +161,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     const { key, label } = own;
     if (!differing.has(key)) {
       const what = `${label}: an answer was used while ${shared.name} was away`;
-      warn(`${what}, and another machine had another one; this tree differs from that of other machines`);
+      warn(`${what}, and another machine has a different one; this tree differs from that of other machines`);
     }
     differing.set(key, label);
     await local?.put(theirs).catch(() => {});

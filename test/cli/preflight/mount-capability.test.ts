@@ -75,7 +75,7 @@ testWith(lacking)(
       const { status, stderr } = await after(asNobody, args);
       expect([args, status]).toEqual([args, 82]);
       expect(stderr).toContain(
-        "user 65534 is not permitted to open /dev/fuse; let it be opened as udev does, 'chmod 666",
+        "user 65534 is not permitted to open /dev/fuse; allow all users to open it, as udev does: run 'chmod 666",
       );
       expect(stderr).not.toContain("modprobe");
       await Bun.$`rm ${sandbox.at("fuse")}`;
@@ -125,7 +125,7 @@ describe("if fusermount3 cannot mount", () => {
     [
       "for a user without an entry in /etc/passwd",
       'set -- setpriv --reuid 54321 --regid 54321 --clear-groups "$@"',
-      "refuses user 54321, who has no name",
+      "refuses users without an entry in /etc/passwd, such as user 54321",
       "add an entry for user 54321 to /etc/passwd",
     ],
   ];

@@ -84,7 +84,7 @@ describe("adding entries", () => {
     expect(refused(file("/a"), file("/a"))).toContain("/a: occurs twice");
     expect(refused(file(`/d/${"x".repeat(256)}`))).toContain("ENAMETOOLONG");
     for (const path of ["relative", "/", "/a/../b", "/a\0", "/a/"])
-      expect(refused(file(path))).toContain("not the path of an entry");
+      expect(refused(file(path))).toContain("not a valid path for an entry");
     expect(refused({ type: "symlink", path: "/s" })).toContain("needs a target");
   });
 

@@ -25,7 +25,7 @@ function make(fs: ServedTree, file: RegularFile): void {
 function regen(fs: ServedTree, content: string, path = "/poem", prompt?: string): string {
   let outcome = "waiting";
   const file = fs.tree.resolve(path, { follow: true });
-  if (file.kind !== "file") throw new Error(`${path} is no file`);
+  if (file.kind !== "file") throw new Error(`${path} is not a file`);
   const waiter = { done: () => (outcome = "done"), fail: ({ code }: { code: string }) => (outcome = code) };
   fs.mount.regen.generate(file, { prompt, force: true }, waiter);
   fs.content(content, undefined, { model: `made ${content.slice(0, 8)}` });

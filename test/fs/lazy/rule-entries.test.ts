@@ -35,7 +35,7 @@ function find(fs: ServedTree, name: string, content: string | Uint8Array = name)
 
 function names(fs: ServedTree, path: string): string[] {
   const directory = fs.tree.resolve(path, { follow: false });
-  if (directory.kind !== "directory") throw new Error(`${path} is no directory`);
+  if (directory.kind !== "directory") throw new Error(`${path} is not a directory`);
   return [...directory.entries()].map(({ name }) => name);
 }
 

@@ -180,10 +180,12 @@ describe("user.llmfs.depends", () => {
       return engine.generate(port.request("/src/main.c"), never).catch((error) => error.message);
     };
     expect(await refused("../data/harbour.csv")).toBe(
-      "/src/main.c depends on /data/harbour.csv, which is kept out of what is sent; correct user.llmfs.depends, or bring the file back with !data/harbour.csv in .llmfsignore",
+      "/src/main.c depends on /data/harbour.csv, which is excluded from requests; correct user.llmfs.depends, or bring the file back with !data/harbour.csv in .llmfsignore",
     );
-    expect(await refused("/latest/harbour.csv")).toContain("is kept out");
-    expect(await refused("alias", { "/src/alias": { link: "../latest/harbour.csv" } })).toContain("is kept out");
+    expect(await refused("/latest/harbour.csv")).toContain("is excluded from requests");
+    expect(await refused("alias", { "/src/alias": { link: "../latest/harbour.csv" } })).toContain(
+      "is excluded from requests",
+    );
     expect(await refused("tides.h")).toMatchObject({ bytes: expect.anything() });
   });
 

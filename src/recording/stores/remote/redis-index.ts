@@ -12,7 +12,7 @@ import type { RedisConnection } from "./redis-connection.ts";
 
 /** How many ages are requested at a time. */
 const PAGE = 10_000;
-/** Of recordings without an index, so many are looked at, and so much of each: its label is in one of the first lines. */
+/** How many recordings without an index are read, and how much of each: the label is in one of its first lines. */
 const UNINDEXED = 2_000;
 const HEAD_BYTES = 1_024;
 

@@ -47,7 +47,7 @@ export interface S3Connection {
   /** The new ETag; undefined if the condition does not hold. */
   write(key: string, text: string, condition?: Condition): Promise<string | undefined>;
   remove(key: string): Promise<void>;
-  /** All objects with a prefix, or at most so many of them. */
+  /** All objects with a prefix, or at most this many of them. */
   list(prefix: string, most?: number): Promise<readonly RemoteObject[]>;
   close(): void;
 }

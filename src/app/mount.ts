@@ -92,6 +92,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
         const toModel = sources?.toModel ?? withoutRules;
         return runTreeCommand(command, { config, generation, filesystem, toModel, log }, stop);
       },
+      signal,
       ...(config.grow === undefined ? {} : { prepare: (growable) => growBeforeMount(growable, options) }),
       generate: sources?.generate(generation.generate) ?? generation.generate,
       ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants, named: sources.named }),

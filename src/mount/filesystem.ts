@@ -13,6 +13,7 @@
  * synchronously: a pending file is generated here, so it would wait for itself.
  */
 import { MessageChannel, Worker } from "node:worker_threads";
+import { abortable } from "../abort.ts";
 import { FsError, reasonOf } from "../errno.ts";
 import { type KernelMount, mountFuse } from "../fuse/mounting/mount.ts";
 import * as libc from "../libc.ts";
@@ -64,6 +65,8 @@ export interface FilesystemOptions {
   /** Files that exist if their generator says so when their name is looked up. */
   readonly named?: readonly NamedFiles[];
   readonly command?: RunCommand;
+  /** Cancels the loading of the tree. */
+  readonly signal?: AbortSignal;
   /** Completes the tree before it is mounted. If it rejects, nothing is mounted. */
   readonly prepare?: (tree: GrowableTree) => Promise<void>;
   readonly log: (level: LogLevel, tag: string, text: string) => void;
@@ -131,7 +134,8 @@ export async function startFilesystem(options: FilesystemOptions): Promise<Mount
   const { mountpoint, source = "llmfs", readOnly = false, allowOther = false, temporary = false } = options;
   const link = new Link(options);
   try {
-    const pending = (await link.loaded) || options.prepare !== undefined;
+    const loaded = await (options.signal === undefined ? link.loaded : abortable(options.signal, link.loaded));
+    const pending = loaded || options.prepare !== undefined;
     await options.prepare?.(link.growable);
     const mount = await mountFuse({ mountpoint, source, readOnly, allowOther, temporary });
     return await link.serve(mount, pending);

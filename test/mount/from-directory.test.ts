@@ -1,10 +1,11 @@
 /** `mount --from DIR` and `run --from DIR`: a copy of a directory on disk, served like any other tree. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
 import { describeMounted, IS_ROOT, mounted, unmounted } from "../support/mounted.ts";
 import { programs, testWith } from "../support/needs.ts";
-import { BINARY } from "../support/program.ts";
+import { BINARY, mountedType } from "../support/program.ts";
 
 setDefaultTimeout(60_000);
 
@@ -77,6 +78,17 @@ describeMounted("a mount of a directory", () => {
     expect(readdirSync(m.dir)).toEqual([]);
   });
 
+  test("nothing is mounted if the copying is interrupted", async () => {
+    await using m = await unmounted();
+    const child = m.sandbox.start(["mount", "-f", "mnt", "--from", join(import.meta.dir, "../../node_modules")], {
+      program: BINARY,
+    });
+    await untilPrinted(child.stderr, "copying");
+    child.kill("SIGINT");
+    expect(await child.exited).toBe(130);
+    expect(mountedType(m.dir)).toBeUndefined();
+  });
+
   test("run --from a directory leaves the directory as it was, and the copy is gone with the command", async () => {
     await using m = await unmounted();
     mkdirSync(m.sandbox.at("repo"));
@@ -96,3 +108,14 @@ describeMounted("a mount of a directory", () => {
     expect(done.stderr).toMatch(/warning: \S+\/repo\/b: left out: EACCES/);
   });
 });
+
+/** Resolves when a stream contains the text. */
+async function untilPrinted(stream: ReadableStream<Uint8Array>, text: string): Promise<void> {
+  let printed = "";
+  const decoder = new TextDecoder();
+  for await (const chunk of stream) {
+    printed += decoder.decode(chunk, { stream: true });
+    if (printed.includes(text)) return;
+  }
+  throw new Error(`${JSON.stringify(text)} was not printed, but ${JSON.stringify(printed)}`);
+}

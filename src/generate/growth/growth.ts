@@ -18,10 +18,11 @@ import { folderOf, renderOutline } from "../context/outline.ts";
 import { redact } from "../context/redact.ts";
 import { countTokens } from "../spending/tokens.ts";
 import { createLayoutRequest, type RequestOptions } from "../structure/conversation.ts";
+import { roundTask } from "../structure/instructions.ts";
 import type { ProposedEntry } from "../structure/proposed-entry.ts";
 import { generateStructure, type StructureProgress } from "../structure/structure.ts";
 import { checkSymlinks } from "../structure/symlinks.ts";
-import { growthPrompt } from "./growth-prompt.ts";
+import { type GrowthParts, growthPrompt } from "./growth-prompt.ts";
 import { showFiles } from "./shown-files.ts";
 
 export interface GrowthOptions extends RequestOptions {
@@ -61,7 +62,13 @@ export async function layOutGrowth(options: GrowthOptions): Promise<Omit<Growth,
     base: {
       entries: visible,
       ...(within !== "/" && { within }),
+      outlineTokens: shown.outlineTokens,
       message: (text) => growthPrompt({ ...shown, within, prompt: text }),
+      roundMessage: async (text, outline, { path, brief, files }) =>
+        [
+          growthPrompt({ ...shown, outline: await redact(outline), within: "/", prompt: text }),
+          roundTask(path.slice(1), brief, files),
+        ].join("\n\n"),
     },
     ...(signal !== undefined && { signal }),
     ...(onProgress !== undefined && { onProgress }),
@@ -144,12 +151,13 @@ const MOST_TOLD = 20;
 async function showTree(
   visible: readonly TreeEntry[],
   options: GrowthOptions,
-): Promise<Omit<Parameters<typeof growthPrompt>[0], "within" | "prompt">> {
+): Promise<Omit<GrowthParts, "within" | "prompt"> & { readonly outlineTokens: number }> {
   const { within, prompt, tree, signal } = options;
   const prompts = await Promise.all((await promptsFor(within, tree)).map(redact));
   const room = await measureRoom(growthPrompt({ outline: "", prompts, files: [], within, prompt }), options);
+  const outlineTokens = Math.floor(room / 2);
   // The place itself, not the directory that it is in, is what names are near to.
-  const outline = await redact(await renderOutline(visible, `${within === "/" ? "" : within}/`, Math.floor(room / 2)));
+  const outline = await redact(await renderOutline(visible, `${within === "/" ? "" : within}/`, outlineTokens));
   const left = room - (await countTokens(outline)) - AROUND;
   const files = await showFiles(visible, {
     within,
@@ -158,7 +166,7 @@ async function showTree(
     readStatic: tree.readStatic,
     ...(signal !== undefined && { signal }),
   });
-  return { outline, prompts, files };
+  return { outline, prompts, files, outlineTokens };
 }
 
 /** The instructions that hold for the place, from the root down. */

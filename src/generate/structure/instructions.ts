@@ -66,9 +66,10 @@ export function structurePrompt(prompt: string): string {
 
 /** The user's message of a later round: the content of one directory that the first answer left unfinished. */
 export function roundPrompt(prompt: string, outline: string, path: string, brief: string, files: number): string {
-  return [
-    structurePrompt(prompt),
-    `The tree so far:\n\n${fence(outline)}`,
-    `Now lay out the content of one directory only: ${path}\nWhat is in it: ${toOneLine(brief)}\nAbout ${files} files. Every path begins with "${path}/".`,
-  ].join("\n\n");
+  return [structurePrompt(prompt), `The tree so far:\n\n${fence(outline)}`, roundTask(path, brief, files)].join("\n\n");
+}
+
+/** The end of that message. */
+export function roundTask(path: string, brief: string, files: number): string {
+  return `Now lay out the content of one directory only: ${path}\nWhat is in it: ${toOneLine(brief)}\nAbout ${files} files. Every path begins with "${path}/".`;
 }

@@ -15,7 +15,7 @@ import { redact } from "../context/redact.ts";
 import { createLayoutRequest, propose, type RequestOptions } from "./conversation.ts";
 import { roundPrompt, structurePrompt } from "./instructions.ts";
 import { checkWhole, DEFAULT_LIMITS, type Proposal, type ProposalPlace, type StructureLimits } from "./proposal.ts";
-import type { KnownEntry, ProposedEntry } from "./proposed-entry.ts";
+import type { KnownEntry, ProposedEntry, Unfinished } from "./proposed-entry.ts";
 import { type StructureProgress, StructureProgressTracker } from "./structure-progress.ts";
 import { settleUses } from "./uses.ts";
 
@@ -46,6 +46,10 @@ export interface BaseTree {
   readonly within?: string;
   /** The message that asks for them, in place of `structurePrompt`. It must show what there is. */
   readonly message: (prompt: string) => string;
+  /** The message that asks for the content of one directory, in place of `roundPrompt`. `outline` may contain secrets. */
+  readonly roundMessage: (prompt: string, outline: string, part: Unfinished) => Promise<string>;
+  /** The room that these messages have for the outline. */
+  readonly outlineTokens: number;
 }
 
 export interface Structure {
@@ -129,13 +133,13 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
     const outline = [...known.values()].sort((a, b) => comparePaths(a.path, b.path));
     const elsewhere = [...place.elsewhere, ...proposal.unfinished.map(({ path }) => path)];
     const rounds = proposal.unfinished.map(async (part) => {
-      const user = roundPrompt(
-        prompt,
-        await renderOutline(outline, part.path, OUTLINE_BUDGET),
-        part.path.slice(1),
-        part.brief,
-        part.files,
-      );
+      const budget = Math.min(OUTLINE_BUDGET, base?.outlineTokens ?? OUTLINE_BUDGET);
+      const shown = await renderOutline(outline, part.path, budget);
+      const { path, brief, files } = part;
+      const user =
+        base === undefined
+          ? roundPrompt(prompt, shown, path.slice(1), brief, files)
+          : await base.roundMessage(prompt, shown, part);
       const others = elsewhere.filter((path) => path !== part.path);
       const below = { depth: place.depth + 1, within: part.path, known, elsewhere: others };
       await grow(await runRound(user, { ...below, last: below.depth === MAX_ROUNDS }), below);

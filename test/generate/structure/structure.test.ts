@@ -442,6 +442,8 @@ test("files for an existing tree use its files, and replace none of them", async
       { path: "/src/a.py", type: "file", state: "static" },
     ],
     message: (prompt) => `Add files: ${prompt}`,
+    roundMessage: async (prompt, outline, { path }) => `Add files below ${path}: ${prompt}\n${outline}`,
+    outlineTokens: 1000,
   };
   const answer = JSON.stringify({
     files: [

@@ -53,18 +53,18 @@ testWith(built)("every platform has a binary, and SHA256SUMS is right about each
 describe.each(RUNNERS)("%s", (platform, runner, lacking) => {
   const program = [...runner, join(DIST, `llmfs-${platform}`)];
 
-  testWith(built ?? lacking)("says its version", async () => {
+  testWith(built ?? lacking)("the executable prints its version", async () => {
     const { status, stdout } = await sandbox.llmfs(["--version"], { program });
     expect([status, stdout]).toEqual([0, "llmfs 0.1.0\n"]);
   });
 
-  testWith(built ?? lacking)("obeys no variable of Bun's", async () => {
+  testWith(built ?? lacking)("the executable ignores Bun's environment variables", async () => {
     const env = { BUN_OPTIONS: "--revision", BUN_JSC_dumpOptions: "1" };
     const { stdout, stderr } = await sandbox.llmfs(["--version"], { program, env });
     expect([stdout, stderr]).toEqual(["llmfs 0.1.0\n", ""]);
   });
 
-  testWith(built ?? lacking)("generates a tree from recorded answers", async () => {
+  testWith(built ?? lacking)("the executable generates a tree from recorded answers", async () => {
     const store = createFolderStore(sandbox.at("rec"));
     for (const recording of await createDemoStore().list()) await store.put(recording);
     const { status, stdout } = await sandbox.llmfs(

@@ -177,11 +177,14 @@ describe("run, killed by SIGKILL,", () => {
     await killed(sandbox.start(stubborn()));
   });
 
-  testWith(fuse(true) ?? userNamespace())("removes them if it made a namespace, too", async () => {
-    await killed(
-      sandbox.start([], { program: ["unshare", "--user", "--map-root-user", "--net", ...BINARY, ...stubborn()] }),
-    );
-  });
+  testWith(fuse(true) ?? userNamespace())(
+    "killing run with SIGKILL in a namespace that it created removes everything, too",
+    async () => {
+      await killed(
+        sandbox.start([], { program: ["unshare", "--user", "--map-root-user", "--net", ...BINARY, ...stubborn()] }),
+      );
+    },
+  );
 });
 
 test("processes that the command leaves running do not keep the mount", async () => {

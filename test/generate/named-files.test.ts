@@ -9,7 +9,7 @@ describe("the files that a prompt names", () => {
   const files = new Set(["/data.csv", "/docs/a.md", "/docs/b c.md", "/a.md", "/Makefile"]);
   const named = (text: string, path = "/docs/summary.md") => namedFiles([text], path, (one) => files.has(one));
 
-  test("are found by absolute and relative paths, in the order of the text, each once", () => {
+  test("files in a prompt are found by absolute and relative paths, in the order of the text, each once", () => {
     expect(named("Summarize /data.csv, as ./a.md and ../Makefile do. Again: /data.csv.")).toEqual([
       "/data.csv",
       "/docs/a.md",
@@ -19,7 +19,7 @@ describe("the files that a prompt names", () => {
     expect(named('see "a.md" and "the file data.csv"')).toEqual(["/docs/a.md", "/data.csv"]);
   });
 
-  test("do not include the file itself, words, or files that do not exist", () => {
+  test("files in a prompt do not include the file itself, ordinary words, or missing files", () => {
     expect(named("/docs/a.md data csv /gone.csv ../../../etc/passwd", "/docs/a.md")).toEqual([]);
   });
 });
@@ -46,7 +46,7 @@ describe("a rule for the model", () => {
     return forModel(rules, { ...request, file }).asked;
   };
 
-  test("sets description, dependencies, max-tokens and temperature of its files", () => {
+  test("a rule for the model sets description, dependencies, max-tokens and temperature of its files", () => {
     const found = asked();
     expect(found).toMatchObject({
       model: "big",
@@ -63,13 +63,13 @@ describe("a rule for the model", () => {
     });
   });
 
-  test("yields to attributes of the file itself, and adds to its dependencies", () => {
+  test("attributes of the file override a rule for the model, except that its dependencies are added", () => {
     const found = asked({ "user.llmfs.temperature": "1", "user.llmfs.depends": "/own.txt" });
     expect(found?.file.xattrs.get("user.llmfs.temperature")).toBe("1");
     expect(found?.file.xattrs.get("user.llmfs.depends")).toStartWith("/own.txt\n/data/");
   });
 
-  test("is published with all that a request needs", () => {
+  test("a rule for the model is published with everything that a request needs", () => {
     expect(rulesOf(summarize(rules)).all.map(({ options, looksUp }) => [options, looksUp])).toEqual(
       rules.all.map(({ options, looksUp }) => [options, looksUp]),
     );

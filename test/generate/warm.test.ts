@@ -71,7 +71,7 @@ describe("warming", () => {
     expect(order).toEqual(["/c", "/a", "/b"]);
   });
 
-  test("starts a file when all files that it depends on have content, the one with the longest chain behind it first", async () => {
+  test("a file is started when its dependencies have content, the one with the longest chain behind it first", async () => {
     const running = new Map<string, () => void>();
     const begun: string[] = [];
     const made = warm(
@@ -110,7 +110,7 @@ describe("warming", () => {
     expect(await made).toEqual({ total: 5, done: 5, failed: [] });
   });
 
-  test("does not start files that depend on one that failed, and says why", async () => {
+  test("files that depend on a failed one are not started, and the reason is reported", async () => {
     const begun: string[] = [];
     const result = await warm(
       [{ path: "/a" }, { path: "/b", depends: "a" }, { path: "/c", depends: "b\nd" }, { path: "/d" }],
@@ -133,7 +133,7 @@ describe("warming", () => {
     ]);
   });
 
-  test("needs neither much time nor a deep stack for a hundred thousand files in a chain", async () => {
+  test("a chain of a hundred thousand files takes neither much time nor a deep stack", async () => {
     const chain = Array.from({ length: 100_000 }, (_, index) => ({ path: `/${index}`, depends: `${index + 1}` }));
     const result = await warm(chain, { first: 4, most: 8, slots: 4, signal: never, make: async () => {} });
     expect(result).toEqual({ total: 100_000, done: 100_000, failed: [] });

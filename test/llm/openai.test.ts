@@ -883,7 +883,7 @@ describe("a permanent failure", () => {
     expect(error.message).toContain("I can't help with that.");
   });
 
-  test("an empty answer is empty", async () => {
+  test("an empty answer is reported as empty", async () => {
     expect((await failureOf([{ stream: " \n" }])).error.kind).toBe("empty");
   });
 

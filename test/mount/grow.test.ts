@@ -64,7 +64,7 @@ describeMounted("llmfs grow", () => {
     for (const words of ["pytest tests for every module", "content of src/a.py"]) expect(sent(m, 2)).toContain(words);
   });
 
-  test("llmfs grow --dry-run lists the files and changes nothing; adding them then costs nothing", async () => {
+  test("llmfs grow --dry-run lists the files and changes nothing, and adding them then costs nothing", async () => {
     await using m = await mounted({ pending: ["/src/a.py"] });
     m.tree = ONE_TEST;
     const saved = await m.out("cat .llmfs/snapshot.json");
@@ -82,7 +82,7 @@ describeMounted("llmfs grow", () => {
     expect(m.server.requests).toHaveLength(1);
   });
 
-  test("llmfs grow grows the directory that is named, or the current one, from any path below the mount", async () => {
+  test("llmfs grow extends the named directory, or the current one, from any path below the mount", async () => {
     await using m = await mounted({ pending: ["/src/a.py"] });
     await m.out("mkdir -p tests/unit");
     m.tree = proposal([{ path: "tests/unit/test_a.py", uses: ["src/a.py"] }]);
@@ -102,7 +102,7 @@ describeMounted("llmfs grow", () => {
     expect(file.stderr).toContain("/docs/new/guide.md: not a directory");
   });
 
-  test("llmfs grow reports what exists already, leaves it as it is, and adds the rest", async () => {
+  test("llmfs grow reports existing files, leaves them as they are, and adds the rest", async () => {
     await using m = await mounted({ pending: ["/src/a.py"] });
     await m.out("echo mine > README.md; echo '.secret' > .gitignore; echo x > .secret");
     m.tree = proposal([
@@ -120,7 +120,7 @@ describeMounted("llmfs grow", () => {
     expect(await m.sh("getfattr -n user.llmfs.description src/a.py")).toMatchObject({ status: 1 });
   });
 
-  test("llmfs grow adds nothing if a model proposes what cannot be, or only what exists", async () => {
+  test("llmfs grow adds nothing if the model proposes only invalid or existing files", async () => {
     await using m = await mounted({ pending: ["/src/a.py"] });
     const saved = await m.out("cat .llmfs/snapshot.json");
     const refused = async (files: readonly ProposedFile[], problem: string) => {
@@ -136,7 +136,7 @@ describeMounted("llmfs grow", () => {
     await refused([{ path: "src/a.py" }], "proposed only what exists already (src/a.py)");
   });
 
-  test("a cancelled llmfs grow leaves the tree as it was, and cancels the request", async () => {
+  test("llmfs grow, when cancelled, leaves the tree as it was and cancels the request", async () => {
     await using m = await mounted({ pending: ["/src/a.py"] });
     m.tree = { hang: true };
     const child = m.sandbox.start(["grow", "mnt", "--prompt", "some tests"], { program: BINARY });
@@ -154,7 +154,7 @@ describeMounted("llmfs grow", () => {
     expect(await m.out("ls")).toBe("src\n");
   });
 
-  test("llmfs grow keeps to the budget of the mount, and fails with the status of the model's failure", async () => {
+  test("llmfs grow respects the mount's budget, and fails with the status of the model's failure", async () => {
     await using m = await mounted({ pending: ["/a", "/b"], args: ["--max-calls", "1"] });
     m.tree = ONE_TEST;
     await m.out("cat a");
@@ -183,7 +183,7 @@ describeMounted("llmfs grow", () => {
     expect(m.server.requests).toHaveLength(3);
   });
 
-  test("llmfs grow checks its command line before it asks a model", async () => {
+  test("llmfs grow checks its command line before it sends a request", async () => {
     await using m = await mounted({ pending: ["/a"], args: ["--read-only"] });
     const usage = async (problem: string, ...args: string[]) => {
       const done = await llmfs(m, "grow", ...args);
@@ -244,7 +244,7 @@ describeMounted("llmfs grow --from", () => {
     expect(before.filter((line) => !after.includes(line))).toEqual([]);
   });
 
-  test("llmfs grow --from grows a part of a copy of a directory", async () => {
+  test("llmfs grow --from can extend a part of a copy of a directory", async () => {
     await using m = await unmounted();
     m.tree = ONE_TEST;
     mkdirSync(m.sandbox.at("repo/src"), { recursive: true });
@@ -265,7 +265,7 @@ describeMounted("llmfs grow --from", () => {
 });
 
 describeMounted("--grow", () => {
-  test("run --grow lays out tests for the code of a directory, and they see the code", async () => {
+  test("run --grow lays out tests for the code of a directory, and their requests contain the code", async () => {
     await using m = await unmounted((_, request) => ({ stream: shellTestOf(sentTo(request)) }));
     mkdirSync(m.sandbox.at("repo/lib"), { recursive: true });
     writeFileSync(m.sandbox.at("repo/lib/tide.sh"), 'high_water() {\n  echo "12:30 $1"\n}\n');
@@ -277,18 +277,6 @@ describeMounted("--grow", () => {
     );
     expect(done).toMatchObject({ status: 0, stdout: "12:30 today\n" });
     expect(readdirSync(m.sandbox.at("repo"))).toEqual(["lib"]);
-  });
-
-  test("mount --grow adds the files before it returns, and reports what exists already", async () => {
-    await using m = await unmounted();
-    writeFileSync(m.sandbox.at("from.json"), snapshotOf(["/src/a.py"]));
-    m.tree = proposal([{ path: "tests/test_a.py", uses: ["src/a.py"] }, { path: "src/a.py" }]);
-    const args = ["mount", "mnt", "--from", "from.json", "--grow", "some tests", "--read-only", ...m.modelArgs()];
-    const done = await llmfs(m, ...args);
-    expect(done).toMatchObject({ status: 0 });
-    expect(done.stderr).toContain("warning: /src/a.py exists already, and was left as it is");
-    expect(await m.out("find . -type f | sort")).toBe("./src/a.py\n./tests/test_a.py\n");
-    expect(await m.out("cat tests/test_a.py")).toBe(contentOf("tests/test_a.py"));
   });
 
   test("--grow fails before anything is mounted if the files cannot be laid out", async () => {
@@ -303,7 +291,7 @@ describeMounted("--grow", () => {
     expect(nothing.stderr).toContain("--grow adds to a tree");
   });
 
-  test("run --grow is replayed with the same bytes", async () => {
+  test("--grow is replayed with the same bytes", async () => {
     await using m = await unmounted();
     m.tree = ONE_TEST;
     mkdirSync(m.sandbox.at("repo/src"), { recursive: true });
@@ -322,7 +310,7 @@ describeMounted("--grow", () => {
     expect(m.server.requests).toHaveLength(2);
   });
 
-  test("run --grow on a clone of this project adds tests that see the code", async () => {
+  test("--grow on a clone of this project adds tests whose requests contain the code", async () => {
     await using m = await unmounted((_, request) => ({ stream: bunTestOf(sentTo(request)) }));
     expect(await m.sh(`git clone -q --no-hardlinks file://${ROOT} clone`, m.sandbox.path)).toMatchObject({ status: 0 });
     const tests = ["text/trailing", "text/did-you-mean", "abort"];

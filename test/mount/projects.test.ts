@@ -58,7 +58,7 @@ describeMounted("a project of twelve files", () => {
     });
   }
 
-  test("completes with a single place, though files wait for others", async () => {
+  test("a project is completed with --concurrency 1, although files wait for others", async () => {
     await using m = await mountProject(C_TOOL, true, "--concurrency", "1");
     expect((await m.sandbox.llmfs(["warm", m.dir], { program: BINARY })).status).toBe(0);
     const order = m.server.requests.flatMap((request) => pathOf(request) ?? []);
@@ -67,14 +67,14 @@ describeMounted("a project of twelve files", () => {
     }
   });
 
-  test("shows files what a user wrote by hand before they were generated", async () => {
+  test("requests contain files that a user wrote by hand before", async () => {
     await using m = await mountProject(C_TOOL, true);
     await m.out("printf '#pragma once\\nunsigned long tally(const char *text);\\n' > include/count.h");
     expect(await m.out("cat src/count.c")).toContain("unsigned long tally(const char *text)");
     expect(m.asked("include/count.h")).toBe(0);
   });
 
-  test("includes files of other generators that the prompt of a rule names, in any order of reads", async () => {
+  test("requests contain files of other generators that the prompt of a rule names, in any order of reads", async () => {
     const prompts: string[] = [];
     for (const first of ["summary.md", "data.csv"]) {
       await using m = await unmounted((path, { body }) => {

@@ -14,7 +14,7 @@ describeMounted("a mount that is used in every way", () => {
   }, 900_000);
 
   testOnce(
-    "fails the soak test if it leaks memory, descriptors and processes",
+    "the soak test fails if a mount leaks memory, descriptors and processes",
     async () => {
       await expect(soak({ seconds: 30, broken: "leaks" })).rejects.toThrow(/descriptors: .*processes: .*memory: /);
     },
@@ -22,7 +22,7 @@ describeMounted("a mount that is used in every way", () => {
   );
 
   testOnce(
-    "fails the soak test if it keeps inodes and their bytes",
+    "the soak test fails if a mount keeps inodes and their bytes",
     async () => {
       await expect(soak({ seconds: 10, broken: "inodes" })).rejects.toThrow(/inodes: .*bytes: /);
     },
@@ -30,7 +30,7 @@ describeMounted("a mount that is used in every way", () => {
   );
 
   testOnce(
-    "fails the soak test if it shows old content",
+    "the soak test fails if a mount shows old content",
     async () => {
       await expect(soak({ seconds: 10, broken: "content" })).rejects.toThrow(/in round 5: .* instead of /);
     },

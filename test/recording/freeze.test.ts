@@ -35,7 +35,7 @@ function recordingOf(about: string, text: string): Recording {
 }
 
 describe("freezing", () => {
-  test("replaces and adds recordings, and leaves those that give the same content", async () => {
+  test("freezing replaces and adds recordings, and keeps those that give the same content", async () => {
     const { recorded, store, texts } = await setup();
     const contents = [content("a", "fixed", ["it was wrong"]), content("b", "old"), content("c", "more")];
     expect(await recorded.freeze?.(contents)).toEqual({
@@ -49,14 +49,14 @@ describe("freezing", () => {
     expect(await recorded.freeze?.(contents)).toMatchObject({ written: 0 });
   });
 
-  test("gives the frozen content in replay mode", async () => {
+  test("replay gives the frozen content", async () => {
     const { recorded, store } = await setup();
     await recorded.freeze?.([content("a", "fixed", ["it was wrong"])]);
     const replayed = createRecordedModel(undefined, store, { mode: "replay" });
     expect(await replayed.complete(ask("a"))).toMatchObject({ text: "fixed", frozen: ["it was wrong"] });
   });
 
-  test("changes nothing if one recording cannot be written", async () => {
+  test("freezing changes nothing if one recording cannot be written", async () => {
     const { store, texts } = await setup();
     const full = {
       ...store,
@@ -72,14 +72,14 @@ describe("freezing", () => {
     expect(await texts()).toEqual({ "/a": "old", "/b": "old" });
   });
 
-  test("restores the recording from before when the content is undone", async () => {
+  test("undoing the content restores the recording from before the freeze", async () => {
     const { recorded, texts } = await setup();
     await recorded.freeze?.([content("a", "fixed")]);
     await recorded.restore?.(requestKey(ask("a")));
     expect((await texts())["/a"]).toBe("old");
   });
 
-  test("exists only where answers are recorded", () => {
+  test("freezing is possible only if answers are recorded", () => {
     const store = createMemoryStore("memory");
     const has = (mode: "auto" | "record" | "replay" | "off") =>
       createRecordedModel(undefined, store, { mode }).freeze !== undefined;
@@ -93,13 +93,13 @@ describe("a recording of frozen content", () => {
     answer: { text: "", model: "m", frozen: reasons },
   });
 
-  test("keeps the reasons, and empty content", () => {
+  test("a recording of frozen content keeps the reasons, and empty content", () => {
     for (const reasons of [[], ['say "tide"', "two\nlines: x"]]) {
       expect(readRecording(writeRecording(frozen(reasons)))).toEqual(frozen(reasons));
     }
   });
 
-  test("is refused if its reasons were damaged", () => {
+  test("a recording of frozen content is refused if its reasons were damaged", () => {
     const text = writeRecording(frozen(["why"])).replace('frozen: ["why"]', "frozen: why");
     expect(() => readRecording(text)).toThrow();
   });

@@ -110,7 +110,7 @@ describe.skipIf(REDIS === null)("Redis with thousands of recordings (needs redis
     await store.close?.();
   });
 
-  test("the age of a recording is known, and that of an older version's counts from the first look", async () => {
+  test("the age of a recording is known, and that of an older version's counts from its first listing", async () => {
     const store = createRedisStore(`${redis.url}?prefix=ages`);
     const [one, two] = [recordingOf("/a"), recordingOf("/b")];
     await store.put(one);

@@ -22,14 +22,14 @@ describe("a random tree", () => {
     expect(save(load(text))).toBe(text);
   });
 
-  test.each(SEEDS.slice(0, 10))("keeps its times if requested (seed %d)", (seed) => {
+  test.each(SEEDS.slice(0, 10))("a random tree keeps its times if requested (seed %d)", (seed) => {
     const tree = randomTree(seed);
     const text = save(tree, { times: true });
     expect(describeTree(load(text), { times: true })).toEqual(describeTree(tree, { times: true }));
     expect(save(load(text), { times: true })).toBe(text);
   });
 
-  test.each(SEEDS.slice(0, 10))("survives jq, keys sorted or not (seed %d)", (seed) => {
+  test.each(SEEDS.slice(0, 10))("a random tree survives jq, with keys sorted or not (seed %d)", (seed) => {
     const tree = randomTree(seed);
     const text = save(tree);
     // jq parses, and prints in another layout.
@@ -38,21 +38,24 @@ describe("a random tree", () => {
     expect(describeTree(load(JSON.stringify(sortKeys(parsed), null, 4)))).toEqual(describeTree(tree));
   });
 
-  test.each(SEEDS.slice(0, 5))("does not depend on the order in which names were created (seed %d)", (seed) => {
-    const text = save(randomTree(seed));
-    const { entries } = JSON.parse(text) as { entries: { path: string; type: string }[] };
-    const names = entries.map((entry) => entry.path);
-    expect(new Set(names).size).toBe(names.length);
-    const other = newTree();
-    // All directories first, then the rest backwards; hard links must stay after the entries they refer to.
-    const rank = ({ type }: { type: string }) => (type === "directory" ? 0 : type === "link" ? 2 : 1);
-    const shuffled = entries
-      .map((entry, index) => ({ entry, order: rank(entry) === 0 ? index : -index }))
-      .sort((a, b) => rank(a.entry) - rank(b.entry) || a.order - b.order)
-      .map(({ entry }) => entry);
-    loadSnapshot(other, Buffer.from(JSON.stringify({ llmfs: 1, entries: shuffled })));
-    expect(save(other)).toBe(text);
-  });
+  test.each(SEEDS.slice(0, 5))(
+    "the text of a random tree does not depend on the order in which names were created (seed %d)",
+    (seed) => {
+      const text = save(randomTree(seed));
+      const { entries } = JSON.parse(text) as { entries: { path: string; type: string }[] };
+      const names = entries.map((entry) => entry.path);
+      expect(new Set(names).size).toBe(names.length);
+      const other = newTree();
+      // All directories first, then the rest backwards; hard links must stay after the entries they refer to.
+      const rank = ({ type }: { type: string }) => (type === "directory" ? 0 : type === "link" ? 2 : 1);
+      const shuffled = entries
+        .map((entry, index) => ({ entry, order: rank(entry) === 0 ? index : -index }))
+        .sort((a, b) => rank(a.entry) - rank(b.entry) || a.order - b.order)
+        .map(({ entry }) => entry);
+      loadSnapshot(other, Buffer.from(JSON.stringify({ llmfs: 1, entries: shuffled })));
+      expect(save(other)).toBe(text);
+    },
+  );
 });
 
 test("every odd name survives a round trip, byte for byte", () => {

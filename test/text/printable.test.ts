@@ -71,7 +71,7 @@ describe("text written to the terminal", () => {
   });
 
   test.each(Object.entries(WRITERS))(
-    "by %s contains nothing that a terminal would obey, except colours",
+    "text written by %s contains nothing that a terminal would interpret, except colours",
     async (_, body) => {
       const text = await written(body);
       expect(text).toContain("owned");

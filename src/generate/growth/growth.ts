@@ -74,7 +74,7 @@ export async function layOutGrowth(options: GrowthOptions): Promise<Omit<Growth,
     ...(onProgress !== undefined && { onProgress }),
     ...(concurrency !== undefined && { concurrency }),
   });
-  // The model was not told of entries that are kept out of requests.
+  // The model did not see entries that are excluded from requests.
   const clashes = structure.entries.filter(({ path, type }) => existing.has(path) && type !== "directory");
   const entries = structure.entries.filter(({ path }) => !existing.has(path));
   const allClashes = [...structure.clashes, ...clashes.map(({ path }) => path)];

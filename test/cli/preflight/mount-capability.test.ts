@@ -149,7 +149,7 @@ describe("if fusermount3 cannot mount", () => {
     });
   }
 
-  testWith(lackingHelper)("and user namespaces cannot be made either, run names both reasons", async () => {
+  testWith(lackingHelper)("if neither fusermount3 nor user namespaces work, run names both reasons", async () => {
     const script = `mount --bind /dev/null "$(command -v unshare)"; set -- setpriv --no-new-privs ${NOBODY} "$@"`;
     const { status, stderr } = await after(script, ["run", "--", "true"]);
     expect(status).toBe(82);

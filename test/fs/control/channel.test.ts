@@ -494,7 +494,7 @@ describe("a save request", () => {
 });
 
 describe("adding a file", () => {
-  test("makes a pending file that is generated with what was said of it", () => {
+  test("an add request creates a pending file with the given attributes", () => {
     using fs = withChannel();
     const open = channel(fs);
     open.ask({ id: 1, op: "add", path: "/d/a.md", description: "a poem", prompt: "In verse.", depends: "../b\n/c" });
@@ -507,7 +507,7 @@ describe("adding a file", () => {
     open.close();
   });
 
-  test("fails for a path that exists, and for values that attributes cannot have", () => {
+  test("an add request fails for an existing path and for invalid attribute values", () => {
     using fs = withChannel();
     fs.file("/there", "x");
     const open = channel(fs);
@@ -528,7 +528,7 @@ describe("adding a file", () => {
     open.close();
   });
 
-  test("requires a control file open for writing", () => {
+  test("an add request requires a control file open for writing", () => {
     using fs = withChannel();
     const open = channel(fs, O_RDONLY);
     open.submitted({ id: 1, op: "add", path: "/a" });
@@ -537,10 +537,10 @@ describe("adding a file", () => {
   });
 });
 
-describe("writing a file again", () => {
+describe("rewriting a file", () => {
   const rewrite = (path: string, instruction: unknown = "in verse") => ({ id: 1, op: "rewrite", path, instruction });
 
-  test("sends its content and the instruction, and puts the answer in its place", () => {
+  test("a rewrite sends the file's content and the instruction, and replaces the content with the answer", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -554,7 +554,7 @@ describe("writing a file again", () => {
     open.close();
   });
 
-  test("never touches what somebody wrote or changed, whatever its size, nor a file without content", () => {
+  test("a rewrite never touches a file that somebody wrote or changed, of any size, nor a file without content", () => {
     using fs = withChannel();
     fs.file("/written", "by hand");
     fs.file("/empty");
@@ -569,7 +569,7 @@ describe("writing a file again", () => {
     open.close();
   });
 
-  test("keeps what somebody writes in the meantime", () => {
+  test("a rewrite keeps what somebody writes in the meantime", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -581,7 +581,7 @@ describe("writing a file again", () => {
     open.close();
   });
 
-  test("needs an instruction, and a descriptor that is open for writing", () => {
+  test("a rewrite needs an instruction, and a descriptor that is open for writing", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -599,7 +599,7 @@ describe("a request that the main thread handles", () => {
   const commands = (fs: ServedTree) => fs.posted.filter((message) => message.type === "command");
   const failure = { command: "make", ending: "exit status 2", output: "no", earlier: [] };
 
-  test("is passed on, and answered with the outcome", () => {
+  test("a command is passed on to the main thread, and answered with the outcome", () => {
     using fs = withChannel();
     const open = channel(fs);
     open.ask({ id: 1, op: "diagnose", failure }, { id: 2, op: "freeze", version: 3 });
@@ -617,7 +617,7 @@ describe("a request that the main thread handles", () => {
     open.close();
   });
 
-  test("is stopped with its channel", () => {
+  test("a command is stopped when its channel is closed", () => {
     using fs = withChannel();
     const open = channel(fs);
     open.ask({ id: 1, op: "diagnose", failure });
@@ -627,7 +627,7 @@ describe("a request that the main thread handles", () => {
     fs.answers.onCompleted(asked?.id ?? 0, { failure: { code: "EINTR", message: "" } });
   });
 
-  test("is refused if members are missing or wrong", () => {
+  test("a command with missing or wrong members is refused", () => {
     using fs = withChannel();
     const open = channel(fs);
     const wrong = [
@@ -644,7 +644,7 @@ describe("a request that the main thread handles", () => {
     open.close();
   });
 
-  test("gets a version that changes with names and contents, and not with metadata", () => {
+  test("the version changes with names and contents, and not with metadata", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -677,7 +677,7 @@ describe("growing a tree", () => {
   const commands = (fs: ServedTree) =>
     fs.posted.flatMap((message) => (message.type === "command" ? [{ id: message.id, ...message.command }] : []));
 
-  test("is passed on with the user who asked, and answered with what came of it", () => {
+  test("a grow request is passed on with its user, and answered with the outcome", () => {
     using fs = withChannel();
     const open = channel(fs, O_RDWR, { uid: 1000, gid: 100 });
     open.ask({ id: 1, op: "grow", path: "/src", prompt: "tests" });
@@ -694,7 +694,7 @@ describe("growing a tree", () => {
     open.close();
   });
 
-  test("reports what kind of failure of the model it was", () => {
+  test("a grow request reports the kind of a model failure", () => {
     using fs = withChannel();
     const open = channel(fs);
     open.ask({ id: 1, op: "grow", path: "/", prompt: "tests" });
@@ -704,7 +704,7 @@ describe("growing a tree", () => {
     open.close();
   });
 
-  test("needs a prompt, a path, and a control file open for writing unless nothing is to be added", () => {
+  test("a grow request needs a prompt, a path, and, unless it is a dry run, a control file open for writing", () => {
     using fs = withChannel();
     const open = channel(fs, O_RDONLY);
     open.submitted(
@@ -722,7 +722,7 @@ describe("growing a tree", () => {
     open.close();
   });
 
-  test("is cancelled on request, and when the control file is closed", () => {
+  test("a grow request is cancelled on request, and when the control file is closed", () => {
     using fs = withChannel();
     const open = channel(fs);
     open.ask({ id: 1, op: "grow", path: "/", prompt: "tests" }, { id: 2, op: "stop" });

@@ -219,7 +219,7 @@ describe("dependencies that do not fit", () => {
     return new Map([...parts].map(([, path = "", why = "", , content = ""]) => [path, [why, content]] as const));
   }
 
-  test("are reduced to their declarations, the largest first, and the others are shown whole", async () => {
+  test("dependencies that do not fit are reduced to their declarations, the largest first, and the others are shown whole", async () => {
     const files = { "/large.py": program("large", 10), "/small.py": body("small"), "/z.md": "# Z\n\nwords\n" };
     const all = await shown(files, 20_000);
     expect([...all].map(([path, [why]]) => [path, why])).toEqual([
@@ -234,7 +234,7 @@ describe("dependencies that do not fit", () => {
     expect(some.get("small.py")).toEqual([WHOLE, files["/small.py"]]);
   });
 
-  test("show their beginning if their format has no parser, and if their declarations do not fit either", async () => {
+  test("dependencies without a parser, and those whose declarations do not fit, show their beginning", async () => {
     const lines = Array.from({ length: 2000 }, (_, index) => `line ${index} of it\n`).join("");
     const some = await shown({ "/a.txt": lines, "/b.py": program("b", 120), "/c.py": body("c") }, 2500);
     expect(some.get("a.txt")?.[0]).toBe(BEGINNING);
@@ -246,20 +246,20 @@ describe("dependencies that do not fit", () => {
     expect(some.get("c.py")?.[1]).toContain("def c(x: int) -> int:");
   });
 
-  test("show the beginning of a single long line, and of a file of more than a mebibyte", async () => {
+  test("dependencies show the beginning of a single long line, and of a file of more than a mebibyte", async () => {
     const files = { "/a.txt": "word ".repeat(10_000), "/b.csv": `id,name\n${"1,x\n".repeat(400_000)}` };
     const some = await shown(files, 1500);
     expect(some.get("a.txt")?.[1]).toMatch(/^word word [\s\S]*… \(the rest is left out\)\n$/);
     expect(some.get("b.csv")?.[1]).toStartWith("id,name\n1,x\n");
   });
 
-  test("never exceed the limit, however many they are", async () => {
+  test("dependencies never exceed the token limit, however many they are", async () => {
     const files = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`/f${index}.py`, body(`f${index}`)]));
     for (const tokens of [700, 2000, 10_000]) expect((await shown(files, tokens)).size).toBeGreaterThan(0);
   });
 });
 
-test("the task of a request says what kind of file it is, and ends with what to answer", async () => {
+test("the task of a request names the kind of file, and ends with what to answer", async () => {
   const task = (path: string) => sent({ [path]: { pending: "x" } }, path);
   expect(await task("/src/tides.py")).toEndWith(
     "Write the file src/tides.py\nThis is a Python module.\nWhat it is: x\nAnswer with only the content of this file.",

@@ -55,8 +55,8 @@ async function sent(tree: PlainTree, more: Partial<GrowthOptions> = {}): Promise
 
 const paths = ({ entries }: { readonly entries: readonly NewEntry[] }) => entries.map(({ path }) => path);
 
-describe("what the model is shown of a tree that grows", () => {
-  test("names, descriptions, instructions, and the declarations of programs instead of their bodies", async () => {
+describe("the part of a growing tree that the model sees", () => {
+  test("the model sees names, descriptions, instructions, and the declarations of programs instead of their bodies", async () => {
     const text = await sent(PROJECT);
     for (const shown of [
       "b.py — the harbour: berths()",
@@ -75,7 +75,7 @@ describe("what the model is shown of a tree that grows", () => {
     expect(await sent(PROJECT, { within: "/src/new/deep" })).toContain("Python 3.12 only.\n\nNo classes.");
   });
 
-  test("neither ignored files nor secrets", async () => {
+  test("the model sees neither ignored files nor secrets", async () => {
     const token = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
     const text = await sent(
       {
@@ -93,7 +93,7 @@ describe("what the model is shown of a tree that grows", () => {
     expect(text).toContain("src/c.py");
   });
 
-  test("files that the prompt names first, then programs, and the nearest first", async () => {
+  test("the model sees files that the prompt names first, then programs, nearest first", async () => {
     const many: Record<string, string> = {};
     for (let index = 0; index < 60; index++) {
       many[`/far/away/m${index}.py`] = `def far${index}():\n    pass\n`;
@@ -113,7 +113,7 @@ describe("what the model is shown of a tree that grows", () => {
     expect(text).not.toContain("text 7\n");
   });
 
-  test("no more tokens than there may be, and an equal share of each file", async () => {
+  test("the model sees at most the token budget, and an equal share of each file", async () => {
     const many: Record<string, string> = {};
     for (let index = 0; index < 100; index++) many[`/src/m${index}.py`] = `def f${index}():\n    pass\n`.repeat(200);
     const count = await loadTokenCounter();
@@ -129,7 +129,7 @@ describe("what the model is shown of a tree that grows", () => {
     );
   });
 
-  test("nothing that depends on which files were generated before", async () => {
+  test("what the model sees does not depend on which files were generated before", async () => {
     const key = async (state: "pending" | "ready" | "failed" | "generating") => {
       const model = scriptedModel(oneTest);
       await grow({ ...PROJECT, "/src/b.py": { pending: "the harbour", state } }, model);
@@ -141,7 +141,7 @@ describe("what the model is shown of a tree that grows", () => {
 });
 
 describe("what a model may add", () => {
-  test("files that use existing files, with the prompt where the new part begins", async () => {
+  test("a model may add files that use existing files, with the prompt where the new part begins", async () => {
     const model = scriptedModel(
       answer({
         files: [
@@ -161,7 +161,7 @@ describe("what a model may add", () => {
     expect(growth).toMatchObject({ clashes: [], leftOut: [], requests: 1, inputTokens: 11, outputTokens: 7 });
   });
 
-  test("nothing that exists, also if the model could not see it: that is reported", async () => {
+  test("a file that exists is not added but reported, even if the model could not see it", async () => {
     const model = scriptedModel(
       answer({
         files: [{ path: "src/a.py" }, { path: "src/b.py" }, { path: ".env" }, { path: "new.py" }],
@@ -173,7 +173,7 @@ describe("what a model may add", () => {
     expect(growth.clashes).toEqual(["/src/a.py", "/src/b.py", "/.env"]);
   });
 
-  test("uses that are kept out of requests or do not exist are left out and reported", async () => {
+  test("uses of excluded or missing files are left out and reported", async () => {
     const model = scriptedModel(answer({ files: [{ path: "t.py", uses: ["src/a.py", ".env", "none.py"] }] }));
     const growth = await grow({ ...PROJECT, "/.env": "X=1\n" }, model);
     expect(growth.entries).toMatchObject([{ path: "/t.py", uses: ["/src/a.py"] }]);
@@ -181,14 +181,14 @@ describe("what a model may add", () => {
     expect(growth.leftOut.join("\n")).toContain(".env");
   });
 
-  test("only files below the directory, which need not exist", async () => {
+  test("a model may add files only below the directory, which need not exist", async () => {
     const model = scriptedModel(oneTest, answer({ files: [{ path: "spec/unit/test_a.py", uses: ["src/a.py"] }] }));
     const growth = await grow(PROJECT, model, { within: "/spec/unit" });
     expect(paths(growth).at(-1)).toMatch(/^\/spec\/unit\//);
     expect(growth.entries.find(({ type }) => type === "file")).toMatchObject({ uses: ["/src/a.py"] });
   });
 
-  test("a tree of several answers, each of which knows what exists", async () => {
+  test("several answers may extend a tree, and each knows what exists", async () => {
     const model = scriptedModel(
       answer({ files: [{ path: "tests/all.py" }], unfinished: [{ path: "tests/unit", brief: "one each", files: 2 }] }),
       answer({ files: [{ path: "tests/unit/test_a.py", uses: ["src/a.py"] }] }),
@@ -201,7 +201,7 @@ describe("what a model may add", () => {
     }
   });
 
-  test("no symlink that leaves the tree through an existing one", async () => {
+  test("a symlink that leaves the tree through an existing one is rejected", async () => {
     const tree = { ...PROJECT, "/out": { link: "/etc" } };
     const model = scriptedModel(
       answer({ files: [{ path: "x" }], symlinks: [{ path: "passwd", target: "out/passwd" }] }),

@@ -197,7 +197,7 @@ describe("an answer that may contain more than the file", () => {
   });
 });
 
-describe("a file that is written again", () => {
+describe("a rewritten file", () => {
   const rewrite = { content: "int x;\n", instruction: "call it y", earlier: ["call it x"] };
   const generate = (model: LanguageModel) =>
     createLlmGenerator({ model, modelName: "m", compose, askForFileAlone, askToRewrite }).generate("/a.c", {
@@ -205,7 +205,7 @@ describe("a file that is written again", () => {
       rewrite,
     } as GeneratorContext);
 
-  test("is requested with its content and the instruction after its own request", async () => {
+  test("the request to rewrite a file is its own request, followed by its content and the instruction", async () => {
     const model = scriptedModel("```c\nint y;\n```");
     const result = await generate(model);
     expect(model.requests[0]?.messages).toEqual([
@@ -219,7 +219,7 @@ describe("a file that is written again", () => {
     });
   });
 
-  test("is neither taken from recordings nor recorded", async () => {
+  test("a rewrite is neither taken from recordings nor recorded", async () => {
     const model = scriptedModel("int y;", "int z;");
     const store = createMemoryStore("memory");
     const recorded = createRecordedModel(model, store, { mode: "auto" });

@@ -72,13 +72,13 @@ describe("the text of a snapshot", () => {
 `);
   });
 
-  test("marks and escapes a name that is not UTF-8", () => {
+  test("a snapshot marks and escapes a name that is not UTF-8", () => {
     const tree = newTree();
     makeFile(tree, tree.root, "a\xff\\\xc3\xa9", "x");
     expect(save(tree)).toContain('{"path": "/a\\\\xff\\\\\\\\\\\\xc3\\\\xa9", "escaped": true, "type": "file"');
   });
 
-  test("of a sparse file has holes instead of zeros", () => {
+  test("the text of a sparse file has holes instead of zeros", () => {
     const tree = newTree();
     const file = tree.createFile(tree.root, "sparse", 0o644, OWNER);
     file.write(1 << 30, Buffer.from("end"));
@@ -87,7 +87,7 @@ describe("the text of a snapshot", () => {
     expect(fileAt(load(text), "/sparse").allocated).toBe(PAGE);
   });
 
-  test("differs in one line if one line of a file differs", () => {
+  test("two snapshots differ in one line if one line of a file differs", () => {
     const lines = Array.from({ length: 100 }, (_value, index) => `line ${index}\n`);
     const tree = newTree();
     const file = makeFile(tree, tree.root, "a", lines.join(""));
@@ -98,7 +98,7 @@ describe("the text of a snapshot", () => {
     expect(after.filter((line, index) => line !== before[index])).toEqual(['      "LINE 0\\n",']);
   });
 
-  test("names no owner if requested", () => {
+  test("the text of a snapshot names no owner if requested", () => {
     const tree = newTree();
     tree.createFile(tree.root, "other", 0o644, { uid: 5, gid: 6 });
     expect(save(tree, { owner: false })).not.toMatch(/uid|gid/);
@@ -107,7 +107,7 @@ describe("the text of a snapshot", () => {
     expect(mine.root).toMatchObject({ uid: 42, gid: 43 });
   });
 
-  test("leaves out unlinked files", () => {
+  test("a snapshot omits unlinked files", () => {
     const tree = newTree();
     const file = makeFile(tree, tree.root, "gone", "x");
     tree.hold(file);
@@ -116,13 +116,13 @@ describe("the text of a snapshot", () => {
     expect(save(tree)).not.toContain("gone");
   });
 
-  test("lists a file that is being generated as pending", () => {
+  test("a snapshot lists a file that is being generated as pending", () => {
     const tree = newTree();
     tree.createFile(tree.root, "a", 0o644, OWNER).state = "generating";
     expect(fileAt(load(save(tree)), "/a").state).toBe("pending");
   });
 
-  test("uses base64 for content with a NUL or invalid UTF-8 anywhere", () => {
+  test("a snapshot uses base64 for content with a NUL or invalid UTF-8 anywhere", () => {
     const tree = newTree();
     const long = Buffer.from("日本🎉é\n".repeat(40_000));
     for (let cut = 0; cut < 4; cut++)

@@ -103,7 +103,9 @@ async function compose(options: DiagnosisOptions, entries: readonly TreeEntry[])
   const depends = async (path: string) => (await tree.stat(path).catch(() => undefined))?.xattrs.get(DEPENDS);
   // Reading any other file would generate it.
   const readable = entries.filter(({ state }) => state === "static" || state === "ready");
-  const involved = await findInvolvedFiles(failure.output, readable, tree, depends, signal);
+  // What was shown the first time was not enough.
+  const all = failure.earlier.length > 0;
+  const involved = await findInvolvedFiles(failure.output, readable, tree, depends, { all, signal });
   const byPath = new Map(entries.map((entry) => [entry.path, entry]));
   const files = await Promise.all(
     involved.map(async ({ path, reason, content }) => {

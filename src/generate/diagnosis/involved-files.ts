@@ -19,25 +19,25 @@ const LONGEST = 256 * 1024;
 
 /**
  * `entries` are those that may be shown. `depends` is the value of `user.llmfs.depends`. Named files come first, in the
- * order of the output. If it names none, all files are involved.
+ * order of the output. If it names none, or `all` is set, the other files follow.
  */
 export async function findInvolvedFiles(
   output: string,
   entries: readonly TreeEntry[],
   tree: Pick<TreePort, "read">,
   depends: (path: string) => Promise<string | undefined>,
-  signal: AbortSignal,
+  { all, signal }: { readonly all: boolean; readonly signal: AbortSignal },
 ): Promise<readonly InvolvedFile[]> {
   const pace = new Pace(signal);
   const files = entries.filter(({ type }) => type === "file").map(({ path }) => path);
   const index = new FileIndex(files);
   const named = await index.namedIn(output, pace);
   const found = new Map<string, InvolvedFile>();
-  const queue = (named.length > 0 ? named : files).map((path) => ({
-    path,
-    reason: named.length > 0 ? "named by the output" : "a file of the tree",
-  }));
-  for (let next = queue.shift(); next !== undefined && found.size < MOST; next = queue.shift()) {
+  const queue = named.map((path) => ({ path, reason: "named by the output" }));
+  const others = (all || named.length === 0 ? files : []).map((path) => ({ path, reason: "a file of the tree" }));
+  while (found.size < MOST) {
+    const next = queue.shift() ?? others.shift();
+    if (next === undefined) break;
     const { path, reason } = next;
     if (found.has(path)) continue;
     const content = await readText(tree, path);

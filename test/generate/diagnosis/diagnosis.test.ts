@@ -92,6 +92,8 @@ describe("the request", () => {
     const earlier = ["round 1: src/main.c written again: call height"];
     const { sent } = await ask(answer([["src/tides.c", "rename"]]), { failure: { ...FAILURE, earlier } });
     expect(sent[0]).toContain("round 1: src/main.c written again: call height");
+    // In the first round, only files that have to do with the output are shown.
+    expect(sent[0]).toContain("docs/guide.md (a file of the tree):");
   });
 });
 

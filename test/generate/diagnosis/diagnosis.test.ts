@@ -88,7 +88,7 @@ describe("the request", () => {
     expect(sent[0]?.length).toBeLessThan(5000);
   });
 
-  test("the request for a diagnosis shows earlier repairs", async () => {
+  test("the request for a diagnosis shows earlier repairs, and all files that there is room for", async () => {
     const earlier = ["round 1: src/main.c written again: call height"];
     const { sent } = await ask(answer([["src/tides.c", "rename"]]), { failure: { ...FAILURE, earlier } });
     expect(sent[0]).toContain("round 1: src/main.c written again: call height");

@@ -61,16 +61,19 @@ Some flags take \`TEXT|FILE\`:
 
 const CONFIGURATION = `## Configuration files
 
-\`mount\`, \`run\` and \`generators test\` load the configuration of generators that \`--config\` names, or the one in the current
-directory, and print its path to standard error. A configuration can do whatever you can. In YAML, JSON and TOML
-too, its rules can run programs (\`exec\`), send requests to any server (\`http\`, \`sql\`), and use the value of any environment
-variable, such as \`\${OPENAI_API_KEY}\`; \`.ts\` and \`.js\` files are programs. Do not start llmfs in a directory you do not trust
-without \`--config none\`.
+Commands that need the rules of a tree (\`mount\`, \`run\`, \`generators\`, \`plan\`, \`context\`, \`why\`, \`recordings prune\`) load the
+configuration that \`--config\` names; or \`llmfs.config.ts\`, \`.js\`, \`.json\`, \`.yaml\`, \`.yml\` or \`.toml\` in the current directory; or
+\`config.*\` of these kinds in \`~/.config/llmfs\`. They print its path to standard error. A configuration can do whatever you can.
+In YAML, JSON and TOML too, its rules can run programs (\`exec\`), send requests to any server (\`http\`, \`sql\`), and use the value of
+any environment variable, such as \`\${OPENAI_API_KEY}\`; \`.ts\` and \`.js\` files are programs.
 
+- A configuration in the current directory is used only if you trust it, because it may have come with a download. On a terminal,
+  llmfs shows it and asks. \`llmfs trust\` trusts it in advance, until its content changes. Elsewhere the command ends with
+  status 84: in CI, name the file with \`--config\`, or list directories in \`LLMFS_TRUST\`.
+- \`--config none\` ignores any configuration. What \`--config\` names, and what is in \`~/.config/llmfs\`, needs no trust.
 - A configuration inside an llmfs mount is never used. If it is found there, llmfs ignores it with a warning; if you name it,
   that is an error (status 84). This includes symlinks, bind mounts and overlays of a mount, and files that a configuration imports.
-- \`plan\`, \`context\`, \`why\`, \`generators\` and \`recordings prune\` run no code. They read a YAML, JSON or TOML file in the
-  current directory; a \`.ts\` or \`.js\` file only if \`--config\` names it, and then they run it.
+- For a running mount, \`plan\`, \`context\` and \`why\` know the rules without loading the configuration.
 - \`warm\`, \`regen\`, \`save\`, \`unmount\`, \`generate\` and \`demo\` do not use a configuration.
 `;
 

@@ -14,7 +14,7 @@ import { createOfflineTree, type OfflineTree } from "../offline/tree.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/stores/store.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
-import { findConfigurationToRead } from "./configuration.ts";
+import { findConfiguration, type Person } from "./configuration/choose.ts";
 import { openSources } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import { absolutePath } from "./machine/current-directory.ts";
@@ -41,9 +41,7 @@ export interface Looking extends AsyncDisposable {
 
 export interface LookOptions {
   readonly log: Log;
-  readonly say: Say;
-  /** See findConfigurationToRead. */
-  readonly passedOver?: (file: string) => void;
+  readonly person: Person;
 }
 
 /** A directory means a mount, anything else a snapshot. Without `source`, the mount that contains the current directory. */
@@ -67,11 +65,11 @@ export async function placeOf(source: string | undefined): Promise<TreePlace> {
 export async function lookAt(
   place: TreePlace,
   args: SettingsArguments,
-  { log, say, passedOver }: LookOptions,
+  { log, person }: LookOptions,
 ): Promise<Looking> {
   const mountpoint = "mounted" in place ? (await findMountedFile(place.mounted)).mountpoint : undefined;
   const known = mountpoint !== undefined && args.config === undefined;
-  const configFile = known ? undefined : await findConfigurationToRead(args.config, say, passedOver);
+  const configFile = known ? undefined : await findConfiguration(args.config, person);
   const config = { ...readConfig({ ...args, logFile: "-" }), configFile };
   const own = describeConfig(config);
   const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...useGiven(args, own) };
@@ -93,7 +91,7 @@ export async function lookAt(
     configFile === undefined
       ? undefined
       : await openSources(configFile, log, { environment: mountEnvironment(environment) });
-  const rules = known ? mountedRules(about, say) : sources?.loaded.rules;
+  const rules = known ? mountedRules(about, person.say) : sources?.loaded.rules;
   const modelName = about.model ?? DEFAULT_MODEL;
   return {
     tree,

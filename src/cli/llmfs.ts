@@ -97,6 +97,13 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
   ],
   ["save", { summary: "Save the tree mounted at DIR", load: async () => (await import("./commands/save.ts")).save }],
   [
+    "trust",
+    {
+      summary: "Trust a configuration that was found in a directory",
+      load: async () => (await import("./commands/trust.ts")).trust,
+    },
+  ],
+  [
     "generators",
     {
       summary: "Show the generators of a configuration, and test one",

@@ -1,10 +1,20 @@
 /** Which configuration a command uses, and when its code is run: never from inside an llmfs mount. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { findMountOnPath } from "../../src/inside-mount.ts";
 import { describeMounted, IS_ROOT } from "../support/mounted.ts";
 import { testWith } from "../support/needs.ts";
 import { BINARY, Sandbox, type StartOptions } from "../support/program.ts";
+import { Terminal } from "../support/terminal.ts";
 
 const root = IS_ROOT ? undefined : "root";
 
@@ -39,48 +49,166 @@ const looking = (tree: string): readonly (readonly string[])[] => [
   ["recordings", "prune", "--recordings", sandbox.at("rec"), "--for", tree],
 ];
 
-describe("a configuration that contains code, in the current directory", () => {
-  beforeEach(() => writeFileSync(sandbox.at("llmfs.config.ts"), code()));
+const config = "llmfs.config.ts";
+const untrusted = { env: { LLMFS_TRUST: "" } };
+const everything = (tree: string) => [
+  ...looking(tree),
+  ["run", "--from", tree, "--", "true"],
+  ["mount", sandbox.directory("other"), "--from", tree],
+  ["generators", "test", "a.txt"],
+];
 
-  test("a configuration with code is not run by commands that only inspect, and they report that", async () => {
-    for (const args of looking("tree.json")) {
-      const { stderr } = await llmfs(args);
-      expect([args[0], ran()]).toEqual([args[0], false]);
-      expect(stderr).toContain("llmfs.config.ts contains code and was not run");
-      expect(stderr).toContain("--config llmfs.config.ts");
+describe("a configuration in the current directory that was not trusted", () => {
+  beforeEach(() => writeFileSync(sandbox.at(config), code()));
+
+  test("an untrusted configuration ends every command that would use it, with the ways to go on", async () => {
+    for (const args of everything("tree.json")) {
+      const { status, stdout, stderr } = await llmfs(args, untrusted);
+      expect([args[0], ran(), status, stdout]).toEqual([args[0], false, 84, ""]);
+      expect(stderr).toContain(`${config} in the current directory is not trusted`);
+      expect(stderr).toContain(`"llmfs trust", or name it with --config ${config}. --config none ignores it`);
     }
   });
 
-  test("a configuration with code is run by inspecting commands if it is named, and they report that too", async () => {
+  test("an untrusted configuration is not even read as data", async () => {
+    rmSync(sandbox.at(config));
+    writeFileSync(
+      sandbox.at("llmfs.config.yaml"),
+      "rules: [{ match: a.txt, generator: exec, options: { command: [touch, ran] } }]",
+    );
+    for (const args of everything("tree.json")) {
+      const { status, stderr } = await llmfs(args, untrusted);
+      expect([args[0], ran(), status]).toEqual([args[0], false, 84]);
+      expect(stderr).toContain("--config llmfs.config.yaml");
+    }
+  });
+
+  test("an untrusted configuration is run if it is named", async () => {
     for (const args of looking("tree.json")) {
-      const { stderr } = await llmfs([...args, "--config", "llmfs.config.ts"]);
+      const { stderr } = await llmfs([...args, "--config", config], untrusted);
       expect([args[0], ran()]).toEqual([args[0], true]);
-      expect(stderr).toContain(`configuration: ${sandbox.at("llmfs.config.ts")}\n`);
+      expect(stderr).toContain(`configuration: ${sandbox.at(config)}\n`);
     }
   });
 
-  test("a configuration with code is ignored with --config none", async () => {
+  test("an untrusted configuration is ignored with --config none", async () => {
     for (const args of looking("tree.json")) {
-      const { stderr } = await llmfs([...args, "--config", "none"]);
-      expect([args[0], ran(), stderr.includes("contains code")]).toEqual([args[0], false, false]);
+      const { stderr } = await llmfs([...args, "--config", "none"], untrusted);
+      expect([args[0], ran(), stderr.includes("not trusted")]).toEqual([args[0], false, false]);
     }
-  });
-
-  test("a configuration with code makes `recordings prune` fail, as recordings that its rules need would be removed", async () => {
-    const { status } = await llmfs(["recordings", "prune", "--recordings", "rec", "--for", "tree.json"]);
-    expect(status).toBe(2);
   });
 });
 
-test("a configuration without code is read by inspecting commands, which name it", async () => {
-  writeFileSync(
-    sandbox.at("llmfs.config.yaml"),
-    "rules: [{ match: a.txt, generator: exec, options: { command: [touch, ran] } }]",
-  );
-  const { status, stdout, stderr } = await llmfs(["plan", "tree.json"]);
-  expect([status, stdout]).toEqual([0, expect.stringContaining("by the generator exec: 1")]);
-  expect(stderr).toContain(`configuration: ${sandbox.at("llmfs.config.yaml")}\n`);
-  expect(ran()).toBe(false);
+describe("llmfs trust", () => {
+  beforeEach(() => writeFileSync(sandbox.at(config), code()));
+  const plan = async (options: StartOptions = untrusted) => [
+    (await llmfs(["plan", "tree.json"], options)).status,
+    ran(),
+  ];
+
+  test("a trusted configuration is used until its content changes", async () => {
+    expect((await llmfs(["trust"], untrusted)).stderr).toBe(`trusted: ${sandbox.at(config)}\n`);
+    expect(ran()).toBe(false);
+    expect(await plan()).toEqual([0, true]);
+    writeFileSync(sandbox.at(config), `${code()}\n`);
+    expect(await plan()).toEqual([84, false]);
+    writeFileSync(sandbox.at(config), code());
+    expect(await plan()).toEqual([0, true]);
+  });
+
+  test("trusting a new content withdraws the trust in the old one", async () => {
+    await llmfs(["trust"], untrusted);
+    writeFileSync(sandbox.at(config), "export default { rules: [] };");
+    await llmfs(["trust", config], untrusted);
+    writeFileSync(sandbox.at(config), code());
+    expect(await plan()).toEqual([84, false]);
+  });
+
+  test("the same content elsewhere is not trusted", async () => {
+    await llmfs(["trust"], untrusted);
+    mkdirSync(sandbox.at("copy"));
+    writeFileSync(sandbox.at(`copy/${config}`), code());
+    expect((await llmfs(["generators"], { ...untrusted, cwd: sandbox.at("copy") })).status).toBe(84);
+    expect(ran()).toBe(false);
+  });
+
+  test("trust is listed and withdrawn, also for a file that is gone", async () => {
+    await llmfs(["trust"], untrusted);
+    expect(JSON.parse((await llmfs(["trust", "--list", "--json"])).stdout)).toEqual([sandbox.at(config)]);
+    expect((await llmfs(["trust", "--remove"], untrusted)).status).toBe(0);
+    expect(await plan()).toEqual([84, false]);
+    await llmfs(["trust"], untrusted);
+    rmSync(sandbox.at(config));
+    expect((await llmfs(["trust", "--remove", config], untrusted)).status).toBe(0);
+    expect((await llmfs(["trust", "--list"])).stdout).toBe("");
+    expect(await llmfs(["trust", "--remove", config])).toMatchObject({
+      status: 84,
+      stderr: expect.stringContaining("not trusted"),
+    });
+  });
+
+  test("the marks of trust are for nobody else to read or write", async () => {
+    await llmfs(["trust"], untrusted);
+    const folder = sandbox.at("state/llmfs/trusted");
+    expect(statSync(folder).mode & 0o777).toBe(0o700);
+    for (const name of readdirSync(folder)) expect(statSync(`${folder}/${name}`).mode & 0o777).toBe(0o600);
+  });
+
+  test("there must be something to trust", async () => {
+    rmSync(sandbox.at(config));
+    for (const [args, why] of [
+      [["trust"], "there is no llmfs.config.ts"],
+      [["trust", "nothing.yaml"], "nothing.yaml: no such file"],
+      [["trust", "."], "not a regular file"],
+    ] as const) {
+      expect(await llmfs(args)).toMatchObject({ status: 84, stderr: expect.stringContaining(why) });
+    }
+  });
+
+  test("directories in LLMFS_TRUST are trusted with everything below them, by any name of theirs, and nothing beside them", async () => {
+    mkdirSync(sandbox.at("beside"));
+    symlinkSync(sandbox.path, sandbox.at("link"));
+    for (const value of [sandbox.path, sandbox.at(config), `/nowhere:${sandbox.at("link")}`, "/"]) {
+      expect([value, ...(await plan({ env: { LLMFS_TRUST: value } }))]).toEqual([value, 0, true]);
+    }
+    for (const value of [sandbox.at("beside"), sandbox.path.slice(0, -1), ".", "relative:", `${sandbox.at(config)}x`]) {
+      expect([value, ...(await plan({ env: { LLMFS_TRUST: value } }))]).toEqual([value, 84, false]);
+    }
+  });
+
+  test("the user's own configuration is used where there is no other, without any trust", async () => {
+    mkdirSync(sandbox.at(".config/llmfs"), { recursive: true });
+    writeFileSync(sandbox.at(".config/llmfs/config.ts"), code());
+    expect(await plan()).toEqual([84, false]);
+    rmSync(sandbox.at(config));
+    expect(await plan()).toEqual([0, true]);
+    mkdirSync(sandbox.at("own/llmfs"), { recursive: true });
+    writeFileSync(sandbox.at("own/llmfs/config.json"), '{ "rules": [] }');
+    const { stderr } = await llmfs(["plan", "tree.json"], {
+      env: { LLMFS_TRUST: "", XDG_CONFIG_HOME: sandbox.at("own") },
+    });
+    expect([stderr.includes(`configuration: ${sandbox.at("own/llmfs/config.json")}`), ran()]).toEqual([true, false]);
+  });
+
+  test.each([
+    ["y", 0, true],
+    ["yes", 0, true],
+    ["", 84, false],
+    ["no", 84, false],
+  ])("on a terminal the configuration is shown, and used if the answer is yes: %p", async (answer, status, runs) => {
+    const script = `${BINARY[0]} plan tree.json; echo "status $?"`;
+    await using terminal = new Terminal(["sh", "-c", script], {
+      cwd: sandbox.path,
+      env: sandbox.environment(untrusted.env),
+    });
+    await terminal.shows("appendFileSync");
+    await terminal.shows("Trust it from now on");
+    expect(ran()).toBe(false);
+    terminal.type(`${answer}\r`);
+    await terminal.shows(`status ${status}`);
+    expect(ran()).toBe(runs);
+    expect(await plan()).toEqual([status, runs]);
+  });
 });
 
 describeMounted("in a mount", () => {

@@ -57,6 +57,8 @@ export class Sandbox implements Disposable {
       HOME: this.path,
       XDG_STATE_HOME: this.at("state"),
       TMPDIR: this.path,
+      // Tests write the configurations that they use.
+      LLMFS_TRUST: this.path,
       ...added,
     };
   }

@@ -23,6 +23,10 @@ export const VARIABLES = {
     "extra headers for that server, one per line, such as `X-Team: data`; not sent to a local server that llmfs finds by itself",
   XDG_STATE_HOME:
     "holds the log, llmfs/llmfs.log, and trees that could not be saved where you asked; default: ~/.local/state",
+  XDG_CONFIG_HOME:
+    "holds llmfs/config.ts, .js, .json, .yaml or .toml, which is used where the current directory has no configuration, and is always trusted; default: ~/.config",
+  LLMFS_TRUST:
+    "absolute paths, separated by colons: configurations found there or below are used without asking; for CI",
   XDG_RUNTIME_DIR: "where `run` and `demo` create their temporary mountpoint, if usable",
   TMPDIR: "the same, if XDG_RUNTIME_DIR is not set; default: /tmp",
   SOURCE_DATE_EPOCH:

@@ -4,6 +4,7 @@
  *
  * A flag overrides its variable. An empty variable counts as unset, except for LLMFS_RECORDINGS_KEY.
  */
+import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { SLEEPER } from "../../fuse/mounting/process.ts";
 import { UsageError } from "../errors.ts";
@@ -190,6 +191,25 @@ function logFile(text: string | undefined, environment: Environment): string | u
   if (text === "-") return undefined;
   if (text !== undefined) return parseAbsolutePath("--log-file", text);
   return join(stateFolder(environment), "llmfs.log");
+}
+
+/** The folder of the user's own configuration, which is always trusted. */
+export function configFolder(environment: Environment = process.env): string {
+  const given = environment.XDG_CONFIG_HOME;
+  const home = given?.startsWith("/") === true ? given : join(homeDirectory(environment.HOME), ".config");
+  return join(home, "llmfs");
+}
+
+/** Files and directories whose configurations are trusted: LLMFS_TRUST, without symlinks. Those that are absent are left out. */
+export function trustedPaths(environment: Environment = process.env): readonly string[] {
+  const paths = (environment.LLMFS_TRUST ?? "").split(":").filter((path) => path.startsWith("/"));
+  return paths.flatMap((path) => {
+    try {
+      return [realpathSync(path)];
+    } catch {
+      return [];
+    }
+  });
 }
 
 /** The folder for files that outlive llmfs: the log, and trees that could not be saved to their file. */

@@ -108,7 +108,7 @@ export const configFlags = defineFlags({
     type: "string",
     valueHint: "FILE",
     description:
-      "a configuration of generators and rules, or none; default: llmfs.config.ts, .js, .json, .yaml or .toml in the current directory, unless that is in a mount",
+      "a configuration of generators and rules, or none; default: llmfs.config.ts, .js, .json, .yaml or .toml in the current directory, if you trust it (see llmfs trust)",
   },
 });
 

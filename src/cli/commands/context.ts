@@ -8,8 +8,9 @@ import type { Asked } from "../../offline/dry-run.ts";
 import type { OfflineTree } from "../../offline/tree.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
+import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
-import { say, show, showJson } from "../output/terminal.ts";
+import { show, showJson } from "../output/terminal.ts";
 import { createQuietLog } from "../process/serve.ts";
 
 export const context = defineCommand({
@@ -29,7 +30,7 @@ export const context = defineCommand({
       args.from === undefined ? (await findMountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
     await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, {
       log,
-      say,
+      person,
     });
     const { asks, failure, generator } = await looking.foresight.foresee(path);
     if (failure !== undefined) throw new UserError("failure", failure.message, { cause: failure });

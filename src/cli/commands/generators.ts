@@ -1,4 +1,4 @@
-import { explainCodeNotRun, findConfigurationToRead, findConfigurationToRun } from "../../app/configuration.ts";
+import { EXPECTED, findConfiguration } from "../../app/configuration/choose.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { childEnvironment } from "../../app/settings/settings.ts";
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
@@ -7,6 +7,7 @@ import type { Engine } from "../../generate/engine.ts";
 import type { LoadedConfig } from "../../generators/config/load.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { configFlags } from "../args/flags.ts";
+import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { say, show, showExactly, showJson } from "../output/terminal.ts";
 import { Interrupted, onSignals } from "../process/signals.ts";
@@ -20,8 +21,6 @@ export const generators = defineCommand({
   }),
   notes: [
     "Lists the generators of a configuration and where they come from, its rules, and the files that exist because of them.",
-    "To show a configuration that is a .ts or .js file, name it with --config, because loading it runs it; `test` also runs " +
-      "the one in the current directory.",
     "`llmfs generators test PATH` generates one file. It prints the content to standard output, and the rule, metadata and " +
       "time to standard error. The exit status is 90 if the file cannot be generated, 84 if no rule matches it.",
   ],
@@ -30,14 +29,9 @@ export const generators = defineCommand({
       throw new UsageError(`unknown action ${action}; did you mean test?`);
     }
     if (action !== undefined && path === undefined) throw new UsageError("test needs the path of a file");
-    const file = await (path === undefined
-      ? findConfigurationToRead(config, say, refuseCode)
-      : findConfigurationToRun(config, say));
+    const file = await findConfiguration(config, person);
     if (file === undefined) {
-      throw new UserError(
-        "input",
-        "no llmfs.config.ts, .js, .json, .yaml or .toml in the current directory; use --config to name a file",
-      );
+      throw new UserError("input", `no ${EXPECTED} in the current directory; use --config to name a file`);
     }
     const { loadConfig } = await import("../../generators/config/load.ts");
     const loading = loadConfig(file, { environment: childEnvironment({}), print: say });
@@ -49,11 +43,6 @@ export const generators = defineCommand({
     return EXIT.ok.code;
   },
 });
-
-/** Code must run before its generators and rules are known. */
-function refuseCode(file: string): never {
-  throw new UserError("input", explainCodeNotRun(file));
-}
 
 function describe({ file, generators, rules, plants }: LoadedConfig) {
   return {

@@ -1,9 +1,10 @@
-import { findConfigurationToRun } from "../../app/configuration.ts";
+import { findConfiguration } from "../../app/configuration/choose.ts";
 import { checkMountpointPath } from "../../app/mountpoint.ts";
 import { readConfig } from "../../app/settings/settings.ts";
 import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { logFlags, mountFlags } from "../args/flags.ts";
+import { person } from "../output/ask.ts";
 import { isTerminal, say, showJson } from "../output/terminal.ts";
 import { createNotPermittedError, findWayToMount } from "../preflight/mount-capability.ts";
 import { checkOutputs } from "../preflight/output-paths.ts";
@@ -30,7 +31,7 @@ export const mount = defineCommand({
       "again every few seconds, until it gets a signal.",
   ],
   async run(args) {
-    const config = { ...readConfig(args), configFile: await findConfigurationToRun(args.config, say) };
+    const config = { ...readConfig(args), configFile: await findConfiguration(args.config, person) };
     // Generating a layout may cost money, so make sure first that mounting will work.
     const way = await findWayToMount({ certain: config.prompt !== undefined || config.grow !== undefined });
     if (way.how === "none") throw createNotPermittedError(way.refusal);

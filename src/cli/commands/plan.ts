@@ -4,9 +4,10 @@ import type { Foreseen } from "../../offline/dry-run.ts";
 import { printableLine } from "../../text/printable.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
+import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
-import { say, show, showJson } from "../output/terminal.ts";
+import { show, showJson } from "../output/terminal.ts";
 import { createQuietLog } from "../process/serve.ts";
 
 export const plan = defineCommand({
@@ -27,7 +28,7 @@ export const plan = defineCommand({
   ],
   async run(args) {
     await using log = createQuietLog();
-    await using looking = await lookAt(await placeOf(args.source), args, { log, say });
+    await using looking = await lookAt(await placeOf(args.source), args, { log, person });
     const { tree, foresight, store, priceOf } = looking;
     const pending = tree.files.filter(({ state }) => state === "pending" || state === "failed");
     const progress = createProgress();

@@ -1,4 +1,4 @@
-import { findConfigurationToRun } from "../../app/configuration.ts";
+import { findConfiguration } from "../../app/configuration/choose.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { withInheritedLimits } from "../../app/machine/limits.ts";
@@ -11,6 +11,7 @@ import type { MountedFilesystem } from "../../mount/filesystem.ts";
 import { selfCommand } from "../../self.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { checkFlags, logFlags, mountFlags } from "../args/flags.ts";
+import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { say } from "../output/terminal.ts";
@@ -58,7 +59,7 @@ export const run = defineCommand({
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
     endWithOuter();
     const checking = checkArguments(args);
-    const config = { ...readConfig(args), configFile: await findConfigurationToRun(args.config, say) };
+    const config = { ...readConfig(args), configFile: await findConfiguration(args.config, person) };
     await checkOutputs(config, undefined);
     const progress = createProgress();
     const log = openLog(config, "warn", progress);

@@ -3,9 +3,10 @@ import { findMountedFile, readFileXattr } from "../../app/running/mounted.ts";
 import { OURS } from "../../attributes.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
+import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { reportProvenance } from "../output/provenance-report.ts";
-import { say, show } from "../output/terminal.ts";
+import { show } from "../output/terminal.ts";
 import { createQuietLog } from "../process/serve.ts";
 
 export const why = defineCommand({
@@ -23,7 +24,7 @@ export const why = defineCommand({
       args.from === undefined ? (await findMountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
     await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, {
       log,
-      say,
+      person,
     });
     const file = await looking.tree.stat(path);
     const readLive = (name: string) =>

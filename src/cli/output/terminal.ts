@@ -1,13 +1,13 @@
 /**
  * Writes results to standard output and messages to standard error. A closed pipe is not a failure.
  *
- * No other file writes to either. Text may come from outside, so all of it is made printable here. Colors are added
+ * No other file writes to either, or reads what is typed at the terminal. Text may come from outside, so all of it is made printable here. Colors are added
  * afterwards.
  *
  * Writes go to the file descriptors: `process.stderr` would open a second one, and a background mount would then keep the
  * terminal open.
  */
-import { writeSync } from "node:fs";
+import { closeSync, openSync, readSync, writeSync } from "node:fs";
 import { isatty, WriteStream } from "node:tty";
 import { UserError } from "../../app/errors.ts";
 import type { ColoredStart } from "../../app/progress.ts";
@@ -78,6 +78,21 @@ function write(result: string | Uint8Array): void {
     throw new UserError("save", `standard output: ${messageOf(error)}`, { cause: error });
   }
 }
+
+/** A line typed at the terminal; "" at the end of input. What follows stays for the programs that are started later. */
+export function readLine(): string {
+  const terminal = openSync("/dev/tty", "r");
+  try {
+    const bytes: number[] = [];
+    const one = Buffer.alloc(1);
+    while (readSync(terminal, one, 0, 1, null) === 1 && one[0] !== NEWLINE) bytes.push(one[0] ?? 0);
+    return Buffer.from(bytes).toString("utf8");
+  } finally {
+    closeSync(terminal);
+  }
+}
+
+const NEWLINE = 0x0a;
 
 /** A block of lines on a terminal that is drawn over the previous one. Disposed, the last one stays. */
 export class Screen implements Disposable {

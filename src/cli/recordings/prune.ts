@@ -1,8 +1,7 @@
 /** `llmfs recordings prune`: decides what is needed and whose it is, and reports what goes and what stays. */
 import { existsSync } from "node:fs";
-import { explainCodeNotRun } from "../../app/configuration.ts";
 import { UsageError } from "../../app/errors.ts";
-import { type LookOptions, lookAt, placeOf } from "../../app/inspect.ts";
+import { lookAt, placeOf } from "../../app/inspect.ts";
 import { parseOwner } from "../../app/settings/model.ts";
 import { parseAge } from "../../app/settings/values.ts";
 import { repairWith } from "../../generators/builtin/llm.ts";
@@ -17,6 +16,7 @@ import {
   selectForPrune,
 } from "../../recording/prune.ts";
 import type { Recording, RecordingStore, StoreEntry } from "../../recording/recording.ts";
+import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { say, show, showJson } from "../output/terminal.ts";
 import { createQuietLog } from "../process/serve.ts";
@@ -147,14 +147,7 @@ async function findNeeded(
 ): Promise<Keep> {
   await using log = createQuietLog();
   const place = await placeOf(source);
-  const passedOver = (file: string) => {
-    throw new UsageError(
-      `${explainCodeNotRun(file)}, or pass --config none if ${source} does not use it: without it, needed recordings might ` +
-        "be removed",
-    );
-  };
-  const how: LookOptions = { log, say, passedOver };
-  await using looking = await lookAt(place, { ...args, recordings: args.recordings }, how);
+  await using looking = await lookAt(place, { ...args, recordings: args.recordings }, { log, person });
   /** If no model was given, the recordings of every model may be needed. */
   const keyOf = (request: ChatRequest) =>
     requestKey(looking.about.model === undefined ? { ...request, model: "" } : request);

@@ -2,15 +2,15 @@
 import { existsSync } from "node:fs";
 import { extname, join } from "node:path";
 
-/** The names of the file in order of preference. */
-const CONFIG_NAMES = ["ts", "js", "json", "yaml", "yml", "toml"].map((ending) => `llmfs.config.${ending}`);
+/** In order of preference. */
+const EXTENSIONS = ["ts", "js", "json", "yaml", "yml", "toml"];
 
 /** Extensions of configurations that are executed. All others are only read. */
 const CODE = [".ts", ".js", ".mts", ".mjs"];
 
-/** The configuration file in a directory, if there is one. */
-export function findConfig(directory: string): string | undefined {
-  return CONFIG_NAMES.map((name) => join(directory, name)).find((file) => existsSync(file));
+/** The configuration file in a directory, if there is one. `base`: its name without the extension. */
+export function findConfig(directory: string, base = "llmfs.config"): string | undefined {
+  return EXTENSIONS.map((extension) => join(directory, `${base}.${extension}`)).find((file) => existsSync(file));
 }
 
 /** Whether loading the configuration executes it. */

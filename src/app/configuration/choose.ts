@@ -1,0 +1,90 @@
+/**
+ * Chooses the generator configuration of a command. A configuration can run programs and send secrets. Therefore one that
+ * was only found must be trusted first (see trust.ts), none is ever read from inside an llmfs mount, where a model may have
+ * written it, and the chosen file is always reported.
+ */
+import { existsSync } from "node:fs";
+import { basename } from "node:path";
+import { findConfig } from "../../generators/config/find-config.ts";
+import { findMountOnPath } from "../../inside-mount.ts";
+import { UserError } from "../errors.ts";
+import { absolutePath, currentDirectory } from "../machine/current-directory.ts";
+import type { Say } from "../progress.ts";
+import { isAnswering } from "../running/answering.ts";
+import { findMount } from "../running/find-mount.ts";
+import { configFolder } from "../settings/settings.ts";
+import { type Configuration, isTrusted, readConfiguration, trust } from "./trust.ts";
+
+/** The value of `--config` that disables configurations. */
+const NONE = "none";
+
+/** Who is told, and asked, about a configuration. */
+export interface Person {
+  readonly say: Say;
+  /** Asks whether to trust a configuration from now on; undefined if there is nobody to ask. */
+  readonly askForTrust: ((configuration: Configuration) => boolean) | undefined;
+}
+
+/**
+ * The file named by `--config`, or found in the current directory, or the user's own. Throws UserError, also for a file that
+ * was found and is not trusted.
+ */
+export async function findConfiguration(given: string | undefined, person: Person): Promise<string | undefined> {
+  const file = given === undefined ? await findTrusted(person) : requireNamed(given);
+  if (file !== undefined) person.say(`configuration: ${file}`);
+  return file;
+}
+
+/** The file named on the command line, or the one in the current directory, for `llmfs trust`. Throws UserError. */
+export async function chooseConfigurationToTrust(given: string | undefined, say: Say): Promise<Configuration> {
+  const file = given === undefined ? await findHere(say) : requireOutside(given, given);
+  if (file === undefined) throw new UserError("input", `there is no ${EXPECTED} here; name the file`);
+  return readConfiguration(file);
+}
+
+/** What a configuration in the current directory may be called. */
+export const EXPECTED = "llmfs.config.ts, .js, .json, .yaml or .toml";
+
+function requireNamed(given: string): string | undefined {
+  return given === NONE ? undefined : requireOutside(given, `--config ${given}`);
+}
+
+function requireOutside(given: string, shown: string): string {
+  const file = absolutePath(given);
+  const mount = findMountOnPath(file);
+  if (mount === undefined && existsSync(file)) return file;
+  if (mount === undefined) throw new UserError("input", `${shown}: no such file`);
+  throw new UserError(
+    "input",
+    `${shown}: the file is inside ${mount}, where a model may have written it; copy it elsewhere to use it`,
+  );
+}
+
+async function findTrusted({ say, askForTrust }: Person): Promise<string | undefined> {
+  const file = await findHere(say);
+  if (file === undefined) return findConfig(configFolder(), "config");
+  const configuration = await readConfiguration(file);
+  if (isTrusted(configuration)) return file;
+  if (askForTrust?.(configuration) === true) {
+    trust(configuration);
+    return file;
+  }
+  const name = basename(file);
+  throw new UserError(
+    "input",
+    `${name} in the current directory is not trusted: it can run programs and send data and keys to servers. ` +
+      `Read it; then run "llmfs trust", or name it with --config ${name}. --config ${NONE} ignores it`,
+  );
+}
+
+async function findHere(say: Say): Promise<string | undefined> {
+  const folder = currentDirectory();
+  const around = folder === undefined ? undefined : findMount(folder);
+  // What is in there is not used in any case, and a mount that is stopped would keep this process waiting.
+  if (around !== undefined && (await isAnswering(around.mount)) !== "yes") return undefined;
+  const file = folder === undefined ? undefined : findConfig(folder);
+  const mount = file === undefined ? undefined : findMountOnPath(file);
+  if (file === undefined || mount === undefined) return file;
+  say(`warning: ignoring ${basename(file)}: it is inside ${mount}, where a model may have written it`);
+  return undefined;
+}

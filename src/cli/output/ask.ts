@@ -1,0 +1,33 @@
+/** Asks the person at the terminal. */
+import { isatty } from "node:tty";
+import type { Person } from "../../app/configuration/choose.ts";
+import type { Configuration } from "../../app/configuration/trust.ts";
+import { isCode } from "../../generators/config/find-config.ts";
+import { isTerminal, readLine, say } from "./terminal.ts";
+
+/** As much of a configuration is shown. */
+const LINES = 60;
+const STANDARD_INPUT = 0;
+
+/** The person who started the command; without a terminal there is nobody to ask. */
+export const person: Person = {
+  say,
+  get askForTrust() {
+    return isatty(STANDARD_INPUT) && isTerminal() ? askForTrust : undefined;
+  },
+};
+
+function askForTrust(configuration: Configuration): boolean {
+  const { file } = configuration;
+  say(`${file} would be used here, and you have not trusted it with this content yet.`);
+  say(
+    isCode(file)
+      ? "It is a program, and would run with your rights:"
+      : "Its rules can run programs, and send data and keys to servers:",
+  );
+  const lines = configuration.content.toString("utf8").trimEnd().split("\n");
+  for (const line of lines.slice(0, LINES)) say(`  | ${line}`);
+  if (lines.length > LINES) say(`  … and ${lines.length - LINES} more lines, which you should read before you answer`);
+  say("Trust it from now on, as long as it does not change? [y/N]");
+  return /^y(es)?$/i.test(readLine().trim());
+}

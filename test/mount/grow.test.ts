@@ -3,6 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
+import { documented } from "../support/json-shapes.ts";
 import {
   contentOf,
   describeMounted,
@@ -72,7 +73,7 @@ describeMounted("llmfs grow", () => {
     expect(dry).toMatchObject({ status: 0, stdout: "/tests/test_a.py  tests of a (uses /src/a.py)\n" });
     expect(await m.out("cat .llmfs/snapshot.json")).toBe(saved);
     const done = await llmfs(m, "grow", "mnt", "--prompt", "tests, please", "--json");
-    expect(JSON.parse(done.stdout)).toMatchObject({
+    expect(documented("grow", done.stdout)).toMatchObject({
       added: true,
       clashes: [],
       requests: 1,

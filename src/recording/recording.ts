@@ -76,6 +76,13 @@ export interface RecordingStore {
   /** The holder of the claim, in words. Undefined if there is none, or if it is unknown. */
   holder?(key: string): Promise<string | undefined>;
   /**
+   * An id that the store keeps as long as it keeps its recordings; made if there is none. Another one than before means
+   * that the store was emptied. Undefined if it cannot be made.
+   */
+  identity?(): Promise<string | undefined>;
+  /** Calls the listener whenever there is a new connection. */
+  onConnect?(listener: () => void): void;
+  /**
    * Called before `close`: brings to the store what it does not have yet. Returns what is not as it should be, in words:
    * answers that only this machine has, or that other machines have otherwise.
    */

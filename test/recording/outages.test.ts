@@ -341,4 +341,29 @@ describe("a machine that is cut off", () => {
     expect(await one.store.settle?.()).toEqual([]);
     await one.store.close?.();
   });
+
+  withRedis("brings back what it used when the store was emptied, and reports what others answered then", async () => {
+    const one = await machine("emptied", async (what) => `one: ${what}`);
+    const two = await machine("emptied", async (what) => `two: ${what}`);
+    for (const what of ["a", "b"]) expect(await one.answer(what)).toBe(`one: ${what}`);
+    expect(await two.answer("a")).toBe("one: a");
+    const keys = (await client.send("KEYS", ["emptied:*"])) as string[];
+    await client.send("DEL", keys);
+    // As when the server was restarted.
+    one.proxy.drop();
+    await until(async () => (await client.get(`emptied:recording:${requestKey(ask("b"))}`)) !== null);
+    expect(await two.answer("b")).toBe("one: b");
+    expect(two.model.requests).toHaveLength(0);
+    await client.send("DEL", (await client.send("KEYS", ["emptied:*"])) as string[]);
+    await client.set(`emptied:recording:${requestKey(ask("b"))}`, await textOf("b", "somebody else's"));
+    expect(await one.store.settle?.()).toEqual([expect.stringContaining("1 file is (/b) not what other machines got")]);
+    await Promise.all([one.store.close?.(), two.store.close?.()]);
+  });
 });
+
+/** The text of a recording. */
+async function textOf(what: string, text: string): Promise<string> {
+  const { writeRecording } = await import("../../src/recording/record.ts");
+  const request = ask(what);
+  return writeRecording({ key: requestKey(request), label: `/${what}`, request, answer: { text, model: "m" } });
+}

@@ -36,26 +36,37 @@ export async function s3Server(): Promise<Server> {
   return server(url, child, folder);
 }
 
+export interface S3ProxyOptions {
+  /** Called before each request; a response is sent instead of that of the server. */
+  readonly intercept?: (request: Request) => Response | undefined | Promise<Response | undefined>;
+  /** Whether conditions on a write are honoured. Default: true. */
+  readonly conditional?: boolean;
+}
+
 /**
  * A proxy in front of an S3 server that ignores If-Match and If-None-Match on writes: it honours them, as Amazon's
  * does. The requests pass unchanged, so their signatures stay valid.
  */
-export function conditionalProxy(upstream: string): Server {
+export function conditionalProxy(upstream: string, options: S3ProxyOptions = {}): Server {
+  const { intercept = () => undefined, conditional = true } = options;
   const etags = new Map<string, string>();
   const proxy = Bun.serve({
     port: 0,
     hostname: "127.0.0.1",
     async fetch(request) {
       const { pathname, search } = new URL(request.url);
+      const body = await request.arrayBuffer();
+      const instead = await intercept(request);
+      if (instead !== undefined) return instead;
       const standing = etags.get(pathname);
       const [match, noneMatch] = [request.headers.get("if-match"), request.headers.get("if-none-match")];
       if (request.method === "PUT") {
-        if ((noneMatch === "*" && standing !== undefined) || (match !== null && match !== standing)) {
+        if (!conditional) etags.delete(pathname);
+        else if ((noneMatch === "*" && standing !== undefined) || (match !== null && match !== standing)) {
           return new Response("<Error><Code>PreconditionFailed</Code></Error>", { status: 412 });
         }
         etags.set(pathname, "being written");
       }
-      const body = await request.arrayBuffer();
       const { method, headers } = request;
       const response = await fetch(`${upstream}${pathname}${search}`, {
         method,

@@ -11,6 +11,7 @@ import { reasonOf } from "../../errno.ts";
 import { NOBODY_ELSE, type Recording, type RecordingStore, Unreachable } from "../recording.ts";
 import { inParallel } from "./in-parallel.ts";
 import { Outages } from "./outage.ts";
+import { countFiles, hashOf, type UsedAnswer, UsedAnswers } from "./used-answers.ts";
 
 export interface SharedOptions {
   /** Absent: nothing is answered without the shared store. */
@@ -43,6 +44,9 @@ interface Owed {
 /** How many answers are copied to the store at a time. */
 const AT_ONCE = 8;
 
+/** How often to look whether the store was emptied, while it is used. */
+const LOOK_MS = 2_000;
+
 /** How often to send a request that is not answered, although the store answers others. */
 const TRIES = 3;
 
@@ -68,8 +72,59 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     lostMs,
     absentMs,
     otherwise: required ? "nothing is generated until it answers" : `${local?.name} are used until it answers`,
-    onReturn: () => void deliver(),
+    onReturn: () => {
+      lookForLoss();
+      deliver();
+    },
   });
+  const used = new UsedAnswers();
+  /** The id that the store had when it was first used. */
+  let identity: string | undefined;
+  let looking: Promise<void> | undefined;
+  let lastUse = 0;
+  shared.onConnect?.(() => {
+    if (identity !== undefined) lookForLoss();
+  });
+  const timer = setInterval(() => {
+    if (performance.now() - lastUse < 10 * LOOK_MS) lookForLoss();
+  }, LOOK_MS);
+  timer.unref();
+
+  /** Notices that the store was emptied, and brings back what it has lost. */
+  function lookForLoss(): Promise<void> {
+    if (lookOnly || outages.away) return Promise.resolve();
+    looking ??= restore()
+      .catch((error: unknown) => {
+        if (isAway(error)) outages.begin(error);
+      })
+      .finally(() => {
+        looking = undefined;
+      });
+    return looking;
+  }
+
+  async function restore(): Promise<void> {
+    const now = await shared.identity?.();
+    if (now === undefined || now === identity) return;
+    const lost = identity !== undefined;
+    identity = now;
+    if (!lost) return;
+    warn(`${shared.name} was emptied; bringing back the answers that were used here`);
+    for await (const _ of inParallel(used.all(), AT_ONCE, bringBack));
+  }
+
+  async function bringBack({ key, label, hash, recording }: UsedAnswer): Promise<void> {
+    const own = recording ?? (await local?.get(key));
+    const theirs = own === undefined ? await shared.get(key) : await shared.offer(own);
+    if (theirs !== undefined && hashOf(theirs) !== hash) report(key, label);
+  }
+
+  /** Remembers an answer that everybody gets. */
+  function note<T extends Recording | undefined>(recording: T): T {
+    lastUse = performance.now();
+    if (recording !== undefined && !lookOnly) used.note(recording);
+    return recording;
+  }
 
   /** A refusal is an answer too. */
   async function probe(): Promise<void> {
@@ -158,13 +213,15 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
   /** Reports an answer that was used here, if other machines have a different one. */
   async function compare(own: Recording, theirs: Recording): Promise<void> {
     if (own.answer.text === theirs.answer.text) return;
-    const { key, label } = own;
-    if (!differing.has(key)) {
-      const what = `${label}: an answer was used while ${shared.name} was away`;
-      warn(`${what}, and another machine has a different one; this tree differs from that of other machines`);
-    }
-    differing.set(key, label);
+    report(own.key, own.label);
     await local?.put(theirs).catch(() => {});
+  }
+
+  function report(key: string, label: string): void {
+    if (differing.has(key)) return;
+    differing.set(key, label);
+    const what = `${label}: an answer was used while ${shared.name} was away or empty`;
+    warn(`${what}, and another machine has a different one; this tree differs from that of other machines`);
   }
 
   /** Offers a ready answer, without waiting for a store that does not answer. */
@@ -175,7 +232,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     const outcome = offer.then(
       async (theirs) => {
         outages.reached();
-        if (!late) return theirs;
+        if (!late) return note(theirs);
         owed.delete(recording.key);
         await compare(recording, theirs);
         return undefined;
@@ -203,21 +260,21 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
   async function settle(): Promise<readonly string[]> {
     const all = async () => {
       await Promise.all(offers);
-      if (owed.size === 0) return;
-      await outages.tryNow();
+      if (owed.size > 0) await outages.tryNow();
       await deliver();
+      if (identity !== undefined) await lookForLoss();
     };
     await within(lastMs, all(), () => new Late()).catch(() => {});
     const problems = [...(await (shared.settle?.() ?? []))];
     if (differing.size > 0) {
       problems.push(
-        `${some([...differing.values()])} not what other machines got: answers were used while ${shared.name} was away; ` +
+        `${countFiles([...differing.values()])} not what other machines got: answers were used while ${shared.name} was away or empty; ` +
           "start again to get theirs",
       );
     }
     if (owed.size > 0 && !lookOnly) {
       problems.push(
-        `${some([...owed.values()].map(({ label }) => label))} recorded on this machine only, and other machines may get ` +
+        `${countFiles([...owed.values()].map(({ label }) => label))} recorded on this machine only, and other machines may get ` +
           `other answers: ${shared.name} ${outages.away ? "is away" : "cannot be written"}`,
       );
     }
@@ -228,23 +285,25 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     name: shared.name,
     async get(key, label, request) {
       const found = await use("reading", () => shared.get(key, label, request));
-      if (found?.value !== undefined) return found.value;
+      if (found?.value !== undefined) return note(found.value);
+      if (identity === undefined && found !== undefined) await lookForLoss();
       const own = owed.get(key)?.recording ?? (await local?.get(key, label, request));
       if (own === undefined || lookOnly) return own;
       if (found === undefined) {
         if (!owed.has(key)) owed.set(key, { label: own.label, replaces: false });
         return own;
       }
-      return (await use("writing", () => shared.offer(own)))?.value ?? own;
+      return note((await use("writing", () => shared.offer(own)))?.value ?? own);
     },
     async put(recording) {
       if ((await use("writing", () => shared.put(recording))) === undefined) await keep(recording, true);
+      else note(recording);
     },
     async offer(recording) {
       if (!required) return (await offerNow(recording)) ?? keep(recording, false);
       try {
         const offered = await use("writing", () => shared.offer(recording));
-        if (offered !== undefined) return offered.value;
+        if (offered !== undefined) return note(offered.value);
       } catch (error) {
         await keep(recording, false).catch(() => {});
         throw error;
@@ -261,6 +320,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     unusable: (key) => shared.unusable?.(key) ?? local?.unusable?.(key),
     async remove(key) {
       owed.delete(key);
+      used.forget(key);
       await use("writing", async () => shared.remove?.(key));
       await local?.remove?.(key);
     },
@@ -276,6 +336,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     },
     settle,
     async close() {
+      clearInterval(timer);
       outages.close();
       await shared.close?.();
       await local?.close?.();
@@ -288,11 +349,4 @@ class Late extends Error {}
 /** The store did not answer. Any other error is an answer. */
 function isAway(error: unknown): boolean {
   return error instanceof Unreachable && !error.refused;
-}
-
-/** "1 file is (/a)", "7 files are (/a, /b, /c and 4 more)". */
-function some(labels: readonly string[]): string {
-  const shown = labels.slice(0, 3).join(", ");
-  const more = labels.length > 3 ? ` and ${labels.length - 3} more` : "";
-  return `${labels.length === 1 ? "1 file is" : `${labels.length} files are`} (${shown}${more})`;
 }

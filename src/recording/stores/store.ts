@@ -52,7 +52,7 @@ export async function openStore(location: string, options: OpenOptions): Promise
   if (mode !== "auto" && !patient) return shared;
   const limit = timeoutMs === undefined ? Number.POSITIVE_INFINITY : timeoutMs / WAITS;
   const waits = patient ? { lostMs: Math.min(LOST_MS, limit), absentMs: Math.min(ABSENT_MS, limit) } : NO_WAITS;
-  if (mode !== "auto") return createSharedStore(shared, { warn, ...waits, absentMs: 0 });
+  if (mode !== "auto") return createSharedStore(shared, { warn, lookOnly: mode === "replay", ...waits, absentMs: 0 });
   const own = createFolderStore(local, { warn, who, ...signed });
   return createSharedStore(shared, { local: own, warn, lookOnly, required, ...waits });
 }

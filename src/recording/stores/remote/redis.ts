@@ -38,7 +38,7 @@ export function createRedisStore(url: string, options: RemoteOptions = {}): Reco
       const text = await connection.send("GETRANGE", object, 0, LONGEST_RECORDING);
       if (typeof text !== "string" || text === "") return undefined;
       if (Buffer.byteLength(text) > LONGEST_RECORDING) throw new TooLongError(LONGEST_RECORDING);
-      return text;
+      return { text };
     },
     async write(object, text, label) {
       // Sent together, so that the index costs no time.
@@ -58,6 +58,20 @@ export function createRedisStore(url: string, options: RemoteOptions = {}): Reco
       return found.map((object) => ({ name: object, age: ages.get(keyOf(object)) }));
     },
     near: (label) => index.near(label),
+    async identity() {
+      const place = `${prefix}:identity`;
+      const id = await connection.send("GET", place);
+      if (id === null) await connection.send("SET", place, crypto.randomUUID(), "NX");
+      const there = id ?? (await connection.send("GET", place));
+      return typeof there === "string" ? there : undefined;
+    },
+    onConnect(listener) {
+      const before = connection.onReady;
+      connection.onReady = () => {
+        before();
+        listener();
+      };
+    },
     claim: (key) => claims.take(key),
     holder: (key) => claims.holder(key),
     async close() {

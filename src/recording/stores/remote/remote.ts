@@ -15,6 +15,7 @@ import type { Signer } from "../../signature.ts";
 import { Complaints } from "../complaints.ts";
 import { inParallel } from "../in-parallel.ts";
 import { compareLabels } from "../memory.ts";
+import { countFiles, hashOf } from "../used-answers.ts";
 
 /** The operations that a store needs from a server. Rejects with Unreachable, or with an error about the one object. */
 export interface RemoteObjects {
@@ -25,7 +26,7 @@ export interface RemoteObjects {
   /** The name of the object for a recording. */
   nameOf(key: string): string;
   /** Undefined if there is none. Rejects with TooLongError beyond LONGEST_RECORDING. */
-  read(object: string): Promise<string | undefined>;
+  read(object: string): Promise<RemoteText | undefined>;
   /** `label` is for the index. */
   write(object: string, text: string, label: string): Promise<void>;
   /** Writes it unless there is one already. False: there is. */
@@ -38,7 +39,18 @@ export interface RemoteObjects {
   /** Like RecordingStore.claim and `holder`. */
   claim(key: string): Promise<Claim | undefined>;
   holder(key: string): Promise<string | undefined>;
+  /** Like RecordingStore.identity. */
+  identity(): Promise<string | undefined>;
+  onConnect?(listener: () => void): void;
+  /** Whether the server may replace an object that `create` made. Absent: never. */
+  overwrites?(): Promise<boolean>;
   close?(): Promise<void>;
+}
+
+export interface RemoteText {
+  readonly text: string;
+  /** Where objects may be replaced: it is so new that this may still happen. */
+  readonly recent?: boolean;
 }
 
 export interface RemoteObject {
@@ -66,6 +78,9 @@ export function createRemoteStore(
 ): RecordingStore {
   const { name } = objects;
   const complaints = new Complaints(warn);
+  /** Recent recordings that were used here, by object. */
+  const recent = new Map<string, { readonly label: string; readonly hash: bigint }>();
+
   /** Undefined if there is none, or none that can be used. Rejects with Unreachable. */
   async function read(
     object: string,
@@ -73,17 +88,30 @@ export function createRemoteStore(
     onFault: (fault: Fault) => void,
   ): Promise<Recording | undefined> {
     try {
-      const text = await objects.read(object);
-      if (text === undefined) return undefined;
+      const found = await objects.read(object);
+      if (found === undefined) return undefined;
+      const { text } = found;
       signer?.check(text);
       const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
       if (object !== objects.nameOf(recording.key)) throw new Error("it is stored under another recording's name");
+      if (found.recent === true) recent.set(object, { label: recording.label, hash: hashOf(recording) });
       return recording;
     } catch (error) {
       if (error instanceof Unreachable) throw error;
       onFault(faultOf(object, error));
       return undefined;
     }
+  }
+
+  /** The labels of recordings that were used here and have been replaced since. */
+  async function findReplaced(): Promise<readonly string[]> {
+    const replaced = async ([object, { label, hash }]: [string, { label: string; hash: bigint }]) => {
+      const now = await read(object, undefined, () => {});
+      return now === undefined || hashOf(now) === hash ? undefined : label;
+    };
+    const found: string[] = [];
+    for await (const label of inParallel([...recent], objects.parallel, replaced)) if (label) found.push(label);
+    return found;
   }
 
   async function readEntry({ name, age }: RemoteObject): Promise<StoreEntry | undefined> {
@@ -115,7 +143,10 @@ export function createRemoteStore(
     async offer(recording) {
       const object = objects.nameOf(recording.key);
       const text = writeRecording(recording, signer);
-      if (await objects.create(object, text, recording.label)) return recording;
+      if (await objects.create(object, text, recording.label)) {
+        recent.set(object, { label: recording.label, hash: hashOf(recording) });
+        return recording;
+      }
       const there = await read(object, recording, complain);
       if (there !== undefined) return there;
       // It cannot be used, or was removed in the meantime.
@@ -140,6 +171,16 @@ export function createRemoteStore(
     entries,
     remove: (key, label) => objects.remove(objects.nameOf(key), label),
     discard: (object) => objects.remove(object),
+    identity: () => objects.identity(),
+    ...(objects.onConnect && { onConnect: objects.onConnect }),
+    async settle() {
+      const labels = (await objects.overwrites?.()) === true ? await findReplaced() : [];
+      if (labels.length === 0) return [];
+      return [
+        `${countFiles(labels)} not what other machines got: ${name} ignores conditions on writes, and two machines ` +
+          "answered at the same time; start again to get the answers in the store",
+      ];
+    },
     claim: (key) => objects.claim(key),
     holder: (key) => objects.holder(key),
     close: async () => await objects.close?.(),

@@ -5,7 +5,6 @@
  * of different machines are never compared. A server that does not honour conditions on a write cannot decide who of two
  * was first. There, a claim is read again after a pause: the last one that was written counts.
  */
-import { pause } from "../../../abort.ts";
 import { holderIn, LONGEST_TOKEN } from "../../holder.ts";
 import type { Claim } from "../../recording.ts";
 import { type Lease, Leases } from "./lease.ts";
@@ -21,8 +20,8 @@ export interface S3ClaimsOptions {
   readonly conditional: () => Promise<boolean>;
   readonly claimMs: number;
   readonly who: () => string;
-  /** How long a write may take to become visible where nothing else decides. */
-  readonly settleMs: number;
+  /** Where nothing else decides: waits until other writes that have begun are visible. */
+  readonly settled: () => Promise<void>;
 }
 
 export class S3Claims {
@@ -37,8 +36,10 @@ export class S3Claims {
   }
 
   async take(key: string): Promise<Claim | undefined> {
-    const { connection, who } = this.#options;
+    const { connection, who, conditional } = this.#options;
     const place = this.#options.place(key);
+    // This is the first thing that is written, and the moment for a warning.
+    await conditional();
     const standing = await connection.head(place);
     if (standing !== undefined && !this.#isDead(key, standing)) return undefined;
     const token = `${crypto.randomUUID()} ${who()}`;
@@ -55,7 +56,7 @@ export class S3Claims {
 
   /** The holder, in words. */
   async holder(key: string): Promise<string | undefined> {
-    const token = await this.#options.connection.read(this.#options.place(key), LONGEST_TOKEN);
+    const token = await this.#read(this.#options.place(key));
     return token === undefined ? undefined : holderIn(token);
   }
 
@@ -65,17 +66,17 @@ export class S3Claims {
 
   /** `etag` is the version to replace. Returns the new one; undefined if the claim belongs to somebody else. */
   async #write(place: string, body: string, etag: string | undefined): Promise<string | undefined> {
-    const { connection, conditional, settleMs } = this.#options;
+    const { connection, conditional, settled } = this.#options;
     if (!(await conditional())) {
       const written = await connection.write(place, body);
-      await pause(settleMs);
-      return (await connection.read(place, LONGEST_TOKEN)) === body ? written : undefined;
+      await settled();
+      return (await this.#read(place)) === body ? written : undefined;
     }
     const written = await connection.write(place, body, etag === undefined ? { ifNoneMatch: "*" } : { ifMatch: etag });
     if (written !== undefined) return written;
     // Our own request may have been sent twice, because the answer to the first one was lost.
     const head = await connection.head(place);
-    return head !== undefined && (await connection.read(place, LONGEST_TOKEN)) === body ? head.etag : undefined;
+    return head !== undefined && (await this.#read(place)) === body ? head.etag : undefined;
   }
 
   #lease(place: string, token: string, first: string): Lease {
@@ -108,15 +109,19 @@ export class S3Claims {
       const written = etag === undefined ? undefined : await connection.write(place, body, { ifMatch: etag });
       if (written !== undefined) return written;
     }
-    const current = await connection.read(place, LONGEST_TOKEN);
+    const current = await this.#read(place);
     if (current !== undefined && !current.startsWith(token)) return undefined;
     const standing = current === undefined ? undefined : (await connection.head(place))?.etag;
     return this.#write(place, body, standing);
   }
 
+  async #read(place: string): Promise<string | undefined> {
+    return (await this.#options.connection.read(place, LONGEST_TOKEN))?.text;
+  }
+
   async #removeOurs(place: string, token: string): Promise<void> {
     const { connection } = this.#options;
-    if ((await connection.read(place, LONGEST_TOKEN))?.startsWith(token)) await connection.remove(place);
+    if ((await this.#read(place))?.startsWith(token)) await connection.remove(place);
   }
 
   #isDead(key: string, { etag, ageMs }: ObjectHead): boolean {

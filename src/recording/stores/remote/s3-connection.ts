@@ -42,13 +42,15 @@ export type Condition = { readonly ifMatch?: string; readonly ifNoneMatch?: "*" 
 
 export interface S3Connection {
   /** Undefined if there is none. Rejects with TooLongError. */
-  read(key: string, most: number): Promise<string | undefined>;
+  read(key: string, most: number): Promise<{ readonly text: string; readonly ageMs: number | undefined } | undefined>;
   head(key: string): Promise<ObjectHead | undefined>;
   /** The new ETag; undefined if the condition does not hold. */
   write(key: string, text: string, condition?: Condition): Promise<string | undefined>;
   remove(key: string): Promise<void>;
   /** All objects with a prefix, or at most this many of them. */
   list(prefix: string, most?: number): Promise<readonly RemoteObject[]>;
+  /** How long the slowest write took so far. */
+  readonly slowestWriteMs: number;
   close(): void;
 }
 
@@ -76,12 +78,23 @@ export function connectS3({ bucket, name }: S3Address, settings: S3Settings, tim
     }
   }
 
+  let slowestWriteMs = 0;
+
   return {
+    get slowestWriteMs() {
+      return slowestWriteMs;
+    },
     read: (key, most) =>
       ask(async (s3, options) => {
-        const { Body, ContentLength = 0 } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }), options);
+        const {
+          Body,
+          ContentLength = 0,
+          LastModified,
+          $metadata,
+        } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }), options);
         if (ContentLength > most) throw new TooLongError(most);
-        return Body === undefined ? "" : await textOf(Body.transformToWebStream(), most);
+        const text = Body === undefined ? "" : await textOf(Body.transformToWebStream(), most);
+        return { text, ageMs: ageOf(LastModified, $metadata) };
       }),
     head: (key) =>
       ask(async (s3, options) => {
@@ -94,6 +107,7 @@ export function connectS3({ bucket, name }: S3Address, settings: S3Settings, tim
       }),
     write: (key, text, { ifMatch, ifNoneMatch } = {}) =>
       ask(async (s3, options) => {
+        const begun = performance.now();
         try {
           const { ETag } = await s3.send(
             new PutObjectCommand({
@@ -111,6 +125,8 @@ export function connectS3({ bucket, name }: S3Address, settings: S3Settings, tim
           // 409: another conditional write to the same object is under way.
           if ((ifMatch || ifNoneMatch) && [409, 412].includes(statusOf(error) ?? 0)) return undefined;
           throw error;
+        } finally {
+          slowestWriteMs = Math.max(slowestWriteMs, performance.now() - begun);
         }
       }),
     async remove(key) {

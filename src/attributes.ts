@@ -123,6 +123,8 @@ export const REGEN = attribute("regen");
 export const ORIGIN = attribute("origin");
 /** Metadata that a generator returned with its content: `user.llmfs.meta.<key>`. */
 export const METADATA = `${OURS}meta.`;
+/** The files that a generated file was made from, a checksum and a path a line: see fs/outdated.ts. */
+export const USED = `${METADATA}used`;
 
 /** The meaning of `user.llmfs.refresh`. */
 export interface Policy {

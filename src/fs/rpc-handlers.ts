@@ -178,8 +178,10 @@ export class RpcHandlers {
     const readContent = () => {
       const reply = (current: RegularFile) => {
         // The viewer may have lost permission in the meantime.
-        if (view.mayRead(current)) done(current.bytes());
-        else failWithPath(new FsError("EACCES", "permission denied"));
+        if (!view.mayRead(current)) return failWithPath(new FsError("EACCES", "permission denied"));
+        const bytes = current.bytes();
+        requester.requester?.used.note(path, bytes);
+        done(bytes);
       };
       this.#mount.expiry.read(file, requester, since, reply, failWithPath);
     };

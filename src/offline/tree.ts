@@ -7,6 +7,7 @@
 import { type AttributeName, attribute } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { buildRequest, entryOf, infoOf, listedEntryOf, textXattr } from "../fs/lazy/request.ts";
+import { collectOutdated } from "../fs/outdated.ts";
 import { Authors } from "../fs/permissions/authors.ts";
 import type { View } from "../fs/permissions/view.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
@@ -33,6 +34,8 @@ export interface OfflineTree extends TreePort {
   request(path: string): GenerationRequest;
   /** Who sets `user.llmfs.<name>` for a path: itself first, then the directories above it. */
   settings(path: string, name: AttributeName): readonly Setting[];
+  /** The files that a generated file was made from and that have changed since: see fs/outdated.ts. */
+  changedUses(path: string): readonly string[];
 }
 
 /** Loads a snapshot file or its bytes. `sharedBy` is the user who mounted with --allow-other. Throws SnapshotError. */
@@ -58,6 +61,7 @@ export function createOfflineTree(
     [...view.filterVisible(tree.walk())].flatMap(({ path, inode }) => (path === "/" ? [] : [entryOf(path, inode)]));
   /** Cached, because the tree never changes. */
   let layout: readonly TreeEntry[] | undefined;
+  let outdated: ReturnType<typeof collectOutdated> | undefined;
   const contents = new Map<string, Uint8Array>();
   const contentOf = (path: string, limit: number) => {
     const file = fileAt(path);
@@ -86,6 +90,10 @@ export function createOfflineTree(
     request(path) {
       const file = fileAt(path);
       return buildRequest({ tree, authors, definitions: 0, writes: 0 }, file, file.ino, 0);
+    },
+    changedUses(path) {
+      outdated ??= collectOutdated(tree);
+      return outdated.get(fileAt(path))?.changed ?? [];
     },
     settings(path, name) {
       const found: Setting[] = [];

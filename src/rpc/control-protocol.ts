@@ -13,6 +13,7 @@
  *   {"id": 6, "op": "stop"}                                          cancels everything in progress here
  *   {"id": 7, "op": "version"}                                       returns the current version of the contents
  *   {"id": 8, "op": "diagnose", "failure": {…}}                      asks the model which files made a check fail
+ *   {"id": 8, "op": "update", "path": "/a.c"}   rewrites a generated file if a file that it was made from has changed
  *   {"id": 9, "op": "rewrite", "path": "/a.c", "instruction": "…"}   rewrites a generated file, starting from its content
  *   {"id": 10, "op": "freeze", "version": 81}                        records the contents of all generated files
  *   {"id": 11, "op": "add", "path": "/c.md", "description": "what it is"} adds a pending file and missing parent directories

@@ -147,6 +147,16 @@ export interface PendingFile {
 /** What a mount starts from: a snapshot, or a directory on disk (a real path). */
 export type StartingTree = { readonly file: string } | { readonly text: Uint8Array } | { readonly directory: string };
 
+/** A generated file whose used files have changed since it was written. `.llmfs/outdated.json` has a list of them. */
+export interface OutdatedFile {
+  /** As text; see tree/path.ts for names that are not UTF-8. */
+  readonly path: string;
+  /** The used files that have changed, are gone, or are outdated themselves. */
+  readonly changed: readonly string[];
+  /** All used files, as in `user.llmfs.depends`. */
+  readonly depends: string;
+}
+
 /** How the filesystem thread is started. */
 export interface WorkerOptions {
   readonly port: MessagePort;

@@ -60,6 +60,7 @@ type ClientRequest =
   | ({ readonly op: "grow"; readonly path: string } & GrowOptions)
   | ({ readonly op: "regen"; readonly path: string } & RegenOptions)
   | { readonly op: "rewrite"; readonly path: string; readonly instruction: string }
+  | { readonly op: "update"; readonly path: string }
   | { readonly op: "diagnose"; readonly failure: FailedCheck }
   | { readonly op: "freeze"; readonly version: number }
   | { readonly op: "version" }
@@ -123,6 +124,11 @@ export class ControlClient implements AsyncDisposable {
   async regen(path: string, options: RegenOptions = {}): Promise<void> {
     await this.#ask({ op: "regen", path, ...options });
   }
+
+  /** Writes a generated file again if a file that it was made from has changed. */
+  readonly update = async (path: string): Promise<void> => {
+    await this.#ask({ op: "update", path });
+  };
 
   async undo(path: string): Promise<void> {
     await this.#ask({ op: "undo", path });
@@ -255,7 +261,15 @@ export class ControlClient implements AsyncDisposable {
 }
 
 /** Requests that change the tree, and so are not possible in a read-only mount. */
-const CHANGES: ReadonlySet<ClientRequest["op"]> = new Set(["regen", "rewrite", "undo", "add", "grow", "freeze"]);
+const CHANGES: ReadonlySet<ClientRequest["op"]> = new Set([
+  "regen",
+  "rewrite",
+  "update",
+  "undo",
+  "add",
+  "grow",
+  "freeze",
+]);
 
 function createSilenceError(why: string): Error {
   return new Error(`the mount no longer answers: ${why}`);

@@ -7,7 +7,7 @@ import { messageOf } from "../../errno.ts";
 import { getxattr } from "../../libc.ts";
 import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
 import { ownerOf } from "../../procfs.ts";
-import type { PendingFile } from "../../rpc/messages.ts";
+import type { OutdatedFile, PendingFile } from "../../rpc/messages.ts";
 import { UserError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
 import { resolveRealPath } from "../mountpoint.ts";
@@ -63,6 +63,7 @@ type ControlName =
   | "snapshot.json"
   | "tree.json"
   | "pending.json"
+  | "outdated.json"
   | "config.json"
   | "usage.json"
   | "control";
@@ -101,7 +102,17 @@ export async function readControlFile(mountpoint: string, name: ControlName): Pr
 
 /** The pending files of a mount. Throws UserError. */
 export function readPendingFiles(mountpoint: string): PendingFile[] {
-  const path = controlFilePath(mountpoint, "pending.json");
+  return readList(mountpoint, "pending.json");
+}
+
+/** The files of a mount that were made from others that have changed. Throws UserError. */
+export function readOutdatedFiles(mountpoint: string): OutdatedFile[] {
+  return readList(mountpoint, "outdated.json");
+}
+
+/** The element type must be that of the control file. */
+function readList<T>(mountpoint: string, name: ControlName): T[] {
+  const path = controlFilePath(mountpoint, name);
   try {
     const files: unknown = JSON.parse(readFileSync(path, "utf8"));
     // Written by this same version of llmfs: see fs/control/files.ts.

@@ -4,7 +4,9 @@ import { UsageError, UserError } from "../../app/errors.ts";
 import { absolutePath, currentDirectory } from "../../app/machine/current-directory.ts";
 import { readAbout } from "../../app/mount-info.ts";
 import { ControlClient, Refused } from "../../app/running/control-client.ts";
-import { findMounted, readPendingFiles } from "../../app/running/mounted.ts";
+import { findMounted, readOutdatedFiles, readPendingFiles } from "../../app/running/mounted.ts";
+import { CONTROL_NAME } from "../../attributes.ts";
+import type { WarmFile } from "../../generate/warm.ts";
 import { findMountAt } from "../../mountinfo.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
@@ -16,6 +18,10 @@ import { onSignals, signalStatus } from "../process/signals.ts";
 export const warm = defineCommand({
   args: defineFlags({
     dir: { type: "positional", required: true, description: "the mount" },
+    outdated: {
+      type: "boolean",
+      description: "write again the files that were made from others that have changed since, and no others",
+    },
     json: { type: "boolean", description: "print the result as JSON" },
   }),
   rest: {
@@ -26,6 +32,9 @@ export const warm = defineCommand({
   notes: [
     "Generates all pending files, dependencies first, as many in parallel as the --concurrency of the mount allows. Ctrl-C " +
       "stops and keeps what has been generated.",
+    `A file is outdated if a file that was read to make it has changed: see ${CONTROL_NAME}/tree. Nothing writes it again by itself. ` +
+      "With --outdated, files are written in the order of their dependencies, and a file stays as it is if those that it was " +
+      "made from turn out the same.",
     `The exit status is ${EXIT.incomplete.code} if any file failed. Files that failed for the same reason share a line ` +
       "that names three of them; --json and the log of the mount name them all.",
   ],
@@ -44,7 +53,13 @@ export const warm = defineCommand({
     });
     const { mode, recordings, concurrency, rules } = readAbout(mountpoint);
     const bound = readPendingFiles(mountpoint);
-    const pending = sortByPath(rules === undefined ? bound : addRuleDependencies(bound, rulesOf(rules)));
+    const pending = sortByPath<WarmFile>(
+      args.outdated
+        ? readOutdatedFiles(mountpoint)
+        : rules === undefined
+          ? bound
+          : addRuleDependencies(bound, rulesOf(rules)),
+    );
     const inside = patterns.map((pattern) => toMountPattern(mountpoint, pattern));
     for (const pattern of inside) {
       const plain = [pattern.replace(/^!/, "")];
@@ -74,7 +89,7 @@ export const warm = defineCommand({
       usage: () => client.usage,
       stop: () => client.stop(),
       make: (path) =>
-        client.make(path).catch((error: unknown) => {
+        (args.outdated ? client.update : client.make)(path).catch((error: unknown) => {
           // The mount itself no longer answers.
           if (!(error instanceof Refused)) onLeave();
           throw error;
@@ -82,7 +97,8 @@ export const warm = defineCommand({
     });
     if (args.json) showJson(result);
     const kept = !gone ? "kept" : mode === "off" ? "lost with the mount, unless it is saved" : "recorded";
-    for (const line of formatWarming(result, stopped.signal.aborted ? kept : undefined)) say(line);
+    if (args.outdated && result.total === 0) say("nothing is outdated");
+    else for (const line of formatWarming(result, stopped.signal.aborted ? kept : undefined)) say(line);
     if (client.lost instanceof UserError) throw client.lost;
     if (gone) {
       throw new UserError("notMounted", `${args.dir} is no longer mounted: it was unmounted, or its process ended`);

@@ -1,11 +1,11 @@
 import { lookAt } from "../../app/inspect.ts";
-import { findMountedFile, readFileXattr } from "../../app/running/mounted.ts";
+import { findMountedFile, readFileXattr, readPendingFiles } from "../../app/running/mounted.ts";
 import { OURS } from "../../attributes.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
 import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
-import { reportProvenance } from "../output/provenance-report.ts";
+import { reportProvenance, type Waits } from "../output/provenance-report.ts";
 import { show } from "../output/terminal.ts";
 import { createQuietLog } from "../process/serve.ts";
 
@@ -29,7 +29,17 @@ export const why = defineCommand({
     const file = await looking.tree.stat(path);
     const readLive = (name: string) =>
       args.from === undefined ? readFileXattr(args.path, `${OURS}${name}`) : undefined;
-    show(`${(await reportProvenance(file, readLive, looking)).join("\n")}\n`);
+    const waits = args.from === undefined ? await findWaits(args.path, path) : undefined;
+    show(`${(await reportProvenance(file, readLive, looking, waits)).join("\n")}\n`);
     return EXIT.ok.code;
   },
 });
+
+/** Which files a file waits for while it is generated, and which ones wait for it. */
+async function findWaits(file: string, path: string): Promise<Waits> {
+  const pending = readPendingFiles((await findMountedFile(file)).mountpoint);
+  return {
+    waitsFor: pending.find((one) => one.path === path)?.waitsFor ?? [],
+    awaitedBy: pending.filter(({ waitsFor }) => waitsFor?.includes(path)).map((one) => one.path),
+  };
+}

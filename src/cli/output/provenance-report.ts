@@ -19,7 +19,18 @@ const NAME = 13;
 const MOST_PARTS = 12;
 const MOST_LINES = 3;
 
-export async function reportProvenance(file: FileInfo, live: Live, looking: Looking): Promise<readonly string[]> {
+/** The files that wait for each other while they are generated, by path. */
+export interface Waits {
+  readonly waitsFor: readonly string[];
+  readonly awaitedBy: readonly string[];
+}
+
+export async function reportProvenance(
+  file: FileInfo,
+  live: Live,
+  looking: Looking,
+  waits: Waits = { waitsFor: [], awaitedBy: [] },
+): Promise<readonly string[]> {
   const { path, state = file.type } = file;
   const lines = [`${path}: ${state}${file.size === undefined ? "" : `, ${file.size} bytes`}`];
   const add = (name: string, value: string | undefined, most = MOST_LINES) => {
@@ -28,6 +39,8 @@ export async function reportProvenance(file: FileInfo, live: Live, looking: Look
   const meta: Live = (name) => live(`meta.${name}`) ?? file.xattrs.get(`${METADATA}${name}`);
   add("described", file.description);
   add("failed", live("error"), 6);
+  add("waits for", waits.waitsFor.join(", "));
+  add("awaited by", waits.awaitedBy.join(", "));
   if (file.type === "directory") {
     for (const [name, value] of listSettings(file)) add(name, value);
     add("made by", "nobody: it has no content of its own");
@@ -72,6 +85,8 @@ export async function reportProvenance(file: FileInfo, live: Live, looking: Look
       .filter((line) => line !== "")
       .join(", "),
   );
+  const changed = state === "ready" ? looking.tree.changedUses(path) : [];
+  if (changed.length > 0) add("outdated", `it was written before these changed: ${changed.join(", ")}`);
   add("today", await describeFreshness(state, meta("request"), foreseen, looking), 6);
   return lines;
 }
@@ -165,6 +180,7 @@ const KNOWN = new Set([
   "request",
   "recorded",
   REWRITTEN,
+  "used",
 ]);
 const MOST_OTHERS = 5;
 

@@ -10,6 +10,7 @@ import { toBytes } from "../../tree/path.ts";
 import { MAY_EXEC, MAY_WRITE, mayAccess } from "../../tree/permissions/access.ts";
 import type { FsContext } from "../context.ts";
 import { inGroup } from "../ops/attributes.ts";
+import { usesOf } from "../outdated.ts";
 import type { RpcHandlers } from "../rpc-handlers.ts";
 import type { ControlHandle } from "./directory.ts";
 import {
@@ -39,6 +40,9 @@ const NEWLINE = 0x0a;
 
 /** Numbers for the channel's waiters in waiters.ts. They are negative; the kernel's are positive. */
 let lastName = 0;
+
+/** The requests that are about the content of one file. */
+const OF_CONTENT: ReadonlySet<unknown> = new Set(["make", "regen", "rewrite", "update", "undo"]);
 
 export class ControlChannel implements ControlHandle {
   readonly #mount: FsContext;
@@ -154,7 +158,7 @@ export class ControlChannel implements ControlHandle {
     const command = readCommand(request);
     if (command !== undefined) return this.#command(id, command);
     const { regen, pending } = this.#mount;
-    const changes = request.op === "regen" || request.op === "rewrite" || request.op === "undo";
+    const changes = request.op !== "make" && OF_CONTENT.has(request.op);
     if (!changes && request.op !== "make") {
       throw new FsError("EINVAL", `there is no op ${JSON.stringify(request.op)}; expected one of ${OPS.join(", ")}`);
     }
@@ -164,6 +168,8 @@ export class ControlChannel implements ControlHandle {
       return this.#answer(id);
     }
     if (request.op === "make" && !file.lazy) return this.#answer(id);
+    if (request.op === "update" && !usesOf(this.#mount.tree, file).some(({ changed }) => changed))
+      return this.#answer(id);
     const wish = readWish(request);
     if (request.op !== "make") {
       const newPrompt = wish.prompt !== undefined || wish.instruction !== undefined;

@@ -7,6 +7,7 @@ import type { Tree } from "../../tree/tree.ts";
 import { type Walked, walkInSteps } from "../../tree/walk.ts";
 import type { FsContext } from "../context.ts";
 import { listedEntryOf, pendingFiles } from "../lazy/request.ts";
+import { findOutdated } from "../outdated.ts";
 import type { RpcHandlers } from "../rpc-handlers.ts";
 import { ControlChannel } from "./channel.ts";
 import type { ControlFiles } from "./directory.ts";
@@ -18,6 +19,7 @@ README          this text
 status.json     process, mountpoint, files by state, inodes and bytes used, inodes known to the kernel, requests
 tree            every path with the state of its content
 tree.json       the same as JSON, with type, size, mode and generator
+outdated.json   files that were made from others that have changed; write them again with 'llmfs warm --outdated'
 pending.json    the files that are not generated yet; generate them with 'llmfs warm'
 usage.json      what generating has cost so far, and the limits
 config.json     the model, the recordings and the prompts of this mount
@@ -31,6 +33,7 @@ An answer:  {"id": 1, "ok": true, "usage": {…}}
 make     generate a file that has no content
 regen    generate new content; "prompt" also sets the file's prompt; "force" includes files written by hand
 rewrite  write a generated file again from its content, as "instruction" says
+update   regenerate the file if a file that it was made from has changed
 undo     restore the previous content
 save     save the tree to the file of --save; "saved" in the answer has the outcome
 version  get a number that changes with the names and contents of files
@@ -50,8 +53,9 @@ export interface StatusSource {
 export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: StatusSource): ControlFiles {
   return {
     README: serveText(() => README),
-    "status.json": serveText(() => `${JSON.stringify(describeStatus(mount, source), null, 2)}\n`),
+    "status.json": serveLongText(mount, () => formatStatus(mount, source)),
     tree: serveLongText(mount, () => renderTree(mount.tree)),
+    "outdated.json": serveLongText(mount, () => listOutdated(mount)),
     "tree.json": serveLongText(mount, () => formatList(listEntries(mount.tree))),
     "pending.json": serveLongText(mount, () => formatList(pendingFiles(mount))),
     "usage.json": serveText(() => handlers.getPublished("usage.json")),
@@ -74,6 +78,16 @@ function* formatList(values: Iterable<unknown>): Generator<string | undefined> {
   yield separator === "[\n" ? "[]\n" : "\n]\n";
 }
 
+function* formatStatus(mount: FsContext, source: StatusSource): Generator<string | undefined> {
+  const outdated = yield* findOutdated(mount.tree);
+  yield `${JSON.stringify({ ...describeStatus(mount, source), outdated: outdated.size }, null, 2)}\n`;
+}
+
+function* listOutdated({ tree, passthrough }: FsContext): Generator<string | undefined> {
+  passthrough.bringIn();
+  yield* formatList((yield* findOutdated(tree)).values());
+}
+
 /** Reports counters that are updated as the tree changes, because the tree may be too large to walk for every request. */
 function describeStatus(mount: FsContext, source: StatusSource) {
   const { space } = mount.tree;
@@ -87,9 +101,13 @@ function describeStatus(mount: FsContext, source: StatusSource) {
     bytes: space.usedBytes,
     kernelInodes: mount.nodes.size,
     generating: mount.pending.size,
+    waiting: mount.waiters.listWaiting(MOST_WAITING),
     requests: source.counts(),
   };
 }
+
+/** More would take too long. */
+const MOST_WAITING = 100;
 
 /** What tree.json has: every entry but the root, with undefined for a step that yields none. */
 function* listEntries(tree: Tree): Generator<ListedEntry | undefined> {
@@ -99,13 +117,18 @@ function* listEntries(tree: Tree): Generator<ListedEntry | undefined> {
 
 /** One path per line. Directories end in a slash; files with generated or pending content show their state. */
 function* renderTree(tree: Tree): Generator<string | undefined> {
-  for (const at of walkInSteps(tree.root, "/")) yield at === undefined || at.path === "/" ? undefined : line(at);
+  const outdated = yield* findOutdated(tree);
+  for (const at of walkInSteps(tree.root, "/")) {
+    const old = at?.inode.kind === "file" && outdated.has(at.inode);
+    yield at === undefined || at.path === "/" ? undefined : line(at, old);
+  }
 }
 
-function line({ path, inode }: Walked): string {
+function line({ path, inode }: Walked, outdated: boolean): string {
   const shown = printableLine(toText(path));
   if (inode.kind === "directory") return `${shown}/\n`;
   if (inode.kind === "symlink") return `${shown} -> ${printableLine(toText(inode.target))}\n`;
-  if (inode.kind === "file" && inode.state !== "static") return `${shown} (${inode.state})\n`;
+  if (inode.kind === "file" && inode.state !== "static")
+    return `${shown} (${inode.state}${outdated ? ", outdated" : ""})\n`;
   return `${shown}\n`;
 }

@@ -10,6 +10,7 @@ export const OPS = [
   "make",
   "regen",
   "rewrite",
+  "update",
   "undo",
   "add",
   "grow",
@@ -63,6 +64,7 @@ export function requirePath(path: unknown): string {
 
 /** What `regen` and `rewrite` ask for. Throws EINVAL. */
 export function readWish(request: ControlRequest): Wish {
+  if (request.op === "update") return { prompt: undefined, force: false, recorded: true };
   if (request.op !== "rewrite") return { prompt: textOf(request, "prompt"), force: request.force === true };
   const instruction = textOf(request, "instruction")?.trim() ?? "";
   if (instruction === "") throw new FsError("EINVAL", '"instruction" must say what to change');

@@ -72,6 +72,8 @@ export interface Wish {
   readonly force: boolean;
   /** The file is written again from its content with this instruction, whatever was asked for before. */
   readonly instruction?: string;
+  /** A recorded answer will do, because the file's request is another one than before. */
+  readonly recorded?: true;
 }
 
 interface Demand {
@@ -216,7 +218,7 @@ export class Regeneration {
     return target;
   }
 
-  #make(target: RegularFile, { prompt, instruction }: Partial<Wish>, given: Waiter): void {
+  #make(target: RegularFile, { prompt, instruction, recorded }: Partial<Wish>, given: Waiter): void {
     if (instruction !== undefined && target.size > LONGEST_REWRITTEN) throw TOO_LONG;
     const line = this.#lineOf(target);
     const running = this.#waiters.reuse(line.attempt, given.pid);
@@ -257,7 +259,8 @@ export class Regeneration {
     this.#waiters.join(attempt, waiter);
     const brief = buildRequest(this.#mount(), target, attempt.ticket, 0);
     const rewrite = instruction === undefined ? {} : { rewrite: { content: target.bytes(), instruction } };
-    this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), ...rewrite, again: true } });
+    const again = recorded === true ? {} : { again: true as const };
+    this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), ...rewrite, ...again } });
   }
 
   #take(line: Line, content: ArrivedContent, prompt: string | undefined): void {

@@ -3,6 +3,7 @@ import type { FsError } from "../../errno.ts";
 import type { GeneratedContent, Listing, Stage } from "../../rpc/generation.ts";
 import type { Inode } from "../../tree/inode.ts";
 import type { PartialContent } from "../lazy/partial-content.ts";
+import type { UsedFiles } from "../outdated.ts";
 
 export interface Waiter {
   /** The parked request, for the kernel's waiters; a negative number for a waiter of the control channel. */
@@ -51,4 +52,6 @@ export interface Attempt {
   readonly contents: number;
   /** The attempts that have a waiter on this one's behalf. */
   readonly reads: Set<Attempt>;
+  /** The files that its generator has read. */
+  readonly used: UsedFiles;
 }

@@ -7,7 +7,7 @@
  * was to be generated from is cancelled with it, unless something else waits for it.
  */
 
-import { ORIGIN } from "../../attributes.ts";
+import { METADATA, ORIGIN, USED } from "../../attributes.ts";
 import { findWay, waitsForItself } from "../../cycle.ts";
 import { FsError } from "../../errno.ts";
 import { listRelatives } from "../../procfs.ts";
@@ -19,6 +19,7 @@ import type { FsCore } from "../core.ts";
 import { PartialContent } from "../lazy/partial-content.ts";
 import { contentsOf, textXattr } from "../lazy/request.ts";
 import type { RuleEntries } from "../lazy/rule-entries.ts";
+import { UsedFiles } from "../outdated.ts";
 import type { Attempt, AttemptHandler, Waiter } from "./attempt.ts";
 import { Grace } from "./grace.ts";
 import type { Timers } from "./timers.ts";
@@ -26,6 +27,14 @@ import type { Timers } from "./timers.ts";
 /** The parts of the mount that it uses. */
 interface WaitersContext extends FsCore {
   readonly ruleEntries: Pick<RuleEntries, "makeRoom">;
+}
+
+const USED_KEY = USED.slice(METADATA.length);
+
+/** A file that is being generated and waits for others, by their paths. */
+export interface WaitingFile {
+  readonly path: string;
+  readonly waitsFor: readonly string[];
 }
 
 export class Waiters {
@@ -66,6 +75,7 @@ export class Waiters {
       definitions: this.#mount().definitions,
       contents: contentsOf(this.#mount()),
       reads: new Set(),
+      used: new UsedFiles(),
     };
     this.#byTicket.set(attempt.ticket, attempt);
     this.#byInode.set(inode, (this.#byInode.get(inode) ?? new Set()).add(attempt));
@@ -158,7 +168,11 @@ export class Waiters {
   join(attempt: Attempt, waiter: Waiter): void {
     this.#grace.end(attempt);
     attempt.waiters.add(waiter);
-    waiter.requester?.reads.add(attempt);
+    if (waiter.requester !== undefined) {
+      waiter.requester.reads.add(attempt);
+      const [reader, file] = [waiter.requester.inode, attempt.inode].map((inode) => this.#pathOf(inode));
+      this.#post({ type: "log", level: "info", tag: "generate", text: `${reader} waits for ${file}` });
+    }
     if (waiter.unique !== undefined) this.#byUnique.set(waiter.unique, { attempt, waiter });
   }
 
@@ -181,10 +195,12 @@ export class Waiters {
     const attempt = this.#byTicket.get(ticket);
     if (attempt === undefined) return;
     const { draft } = attempt;
-    if (content.streamed !== true) return attempt.handler.onContent?.(content);
+    const used = attempt.used.format();
+    const metadata = used === undefined ? content.metadata : new Map([...content.metadata, [USED_KEY, used]]);
+    if (content.streamed !== true) return attempt.handler.onContent?.({ ...content, metadata });
     const error = draft === undefined ? new FsError("EIO", "no piece of the content arrived") : draft.error;
     if (error !== undefined) attempt.handler.onFailure(error);
-    else attempt.handler.onContent?.({ ...content, ...(draft && { draft }) });
+    else attempt.handler.onContent?.({ ...content, metadata, ...(draft && { draft }) });
   }
 
   takeListing(ticket: number, listing: Listing): void {
@@ -324,14 +340,28 @@ export class Waiters {
     waiter.fail(why);
   }
 
+  /** The files that wait for other files, at most this many. */
+  listWaiting(most: number): readonly WaitingFile[] {
+    const found: WaitingFile[] = [];
+    for (const attempt of this.#byTicket.values()) {
+      if (found.length >= most) break;
+      if (attempt.reads.size === 0) continue;
+      const waitsFor = [...attempt.reads].map(({ inode }) => this.#pathOf(inode));
+      found.push({ path: this.#pathOf(attempt.inode), waitsFor });
+    }
+    return found;
+  }
+
+  #pathOf(inode: Inode): string {
+    return toText(this.#mount().tree.pathOf(inode) ?? textXattr(inode, ORIGIN) ?? `inode ${inode.ino}`);
+  }
+
   /** Follows the waits from `inode`. If they lead back to the requester, none of them would ever be answered. */
   refuseCycle(inode: Inode, requester: Attempt): void {
     const way = findWay(inode, requester.inode, (at) => this.waitsOf(at));
     if (way === undefined) return;
     const mount = this.#mount();
-    const error = waitsForItself(
-      way.map((at) => toText(mount.tree.pathOf(at) ?? textXattr(at, ORIGIN) ?? `inode ${at.ino}`)),
-    );
+    const error = waitsForItself(way.map((at) => this.#pathOf(at)));
     mount.warn(`${error.code}: ${error.message}`);
     throw error;
   }

@@ -207,7 +207,10 @@ describe("a cycle", () => {
     const [a, b, c] = [fs.pending("/a"), fs.pending("/dir/b"), fs.pending("/c")];
     const waiting = [waits(fs, b, a), waits(fs, c, b)];
     expect(refusal(fs, a, c)).toThrow("/c → /a → /dir/b → /c");
+    const waitLog = (text: string) => ({ type: "log", level: "info", tag: "generate", text });
     expect(posted(fs, "log")).toEqual([
+      waitLog("/a waits for /dir/b"),
+      waitLog("/dir/b waits for /c"),
       { type: "log", level: "warn", tag: "fs", text: expect.stringContaining("EDEADLK: files depend on each other") },
     ]);
     expect(waiting.map(({ heard }) => heard)).toEqual([[], []]);

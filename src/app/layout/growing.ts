@@ -54,6 +54,7 @@ export async function growTree(
   const { dry, adder, ...asked } = request;
   const planned = await generation.grow({ ...asked, tree: growable.tree }, signal);
   if (dry) return { ...planned, added: false };
+  signal.throwIfAborted();
   const { count, clashes } = await growable.add(planned.entries, adder);
   const { model, inputTokens, outputTokens } = planned;
   log.tagged("generate").info(`${count} entries added by ${model}; ${inputTokens} + ${outputTokens} tokens`);

@@ -147,6 +147,7 @@ async function growFile(given: GrowArgs, from: string, prompt: string): Promise<
       signal: interrupted.signal,
     });
     progress.clear();
+    interrupted.signal.throwIfAborted();
     if (dryRun) report(growth, given);
     else if (toFile) {
       await wrapSaveErrors(writeAtomically(absolutePath(output), pieces));

@@ -109,6 +109,8 @@ export function readNewFile(request: ControlRequest): NewEntry {
     }),
   );
   const { depends, ...rest } = settings;
+  if (rest.generator === "static")
+    throw new FsError("EINVAL", "a static file is not generated; create an empty file instead", { path });
   return { type: "file", path, ...rest, ...(depends !== undefined && { uses: depends.split("\n") }) };
 }
 

@@ -7,6 +7,7 @@ import type { Owner } from "../../tree/inode.ts";
 import { components, join, toBytes, toText } from "../../tree/path.ts";
 import { MAY_EXEC, MAY_WRITE, mayAccess } from "../../tree/permissions/access.ts";
 import type { Tree } from "../../tree/tree.ts";
+import { XATTR_SIZE_MAX } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
 import { inGroup } from "../ops/attributes.ts";
 
@@ -69,12 +70,17 @@ export function addEntries(tree: Tree, entries: readonly NewEntry[], options: Ad
   return { count: made.length, clashes };
 }
 
-function namesOf({ path, type, target }: NewEntry, { reserves }: AddOptions): readonly string[] {
+function namesOf(entry: NewEntry, { reserves }: AddOptions): readonly string[] {
+  const { path, type, target } = entry;
   const names = components(toBytes(path));
   if (!path.startsWith("/") || names.length === 0 || names.includes("..") || path.includes("\0") || path.endsWith("/"))
     throw new FsError("EINVAL", "not a valid path for an entry", { path });
   if (reserves?.(path) === true) throw new FsError("EPERM", "this name is reserved for control files", { path });
   if (type === "symlink" && !target) throw new FsError("EINVAL", "a symlink needs a target", { path });
+  for (const text of [entry.description, entry.prompt, entry.uses?.join("\n")]) {
+    if (text !== undefined && Buffer.byteLength(text) > XATTR_SIZE_MAX)
+      throw new FsError("E2BIG", `its attributes may have ${XATTR_SIZE_MAX} bytes each`, { path });
+  }
   return names;
 }
 

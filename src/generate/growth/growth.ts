@@ -7,7 +7,7 @@
  *
  * Nothing that exists is changed: what the model proposes again is left out and reported.
  */
-import { PROMPT } from "../../attributes.ts";
+import { CONTROL_NAME, PROMPT } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import { type ChatRequest, type LanguageModel, LlmError } from "../../llm/llm.ts";
 import type { Growth, NewEntry } from "../../rpc/growth.ts";
@@ -105,6 +105,8 @@ function requestOptions({ modelName, temperature, maxTokens, uses, filesPerAnswe
 }
 
 function checkPlace(within: string, existing: ReadonlyMap<string, TreeEntry>): void {
+  if (within.split("/")[1] === CONTROL_NAME)
+    throw new FsError("EPERM", "this name is reserved for control files", { path: within });
   for (let at = within; at !== "/"; at = folderOf(at)) {
     const there = existing.get(at);
     if (there !== undefined && there.type !== "directory")

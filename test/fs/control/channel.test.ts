@@ -517,6 +517,7 @@ describe("adding a file", () => {
       { id: 3, op: "add", path: "/a", generator: "two\nlines" },
       { id: 4, op: "add", path: "/a", description: 7 },
       { id: 5, op: "add", path: "a" },
+      { id: 6, op: "add", path: "/a", generator: "static" },
     );
     expect(open.answers()).toEqual([
       { id: 1, errno: "EEXIST", message: "/there: exists already" },
@@ -524,6 +525,7 @@ describe("adding a file", () => {
       { id: 3, errno: "EINVAL", message: expect.stringContaining("user.llmfs.generator") },
       { id: 4, errno: "EINVAL", message: '"description" must be a string' },
       { id: 5, errno: "EINVAL", message: '"path" must be a path that begins with "/"' },
+      { id: 6, errno: "EINVAL", message: "/a: a static file is not generated; create an empty file instead" },
     ]);
     open.close();
   });

@@ -86,6 +86,7 @@ describe("adding entries", () => {
     for (const path of ["relative", "/", "/a/../b", "/a\0", "/a/"])
       expect(refused(file(path))).toContain("not a valid path for an entry");
     expect(refused({ type: "symlink", path: "/s" })).toContain("needs a target");
+    expect(refused(file("/a", { description: "é".repeat(40_000) }))).toContain("65536 bytes each");
   });
 
   test("nothing is added if there is no room for all entries", () => {

@@ -230,6 +230,7 @@ describe("what a model may add", () => {
       expect(failed).toBeInstanceOf(FsError);
       expect(String(failed)).toContain("/src/a.py: not a directory");
     }
+    await expect(grow(PROJECT, model, { within: "/.llmfs/x" })).rejects.toThrow("/.llmfs/x: this name is reserved");
     expect(model.requests).toHaveLength(0);
   });
 

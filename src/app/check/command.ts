@@ -195,7 +195,7 @@ class SpaceMeter {
     this.#before = this.#free().bytes;
   }
 
-  /** Other programs use the disk too, so the copy is measured before it is blamed. */
+  /** Other programs use the disk too, so the copy is measured before the command is stopped. */
   async isOver(): Promise<boolean> {
     if (this.isFull()) return true;
     const used = this.#before - this.#free().bytes;

@@ -23,7 +23,7 @@ export class Refused extends Error {
   override readonly name = "Refused";
   readonly code: string;
   readonly reason: string;
-  /** The sort of a model's failure: see LlmErrorKind. */
+  /** The kind of a model's failure: see LlmErrorKind. */
   readonly kind: string | undefined;
 
   constructor(code: string, reason: string, kind?: string) {
@@ -50,7 +50,7 @@ export interface AddOptions {
 
 export interface GrowOptions {
   readonly prompt: string;
-  /** Only say what would be added. */
+  /** Only reports what would be added. */
   readonly dry?: boolean;
 }
 
@@ -157,7 +157,7 @@ export class ControlClient implements AsyncDisposable {
     return requireMember((await this.#ask({ op: "freeze", version })).frozen);
   }
 
-  /** Has more files laid out below a directory. */
+  /** Lays out more files below a directory. */
   async grow(path: string, options: GrowOptions): Promise<Growth> {
     return requireMember((await this.#ask({ op: "grow", path, ...options })).grown);
   }
@@ -227,8 +227,8 @@ export class ControlClient implements AsyncDisposable {
   }
 
   /**
-   * Looks again and again instead of waiting in the kernel: a read that has reached the mount's process keeps even a
-   * killed process from ending for as long as that one is stopped. Resolves with undefined if the client was closed.
+   * Polls instead of waiting in the kernel: while the mount's process is stopped, a read that has reached it would keep
+   * even a killed reader from ending. Resolves with undefined if the client was closed.
    */
   async #read(buffer: Buffer): Promise<number | undefined> {
     for (let pause = SHORTEST_PAUSE_MS; !this.#closed; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {

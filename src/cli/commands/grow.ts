@@ -62,12 +62,11 @@ type GrowArgs = Args<typeof args>;
 export const grow = defineCommand({
   args,
   notes: [
-    "A model is shown the tree as it is (names, descriptions, and what the files near the place declare), and lays out more " +
-      "files. They are pending, and those that use existing files are generated with these in view. Nothing that exists is " +
-      "changed: what the model proposes again is reported and left as it is.",
+    "A model sees the tree (names, descriptions, and the declarations in files near DIR) and lays out more files. The new " +
+      "files are pending, and those that use existing files are generated with these in view. Existing files are never " +
+      "changed: if the model proposes one of them, it is reported and left as it is.",
     "All files are added, or none: Ctrl-C before the layout is complete leaves the tree as it was.",
-    "A mount asks its own model, within its own budget, and records the answer where it records all others. The flags for " +
-      "models need --from.",
+    "A mount uses its own model, budget and recordings, so the flags for models need --from.",
     `The exit status is ${EXIT.incomplete.code} if something that the model proposed was left out.`,
   ],
   async run(given) {

@@ -114,7 +114,7 @@ function checkPlace(within: string, existing: ReadonlyMap<string, TreeEntry>): v
   }
 }
 
-/** The model, which notes what it is asked. */
+/** Wraps the model and notes its requests. */
 function listen(model: LanguageModel, asked: ChatRequest[]): LanguageModel {
   return {
     ...model,

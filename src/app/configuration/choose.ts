@@ -18,7 +18,7 @@ import { type Configuration, isTrusted, readConfiguration, trust } from "./trust
 /** The value of `--config` that disables configurations. */
 const NONE = "none";
 
-/** Who is told, and asked, about a configuration. */
+/** Reports a configuration to the user, and asks whether to trust it. */
 export interface Person {
   readonly say: Say;
   /** Asks whether to trust a configuration from now on; undefined if there is nobody to ask. */
@@ -80,7 +80,7 @@ async function findTrusted({ say, askForTrust }: Person): Promise<string | undef
 async function findHere(say: Say): Promise<string | undefined> {
   const folder = currentDirectory();
   const around = folder === undefined ? undefined : findMount(folder);
-  // What is in there is not used in any case, and a mount that is stopped would keep this process waiting.
+  // A configuration in a mount is never used, and a stopped mount would block this process.
   if (around !== undefined && (await isAnswering(around.mount)) !== "yes") return undefined;
   const file = folder === undefined ? undefined : findConfig(folder);
   const mount = file === undefined ? undefined : findMountOnPath(file);

@@ -10,14 +10,15 @@ import { FsError, messageOf } from "../errno.ts";
 import type { Engine } from "../generate/engine.ts";
 import { type Usage, UsageCounter } from "../generate/spending/usage-counter.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
-import { type LanguageModel, LlmError } from "../llm/llm.ts";
+import type { LanguageModel } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import type { Generate, GenerationRequest } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 import { type Grower, layOutMore } from "./layout/growing.ts";
-import { CONCURRENCY, describeConfig, formatAbout, withoutPassword } from "./mount-info.ts";
+import { openModel, openRecordings, withoutPriceIn } from "./model/open-model.ts";
+import { describeConfig, formatAbout, withoutPassword } from "./mount-info.ts";
 import type { Progress } from "./progress.ts";
 import type { Config } from "./settings/settings.ts";
 
@@ -28,6 +29,8 @@ export interface Generation extends Grower, AsyncDisposable {
   checkPrices(): Promise<void>;
   /** Turns a prompt into a snapshot. Rejects with LlmError. */
   layOut(prompt: string, progress: Progress, signal: AbortSignal): Promise<Uint8Array>;
+  /** The body of the first request that `layOut` sends. Sends nothing to the model. Rejects with LlmError. */
+  showLayoutRequest(prompt: string): Promise<Readonly<Record<string, unknown>>>;
   /** Generates the content of a file. Call `attach` first. */
   readonly generate: Generate;
   /** Records the previous answer to this request again, because the file has its previous content again. */
@@ -56,6 +59,8 @@ export interface GenerationParts {
   readonly model: LanguageModel;
   /** The model for requests without a model of their own. */
   readonly modelName: string;
+  /** The maximum tokens of a request, if it is limited. */
+  readonly contextTokens?: number;
 }
 
 /** The outline is prepared in advance for snapshots up to this size. */
@@ -66,14 +71,6 @@ const COUNTED_BYTES = 64 << 10;
 
 /** How long to wait after the mount is ready before loading the parts, so that waiting programs go first. */
 const PREPARE_AFTER_MS = 20;
-
-interface NamedModel {
-  readonly model: LanguageModel;
-  /** The model for requests without a model of their own. */
-  readonly name: string;
-  /** The address of the server, if one is used. */
-  readonly server?: string;
-}
 
 /** `recordings` replaces the folder in the configuration. */
 export function openGeneration(config: Config, log: Log, recordings?: RecordingStore): Generation {
@@ -98,12 +95,13 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       ...about,
       model: opened.name,
       ...(opened.server === undefined ? {} : { server: withoutPassword(opened.server) }),
+      ...(opened.contextTokens === undefined ? {} : { contextTokens: opened.contextTokens }),
     };
     tell();
     return { ...opened, model: tally.count(opened.model) };
   });
   const engine = memoizeSuccess(async (): Promise<Engine> => {
-    const [{ createEngine }, { model: languageModel, name }, port] = await Promise.all([
+    const [{ createEngine }, { model: languageModel, name, contextTokens }, port] = await Promise.all([
       import("../generate/engine.ts"),
       model(),
       tree.promise,
@@ -113,7 +111,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       modelName: name,
       tree: port,
       ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
-      ...(config.contextTokens === undefined ? {} : { contextTokens: config.contextTokens }),
+      ...(contextTokens === undefined ? {} : { contextTokens }),
       log: (level, text) => say[level](text),
     });
   });
@@ -146,6 +144,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       about = others;
       return snapshot;
     },
+    async showLayoutRequest(prompt) {
+      const [{ showLayoutRequest }, asked] = await Promise.all([import("./layout/tree-layout.ts"), model()]);
+      return showLayoutRequest(prompt, config, asked);
+    },
     grow: async (request, signal) => layOutMore(request, { ...(await model()), config, signal }),
     async generate(request, signal, sink) {
       opened = engine();
@@ -153,9 +155,16 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     },
     async parts() {
       opened = engine();
-      const [asking, { model: languageModel, name }] = await Promise.all([opened, model()]).catch(rethrowAsFsError);
+      const [asking, { model: languageModel, name, contextTokens }] = await Promise.all([opened, model()]).catch(
+        rethrowAsFsError,
+      );
       const requestFor: Engine["requestFor"] = (request, signal) => asking.requestFor(guide(request), signal);
-      return { engine: { ...asking, requestFor }, model: languageModel, modelName: name };
+      return {
+        engine: { ...asking, requestFor },
+        model: languageModel,
+        modelName: name,
+        ...(contextTokens === undefined ? {} : { contextTokens }),
+      };
     },
     restoreRecording(request) {
       model()
@@ -225,144 +234,6 @@ async function prepare(config: Config, tree: TreePort): Promise<void> {
 function snapshotBytes({ from }: Config): number {
   return from === undefined ? 0 : (statSync(from, { throwIfNoEntry: false })?.size ?? 0);
 }
-
-async function openModel(
-  config: Config,
-  log: Log,
-  store: RecordingStore | undefined,
-  tally: UsageCounter,
-  warn: (text: string) => void,
-): Promise<NamedModel> {
-  const { DEFAULT_MODEL } = await import("../llm/openai.ts");
-  const named = config.providers.find(({ model }) => model !== undefined)?.model;
-  const usedBefore = named === undefined ? await recordedName(config, store) : undefined;
-  const said = named ?? (config.mode === "replay" ? usedBefore : undefined) ?? DEFAULT_MODEL;
-  const asked =
-    config.mode === "replay" ? undefined : await openProvider(config, log, { said, usedBefore }, tally, warn);
-  const name = asked?.name ?? said;
-  if (store === undefined) {
-    if (asked === undefined) throw new Error("the model has neither a provider nor recordings");
-    return asked;
-  }
-  const { createRecordedModel } = await import("../recording/recorded-model.ts");
-  const say = log.tagged("recording");
-  const { mode } = config;
-  const model = createRecordedModel(asked?.model, store, {
-    mode,
-    warn: (text) => say.warn(text),
-    log: (text) => say.info(text),
-    ...(config.timeoutMs !== undefined && { waitMs: config.timeoutMs }),
-    ...(config.owner !== undefined && { owner: config.owner }),
-    required: config.recordingsRequired,
-    claimsAtOnce: CLAIMS_AHEAD * (config.concurrency ?? CONCURRENCY),
-  });
-  return { name, model, ...(asked?.server === undefined ? {} : { server: asked.server }) };
-}
-
-/**
- * The model of a folder's recordings, if they agree: of layouts, or else of some files near the root, which normally use
- * the model from the command line. A wrong guess does no harm: it makes a different request, which is not recorded.
- */
-async function recordedName(config: Config, store: RecordingStore | undefined): Promise<string | undefined> {
-  const { schemeOf } = await import("../recording/stores/address.ts");
-  if (schemeOf(config.recordings) !== undefined) return undefined;
-  // A folder that cannot be read is reported when the first answer is looked up in it.
-  const recordings = (await store?.near?.("structure").catch(() => undefined)) ?? [];
-  const names = new Set(recordings.map(({ request }) => request.model));
-  return names.size === 1 ? [...names][0] : undefined;
-}
-
-/** Without a server, recordings may still answer every request, so this is reported only when one is missing. */
-async function openProvider(
-  config: Config,
-  log: Log,
-  { said, usedBefore }: { readonly said: string; readonly usedBefore: string | undefined },
-  tally: UsageCounter,
-  warn: (text: string) => void,
-): Promise<NamedModel> {
-  const [{ chooseProvider }, { createOpenaiModel }, { createBudget }, { pricesAt }, { limitConcurrency }] =
-    await Promise.all([
-      import("../llm/provider.ts"),
-      import("../llm/openai.ts"),
-      import("../generate/spending/budget.ts"),
-      import("../llm/prices.ts"),
-      import("../generate/spending/limit-concurrency.ts"),
-    ]);
-  const say = log.tagged("llm");
-  try {
-    const provider = await chooseProvider(config.providers, usedBefore === undefined ? {} : { usedBefore });
-    const place = `${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`;
-    if (provider.others === undefined) say.info(`using ${place}`);
-    else log.notice("llm", `no model was given; using ${place}. ${suggestAnotherModel(provider.others)}`);
-    const settings = { ...provider, ...timeouts(config.timeoutMs), log: (text: string) => say.info(text) };
-    const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
-    const budget = createBudget({ limits: config.limits, priceOf, warn });
-    tally.spent = () => budget.spent;
-    const model = limitConcurrency(budget.limit(createOpenaiModel(settings)), config.concurrency ?? CONCURRENCY);
-    return { name: provider.model, model, server: provider.baseUrl };
-  } catch (error) {
-    const unusable = error instanceof LlmError && (error.kind === "unconfigured" || error.kind === "refused-key");
-    if (!unusable || config.mode !== "auto") throw error;
-    return { name: said, model: { complete: () => Promise.reject(error) } };
-  }
-}
-
-/** How to choose another model, if none was given. */
-function suggestAnotherModel(others: readonly string[]): string {
-  const shown = others.slice(0, 5).join(", ");
-  const more = others.length > 5 ? ` and ${others.length - 5} more` : "";
-  return `Choose another with --model or LLMFS_MODEL${others.length === 0 ? "" : `: ${shown}${more}`}`;
-}
-
-/** The name of the model, if it is known but its price is not. */
-async function withoutPriceIn({ providers, prices, mode }: Config): Promise<string | undefined> {
-  if (mode === "replay") return undefined;
-  const [{ DEFAULT_MODEL, OPENAI_BASE_URL }, { pricesAt, withoutPrice }] = await Promise.all([
-    import("../llm/openai.ts"),
-    import("../llm/prices.ts"),
-  ]);
-  const named = providers.find(({ model }) => model !== undefined)?.model;
-  const url = providers.find(({ baseUrl }) => baseUrl !== undefined)?.baseUrl;
-  const openai = url === undefined && providers.some(({ apiKey }) => apiKey !== undefined);
-  const model = named ?? (openai ? DEFAULT_MODEL : undefined);
-  if (model === undefined) return undefined;
-  const priceOf = pricesAt(openai ? OPENAI_BASE_URL : (url ?? ""), new Map(prices));
-  return priceOf(model) === undefined ? withoutPrice(model) : undefined;
-}
-
-async function openRecordings(
-  config: Config,
-  log: Log,
-  mountpoint: () => string | undefined,
-): Promise<RecordingStore | undefined> {
-  if (config.mode === "off") return undefined;
-  const [{ openStore }, { describeThisProcess }] = await Promise.all([
-    import("../recording/stores/store.ts"),
-    import("../recording/holder.ts"),
-  ]);
-  const { mode, ownRecordings: local, s3, recordingKeys: keys } = config;
-  const warn = (message: string) => log.write("warn", "recording", message);
-  return openStore(config.recordings, {
-    mode,
-    local,
-    s3,
-    keys,
-    warn,
-    required: config.recordingsRequired,
-    patient: true,
-    timeoutMs: config.timeoutMs,
-    who: () => describeThisProcess(mountpoint()),
-  });
-}
-
-/** No wait within an answer may exceed the limit for the whole answer. */
-function timeouts(totalMs: number | undefined) {
-  if (totalMs === undefined) return {};
-  return { timeouts: { totalMs, firstByteMs: totalMs, stallMs: totalMs } };
-}
-
-/** Claims per request to the model: a claim takes several round trips to the store before and after the request. */
-const CLAIMS_AHEAD = 4;
 
 /** A failure to open the model fails the file like any other failure of the model. */
 async function rethrowAsFsError(error: unknown): Promise<never> {

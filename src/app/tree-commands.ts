@@ -16,7 +16,7 @@ import { growMount } from "./layout/growing.ts";
 import type { Config } from "./settings/settings.ts";
 
 export interface TreeCommandOptions {
-  readonly config: Pick<Config, "mode" | "contextTokens">;
+  readonly config: Pick<Config, "mode">;
   readonly generation: Pick<Generation, "parts" | "grow">;
   readonly filesystem: Pick<MountedFilesystem, "tree" | "files" | "add">;
   readonly log: Log;
@@ -56,7 +56,7 @@ async function diagnoseCheck(
     return toModel(request) === undefined ? "no model made it" : undefined;
   };
   try {
-    const [{ diagnose }, { model, modelName }] = await Promise.all([
+    const [{ diagnose }, { model, modelName, contextTokens }] = await Promise.all([
       import("../generate/diagnosis/diagnosis.ts"),
       generation.parts(),
     ]);
@@ -67,7 +67,7 @@ async function diagnoseCheck(
       modelName,
       refuse,
       signal,
-      ...(config.contextTokens !== undefined && { tokens: config.contextTokens }),
+      ...(contextTokens !== undefined && { tokens: contextTokens }),
     });
   } catch (error) {
     if (signal.aborted) throw new FsError("EINTR", "the diagnosis was cancelled");

@@ -43,7 +43,7 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
   const deadline = AbortSignal.timeout(timeoutMs);
   const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
   try {
-    const response = await ask(server, `${server.baseUrl}/models`, either);
+    const response = await askServer(server, `${server.baseUrl}/models`, either);
     const { status } = response;
     if (status === 401 || status === 403) {
       return { instead: `it answered ${status} to the request for its models`, refused: status };
@@ -69,7 +69,12 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
   }
 }
 
-function ask({ baseUrl, apiKey, headers }: ServerAddress, url: string, signal: AbortSignal, body?: unknown) {
+export function askServer(
+  { baseUrl, apiKey, headers }: ServerAddress,
+  url: string,
+  signal: AbortSignal,
+  body?: unknown,
+) {
   const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   return fetch(url, {
     ...connectionOptions(baseUrl),
@@ -123,7 +128,7 @@ export async function chooseModel(
   const deadline = AbortSignal.timeout(timeoutMs);
   const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
   for (const { id } of candidates.slice(0, MOST_SHOWN)) {
-    const shown = await fetchJson(() => ask(server, `${root(server)}/api/show`, either, { model: id }));
+    const shown = await fetchJson(() => askServer(server, `${root(server)}/api/show`, either, { model: id }));
     if (purposeIn(shown) === undefined) return id;
   }
   return candidates[MOST_SHOWN]?.id;
@@ -140,7 +145,7 @@ async function addOwnApiDetails(
   const soon = AbortSignal.any([signal, AbortSignal.timeout(OWN_API_MS)]);
   const [lmStudio, tags, running] = await Promise.all(
     ["/api/v0/models", "/api/tags", "/api/ps"].map((path) =>
-      fetchJson(() => ask(server, `${root(server)}${path}`, soon)),
+      fetchJson(() => askServer(server, `${root(server)}${path}`, soon)),
     ),
   );
   const more = new Map<string, ServerModel>();
@@ -158,12 +163,12 @@ async function addOwnApiDetails(
 const OWN_API_MS = 1000;
 
 /** The base address, next to the OpenAI-compatible API. */
-function root({ baseUrl }: ServerAddress): string {
+export function root({ baseUrl }: ServerAddress): string {
   return baseUrl.replace(/\/v1$/, "");
 }
 
 /** Undefined if the server does not know the path, or answers with something else. */
-async function fetchJson(fetching: () => Promise<Response>): Promise<unknown> {
+export async function fetchJson(fetching: () => Promise<Response>): Promise<unknown> {
   try {
     const response = await fetching();
     return response.ok ? await jsonOf(response) : undefined;

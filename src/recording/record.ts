@@ -7,6 +7,7 @@
  *     model: gpt-6.1-terra
  *     answered by: gpt-6.1-terra-2026-10-26
  *     tokens: 812 in, 344 out
+ *     context: 4096 tokens
  *     parameters: {"temperature":0.2}
  *     schema: {"name":"…","schema":{…}}
  *     frozen: ["the test expects tide_height"]
@@ -23,8 +24,8 @@
  *     answer
  *     the text as it is, to the end of the file
  *
- * "for" is JSON if it contains a control character; "tokens", "parameters", "schema", "owner" and "signed" are left out
- * if there are none. Lines of the header that this version does not know are skipped.
+ * "for" is JSON if it contains a control character; "tokens", "context", "parameters", "schema", "owner" and
+ * "signed" are left out if there are none. Lines of the header that this version does not know are skipped.
  * "frozen" is in recordings of a file's content that passed a check: the reasons why it was written again before.
  * The request is stored in full because a recording is checked against its key, and misses are explained by it. There
  * are no times, no headers and no API keys: recording the same answer twice gives the same bytes.
@@ -56,6 +57,7 @@ export function writeRecording(recording: Recording, signer?: Signer): string {
   ];
   if (answer.usage !== undefined)
     lines.push(`tokens: ${answer.usage.inputTokens} in, ${answer.usage.outputTokens} out`);
+  if (answer.contextLength !== undefined) lines.push(`context: ${answer.contextLength} tokens`);
   const { parameters, schema } = parametersText(request);
   if (parameters !== undefined) lines.push(`parameters: ${parameters}`);
   if (schema !== undefined) lines.push(`schema: ${schema}`);
@@ -186,6 +188,7 @@ export function faultOf(name: string, error: unknown): Fault {
 
 function checkDigest(fields: ReadonlyMap<string, string>, request: ChatRequest, answer: string): Recording {
   const usage = usageOf(fields.get("tokens"));
+  const contextLength = contextLengthOf(fields.get("context"));
   const frozen = frozenOf(fields.get("frozen"));
   const [owner, signature] = [fields.get("owner"), fields.get(SIGNED)];
   const recording: Recording = {
@@ -196,6 +199,7 @@ function checkDigest(fields: ReadonlyMap<string, string>, request: ChatRequest, 
       text: answer,
       model: parseLabel(requireField(fields, "answered by")),
       ...(usage && { usage }),
+      ...(contextLength !== undefined && { contextLength }),
       ...(frozen && { frozen }),
     },
     ...(owner !== undefined && { owner: parseLabel(owner) }),
@@ -241,6 +245,13 @@ function usageOf(tokens: string | undefined): ChatUsage | undefined {
   const match = /^(\d+) in, (\d+) out$/.exec(tokens);
   if (match === null) throw new Error('"tokens" in its header is malformed');
   return { inputTokens: Number(match[1]), outputTokens: Number(match[2]) };
+}
+
+function contextLengthOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const match = /^(\d{1,15}) tokens$/.exec(text);
+  if (match === null) throw new Error('"context" in its header is malformed');
+  return Number(match[1]);
 }
 
 function frozenOf(json: string | undefined): readonly string[] | undefined {

@@ -37,6 +37,8 @@ export interface RecordedOptions {
   readonly patienceMs?: number;
   /** The maximum number of claims held at a time. More would be claimed long before they are asked for. Default 16. */
   readonly claimsAtOnce?: number;
+  /** The context of the server that answers: see RecordedAnswer. */
+  readonly contextLength?: number;
   /** The owner of new recordings: see Recording. */
   readonly owner?: string;
   /** In `auto` too, a store that cannot be used is an error, and no request is sent without it. */
@@ -54,7 +56,7 @@ export function createRecordedModel(
 ): LanguageModel {
   const store = options.owner === undefined ? storeOfAll : withOwner(storeOfAll, options.owner);
   const { mode, warn = () => {}, log = () => {}, onUse = () => {}, pollMs = 200 } = options;
-  const { waitMs = 900_000, patienceMs = 10_000, claimsAtOnce = 16, required = false } = options;
+  const { waitMs = 900_000, patienceMs = 10_000, claimsAtOnce = 16, required = false, contextLength } = options;
   const lookups = new Semaphore(LOOKUPS_AT_ONCE);
   const claims = new Semaphore(claimsAtOnce);
   const warned = new Set<string>();
@@ -76,7 +78,8 @@ export function createRecordedModel(
     if (mode === "off") return { ...answer, key };
     const { text, usage } = answer;
     const label = options.label ?? "";
-    const recording = { key, label, request, answer: { text, model: answer.model, ...(usage && { usage }) } };
+    const about = { ...(usage && { usage }), ...(contextLength !== undefined && { contextLength }) };
+    const recording = { key, label, request, answer: { text, model: answer.model, ...about } };
     try {
       if (!first) await store.put(recording);
       else {

@@ -27,6 +27,8 @@ export interface RecordedAnswer {
   /** The model as the server named it. */
   readonly model: string;
   readonly usage?: ChatUsage;
+  /** The context of a local server in tokens, if it decided how much was requested. */
+  readonly contextLength?: number;
   /** As in ChatAnswer. */
   readonly frozen?: readonly string[];
 }

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { EXIT } from "../../src/cli/output/exit-codes.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { finished, Sandbox } from "../support/program.ts";
 
@@ -222,4 +223,86 @@ test("a full device is a failed save, not a crash", async () => {
   });
   expect(await new Response(child.stderr).text()).toContain("standard output: ENOSPC");
   expect(await child.exited).toBe(89);
+});
+
+describe("generate --show-request", () => {
+  test("the shown request is the one that is sent, and showing it sends nothing to the model", async () => {
+    await using server = await openaiServer([{ whole: '{"files":[{"path":"a","description":"b","uses":[]}]}' }]);
+    const args = ["generate", "--prompt", "a \u001b[31mred\u001b[0m tree", "--layout-tokens", "900", "--base-url"];
+    const flags = [server.baseUrl, "--model", "m", "--mode", "off"];
+    const shown = await sandbox.llmfs([...args, ...flags, "--show-request"]);
+    expect([shown.status, server.requests.length]).toEqual([0, 0]);
+    const sent = await sandbox.llmfs([...args, ...flags]);
+    expect(sent.status).toBe(0);
+    expect(JSON.parse(shown.stdout)).toEqual(server.received(0).body);
+    expect(JSON.stringify(server.received(0).body)).toContain("stack.py");
+  });
+
+  test("a request can be shown without a server, as for the default model", async () => {
+    const shown = await sandbox.llmfs(["generate", "--prompt", "a tree", "--show-request", "--mode", "replay"]);
+    expect(shown.status).toBe(0);
+    expect(JSON.parse(shown.stdout).messages[1]).toEqual({ role: "user", content: "Lay out this tree:\n\na tree" });
+  });
+});
+
+test("a layout that failed three times leaves its last answer where the message says", async () => {
+  let answers = 0;
+  await using server = await openaiServer([() => ({ whole: `I would rather not, for the ${++answers}th time.` })]);
+  const { status, stderr } = await sandbox.llmfs([
+    ...["generate", "--prompt", "a tree", "--base-url", server.baseUrl, "--model", "m"],
+  ]);
+  expect(status).toBe(EXIT.answer.code);
+  const [, file = ""] = /The last answer is in (\/.*)\n/.exec(stderr) ?? [];
+  expect(readFileSync(file, "utf8")).toBe("I would rather not, for the 3th time.");
+});
+
+describe("a local server with a short context", () => {
+  const props = new Map([["/props", { default_generation_settings: { n_ctx: 4096 } }]]);
+  const words = "Tides rise and fall twice a day, and a little later each day.\n".repeat(2000);
+  const entries = [
+    { path: "/", type: "directory" },
+    { path: "/a.md", type: "file", state: "pending", xattrs: { "user.llmfs.description": "about notes.md" } },
+    { path: "/notes.md", type: "file", text: words },
+  ];
+
+  test("a layout asks for fewer files an answer, and a replay without the server does the same", async () => {
+    await using server = await openaiServer([{ stream: TREE }], ["m"], undefined, props);
+    const args = ["generate", "--prompt", "a tree", "--recordings", "answers", "--model", "m"];
+    const made = await sandbox.llmfs([...args, "--base-url", server.baseUrl]);
+    expect(made.status).toBe(0);
+    expect(made.stderr).toContain("the model's context has 4096 tokens, so a request for a file takes at most 2048");
+    expect(server.received(0).body.messages[0].content).toContain("more than about 40 files");
+    const replayed = await sandbox.llmfs([...args, "--mode", "replay"]);
+    expect([replayed.status, replayed.stdout]).toEqual([0, made.stdout]);
+    const gone = await sandbox.llmfs([...args, "--base-url", "http://127.0.0.1:9/v1"]);
+    expect([gone.status, gone.stdout]).toEqual([0, made.stdout]);
+  });
+
+  test("a request for a file takes half of the context, unless --context-tokens says otherwise", async () => {
+    await using server = await openaiServer([{ stream: "x\n" }], ["m"], undefined, props);
+    writeFileSync(sandbox.at("tree.json"), JSON.stringify({ llmfs: 1, entries }));
+    const args = ["run", "--from", "tree.json", "--recordings", "answers", "--model", "m"];
+    const read = ["--", "cat", "a.md"];
+    const length = () => JSON.stringify(server.requests.at(-1)?.body.messages).length;
+    expect((await sandbox.llmfs([...args, "--base-url", server.baseUrl, ...read])).stdout).toBe("x\n");
+    expect(length()).toBeLessThan(12_000);
+    expect((await sandbox.llmfs([...args, "--mode", "replay", ...read])).stdout).toBe("x\n");
+    const more = ["--context-tokens", "6000", "--base-url", server.baseUrl, ...read];
+    expect((await sandbox.llmfs([...args, ...more])).stdout).toBe("x\n");
+    expect(length()).toBeGreaterThan(12_000);
+  });
+
+  test("a server that cuts requests is reported once, with what to do", async () => {
+    const usage = { prompt_tokens: 1024, completion_tokens: 7 };
+    await using server = await openaiServer([{ stream: "x\n", usage }]);
+    const two = [...entries, { ...entries[1], path: "/b.md" }];
+    writeFileSync(sandbox.at("tree.json"), JSON.stringify({ llmfs: 1, entries: two }));
+    const { stderr } = await sandbox.llmfs([
+      ...["run", "--from", "tree.json", "--base-url", server.baseUrl, "--model", "m", "--", "cat", "a.md", "b.md"],
+    ]);
+    expect(server.requests).toHaveLength(2);
+    expect(stderr.match(/counted 1024 of about \d+ tokens/g)).toHaveLength(1);
+    expect(stderr).toContain("OLLAMA_CONTEXT_LENGTH=");
+    expect(stderr).toContain("--context-tokens 512");
+  });
 });

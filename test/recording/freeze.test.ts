@@ -104,3 +104,17 @@ describe("a recording of frozen content", () => {
     expect(() => readRecording(text)).toThrow();
   });
 });
+
+describe("a recording of a local server's answer", () => {
+  const recording = { ...recordingOf("a", "x"), answer: { text: "x", model: "m", contextLength: 4096 } };
+
+  test("a recording keeps the context of the server", () => {
+    expect(writeRecording(recording)).toContain("\ncontext: 4096 tokens\n");
+    expect(readRecording(writeRecording(recording))).toEqual(recording);
+  });
+
+  test("a recording with a damaged context is refused", () => {
+    const text = writeRecording(recording).replace("context: 4096", "context: many");
+    expect(() => readRecording(text)).toThrow('"context" in its header is malformed');
+  });
+});

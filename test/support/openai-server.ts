@@ -68,6 +68,8 @@ export async function openaiServer(
   models: readonly string[] = ["scripted"],
   /** With a certificate the server uses https, and so does `baseUrl`. */
   certificate?: { readonly cert: string; readonly key: string },
+  /** What it answers to other requests, by the path after the port. */
+  others: ReadonlyMap<string, unknown> = new Map(),
 ): Promise<OpenaiServer> {
   let queue = [...script];
   const requests: ReceivedRequest[] = [];
@@ -82,6 +84,12 @@ export async function openaiServer(
       const path = incoming.url ?? "";
       if (!path.endsWith("/chat/completions")) {
         otherPaths.push(path);
+        const other = others.get(path);
+        if (other !== undefined) {
+          response.writeHead(200, { "content-type": "application/json" });
+          response.end(JSON.stringify(other));
+          return;
+        }
         const data = models.map((id) => ({ id, object: "model" }));
         response.writeHead(path.endsWith("/models") ? 200 : 404, { "content-type": "application/json" });
         response.end(JSON.stringify({ object: "list", data }));

@@ -7,6 +7,9 @@ import type { Adder, GrowableTree, Growth } from "../../rpc/growth.ts";
 import type { MountCommand } from "../../rpc/messages.ts";
 import type { TreePort } from "../../rpc/tree-port.ts";
 import type { Config } from "../settings/settings.ts";
+import { shareContext } from "./context-share.ts";
+import { keepFailedAnswer } from "./failed-answer.ts";
+import { layoutRequestOptions } from "./request-options.ts";
 
 export interface GrowRequest {
   readonly tree: Pick<TreePort, "outline" | "stat" | "readStatic">;
@@ -24,21 +27,24 @@ export interface Grower {
 export interface GrowModel {
   readonly model: LanguageModel;
   readonly name: string;
+  readonly contextLength?: number;
   readonly config: Pick<Config, "layoutTokens" | "concurrency" | "contextTokens">;
   readonly signal: AbortSignal;
 }
 
 export async function layOutMore(request: GrowRequest, asked: GrowModel): Promise<Omit<Growth, "added">> {
   const { layOutGrowth } = await import("../../generate/growth/growth.ts");
-  const { model, name, config, signal } = asked;
+  const { model, config, signal } = asked;
+  const tokens = config.contextTokens ?? shareContext(asked.contextLength).contextTokens;
   return layOutGrowth({
     ...request,
     model,
-    modelName: name,
+    ...layoutRequestOptions(config, asked),
     signal,
-    ...(config.layoutTokens === undefined ? {} : { maxTokens: config.layoutTokens }),
     ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
-    ...(config.contextTokens === undefined ? {} : { tokens: config.contextTokens }),
+    ...(tokens === undefined ? {} : { tokens }),
+  }).catch((error: unknown) => {
+    throw keepFailedAnswer(error);
   });
 }
 

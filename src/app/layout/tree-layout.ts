@@ -1,11 +1,14 @@
 /** Turns a prompt into the snapshot that a mount starts from. */
-import { generateStructure } from "../../generate/structure/structure.ts";
+import { generateStructure, previewStructure } from "../../generate/structure/structure.ts";
+import { adapt, PLAIN_DIALECT } from "../../llm/dialect.ts";
 import type { LanguageModel } from "../../llm/llm.ts";
 import type { Log } from "../../log.ts";
 import { structureToSnapshot } from "../../snapshot/structure.ts";
 import type { Progress } from "../progress.ts";
 import type { Config } from "../settings/settings.ts";
+import { keepFailedAnswer } from "./failed-answer.ts";
 import { reportLayout } from "./layout-progress.ts";
+import { type LayoutModel, layoutRequestOptions } from "./request-options.ts";
 
 export interface TreeLayoutOptions {
   readonly prompt: string;
@@ -13,6 +16,7 @@ export interface TreeLayoutOptions {
   readonly guide: string | undefined;
   readonly model: LanguageModel;
   readonly name: string;
+  readonly contextLength?: number;
   /** The address of the server, if one is used. */
   readonly server?: string;
   readonly config: Pick<Config, "layoutTokens" | "concurrency">;
@@ -23,16 +27,17 @@ export interface TreeLayoutOptions {
 
 /** Rejects with LlmError. */
 export async function layOutTree(options: TreeLayoutOptions): Promise<Uint8Array> {
-  const { prompt, guide, model, name, server, config, progress, signal, log } = options;
+  const { prompt, guide, model, name, contextLength, server, config, progress, signal, log } = options;
   progress.step(`laying out the tree (${server === undefined ? "from recordings" : name})`);
   const structure = await generateStructure({
     prompt,
     model,
-    modelName: name,
+    ...layoutRequestOptions(config, { name, contextLength }),
     signal,
     onProgress: reportLayout(progress),
-    ...(config.layoutTokens === undefined ? {} : { maxTokens: config.layoutTokens }),
     ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
+  }).catch((error: unknown) => {
+    throw keepFailedAnswer(error);
   });
   const { inputTokens, outputTokens } = structure.usage;
   log
@@ -47,6 +52,15 @@ export async function layOutTree(options: TreeLayoutOptions): Promise<Uint8Array
       : entry,
   );
   return Buffer.from(structureToSnapshot(entries, "the tree the model laid out"));
+}
+
+/** The body of the first request that `layOutTree` sends. A server that rejects a part of it gets a simpler one then. */
+export async function showLayoutRequest(
+  prompt: string,
+  config: TreeLayoutOptions["config"],
+  model: LayoutModel,
+): Promise<Readonly<Record<string, unknown>>> {
+  return adapt(await previewStructure({ prompt, ...layoutRequestOptions(config, model) }), PLAIN_DIALECT);
 }
 
 /** What the tree has without it, in a few lines. */

@@ -7,7 +7,7 @@ import { defineCommand, defineFlags } from "../args/command.ts";
 import { logFlags, modelFlags, promptFlags } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
-import { showExactly } from "../output/terminal.ts";
+import { showExactly, showJson } from "../output/terminal.ts";
 import { checkSave, wrapSaveErrors } from "../preflight/output-paths.ts";
 import { openLog } from "../process/serve.ts";
 import { Interrupted, onSignals } from "../process/signals.ts";
@@ -20,6 +20,10 @@ export const generate = defineCommand({
       alias: "o",
       valueHint: "FILE",
       description: "write the snapshot to FILE; default: standard output",
+    },
+    showRequest: {
+      type: "boolean",
+      description: "print the first request for the layout as JSON, exactly as it is sent, and send nothing",
     },
     ...modelFlags,
     ...logFlags,
@@ -36,6 +40,10 @@ export const generate = defineCommand({
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => interrupted.abort(new Interrupted(name)));
     await using generation = openGeneration(config, log);
     try {
+      if (args.showRequest) {
+        showJson(await generation.showLayoutRequest(config.prompt.text));
+        return EXIT.ok.code;
+      }
       const snapshot = await generation.layOut(config.prompt.text, progress, interrupted.signal);
       progress.clear();
       if (args.output === undefined || args.output === "-") showExactly(snapshot);

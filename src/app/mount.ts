@@ -75,6 +75,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     if (config.warm) generation.load();
     const { startFilesystem } = await import("../mount/filesystem.ts");
     let keeper: Keeper | undefined;
+    let freezing: Promise<unknown> = Promise.resolve();
     const record = openRecord(config, mountpoint, async () => (await keeper?.save()) ?? { kind: "none" });
     const filesystem = await startFilesystem({
       mountpoint,
@@ -90,7 +91,9 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
         if (command.op === "save") return { saved: (await keeper?.save()) ?? { kind: "none" } };
         const { runTreeCommand } = await import("./tree-commands.ts");
         const toModel = sources?.toModel ?? withoutRules;
-        return runTreeCommand(command, { config, generation, filesystem, toModel, log }, stop);
+        const running = runTreeCommand(command, { config, generation, filesystem, toModel, log }, stop);
+        if (command.op === "freeze") freezing = Promise.allSettled([freezing, running]);
+        return running;
       },
       signal,
       ...(config.grow === undefined ? {} : { prepare: (growable) => growBeforeMount(growable, options) }),
@@ -138,6 +141,8 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       insist,
       async finish(givenUp) {
         clearInterval(timer);
+        // What is recorded as a whole must not be left half recorded.
+        await freezing;
         const unsettled = (await generation.settleRecordings()).join("; ") || undefined;
         await generation[Symbol.asyncDispose]();
         await sources?.[Symbol.asyncDispose]();

@@ -2,7 +2,7 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { check, kindOf, mountedProject, PROJECT } from "../support/checked.ts";
-import { describeMounted, Gate, type Mounted } from "../support/mounted.ts";
+import { describeMounted, Gate, IS_ROOT, type Mounted } from "../support/mounted.ts";
 import { BINARY, eventually, finished, isAlive } from "../support/program.ts";
 
 setDefaultTimeout(120_000);
@@ -126,7 +126,7 @@ describeMounted("a check that", () => {
     await using m = await correct();
     const done = await check(m, "--check-space", "4M", "--", "sh", "-c", "dd if=/dev/urandom of=big bs=1M; sleep 1000");
     expect(done.status).not.toBe(0);
-    expect(done.stderr).toContain("it was stopped because it wrote more than 4194304 bytes, or filled the disk");
+    expect(done.stderr).toContain("check failed: it wrote more than 4 MiB, so it was stopped");
     expect(done.stderr).toContain("it is not repaired: a check without space says nothing about the files");
     expect(m.server.requests.map(kindOf)).not.toContain("diagnosis");
     expect(copies(m)).toEqual([]);
@@ -195,5 +195,29 @@ describeMounted("an interrupted check", () => {
     expect((await finished(child)).status).toBe(83);
     await eventually("the command is gone", () => !isAlive(pid));
     expect(copies(m)).toEqual([]);
+  });
+});
+
+describeMounted("a check on a disk of its own", () => {
+  test.skipIf(!IS_ROOT)("is stopped when the disk is full, and needs room for its copy (as root)", async () => {
+    await using m = await correct();
+    const small = m.sandbox.directory("small");
+    const sh = (script: string) => m.sh(script.replaceAll("SMALL", small), "/");
+    expect((await sh("mount -t tmpfs -o size=24M tmpfs SMALL")).status).toBe(0);
+    try {
+      const run = (script: string) =>
+        m.sandbox.llmfs(["check", m.dir, "--", "sh", "-c", script], { program: BINARY, env: { TMPDIR: small } });
+      for (const script of ["dd if=/dev/zero of=big bs=1M", "dd if=/dev/zero of=big bs=1M; sleep 1000"]) {
+        const done = await run(script);
+        expect(done.status).not.toBe(0);
+        expect(done.stderr).toContain("check failed: the disk is full, so it was stopped");
+        expect(readdirSync(small)).toEqual([]);
+      }
+      // The tree does not fit, so the copy is made elsewhere.
+      await m.out("dd if=/dev/zero of=large bs=1M count=30 status=none");
+      expect((await run("pwd")).stdout).not.toStartWith(small);
+    } finally {
+      await sh("umount -l SMALL");
+    }
   });
 });

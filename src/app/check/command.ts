@@ -28,7 +28,7 @@ export interface CommandRun {
   readonly status: number;
   /** In words: "exit status 2". */
   readonly ending: string;
-  readonly stopped?: "time" | "space";
+  readonly stopped?: "time" | "space" | "disk";
   /** There is no such command. */
   readonly notFound?: true;
   /** The end of what it printed, as text, with paths as they are in the mount. */
@@ -79,7 +79,8 @@ export async function runCommand(options: CommandOptions): Promise<CommandRun> {
   const timer = setTimeout(() => end("time"), timeoutMs);
   const meter = new SpaceMeter(copy.path, copy.bytes + options.space);
   const look = async () => {
-    if (await meter.isOver()) end("space");
+    if (meter.isFull()) end("disk");
+    else if (await meter.isOver()) end("space");
   };
   const looks = setInterval(() => void look(), LOOK_MS);
   try {
@@ -97,7 +98,7 @@ export async function runCommand(options: CommandOptions): Promise<CommandRun> {
   }
   signal.throwIfAborted();
   const status = child.signalCode === null ? (child.exitCode ?? 1) : KILLED;
-  if (stopped === undefined && status !== 0 && meter.isFull()) stopped = "space";
+  if (stopped === undefined && status !== 0 && meter.isFull()) stopped = "disk";
   return {
     ...describeEnd(status, child.signalCode, stopped, options),
     ...(stopped !== undefined && { stopped }),
@@ -116,13 +117,17 @@ function describeEnd(
   if (stopped === "time") {
     return { status: TIMED_OUT, ending: `it did not end within ${timeoutMs / 1000} s and was stopped` };
   }
-  if (stopped === "space") {
-    const ending = `it was stopped because it wrote more than ${space} bytes, or filled the disk`;
-    return { status: status === 0 ? 1 : status, ending };
+  if (stopped !== undefined) {
+    const why = stopped === "disk" ? "the disk is full" : `it wrote more than ${formatSize(space)}`;
+    return { status: status === 0 ? 1 : status, ending: `${why}, so it was stopped` };
   }
   if (signalCode !== null) return { status, ending: `it ended the shell that ran it, with ${signalCode}` };
   if (status > 128 && status < 128 + 65) return { status, ending: `exit status ${status} (signal ${status - 128})` };
   return { status, ending: `exit status ${status}` };
+}
+
+function formatSize(bytes: number): string {
+  return bytes < 2 ** 30 ? `${Math.round(bytes / 2 ** 20)} MiB` : `${Math.round(bytes / 2 ** 30)} GiB`;
 }
 
 function kill(pid: number): void {
@@ -197,7 +202,6 @@ class SpaceMeter {
 
   /** Other programs use the disk too, so the copy is measured before the command is stopped. */
   async isOver(): Promise<boolean> {
-    if (this.isFull()) return true;
     const used = this.#before - this.#free().bytes;
     if (this.#measuring || used - this.#measured < this.#most / STEPS) return false;
     this.#measuring = true;

@@ -113,7 +113,8 @@ export async function checkUntilItPasses(options: CheckOptions): Promise<CheckRe
 }
 
 function whyNoRepair(run: CommandRun, rounds: number, { noRepairs, repairs }: CheckOptions): string | undefined {
-  if (run.stopped === "space") return "it is not repaired: a check without space says nothing about the files";
+  if (run.stopped === "space" || run.stopped === "disk")
+    return "it is not repaired: a check without space says nothing about the files";
   if (run.notFound === true) return "it is not repaired: the command was not found";
   if (noRepairs !== undefined) return noRepairs;
   if (rounds < repairs) return undefined;

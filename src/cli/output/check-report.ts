@@ -1,5 +1,6 @@
 /** The report of `llmfs check`. */
 import type { CheckResult, CheckRound } from "../../app/check/rounds.ts";
+import type { Frozen } from "../../rpc/control-protocol.ts";
 import { printableLine } from "../../text/printable.ts";
 import type { Spent } from "./warm-progress.ts";
 
@@ -43,12 +44,13 @@ export function formatCheck(
     `${verdict} (${count(runs, "run")}${files}; ${cost})`,
     ...(reason === null ? [] : [shorten(reason)]),
     ...undo,
-    ...(frozen === null
-      ? []
-      : [
-          `frozen: ${count(frozen.files, "file")}, ${count(frozen.written, "recording")} written; --mode replay gives this tree`,
-        ]),
+    ...(frozen === null ? [] : [formatFrozen(frozen)]),
   ];
+}
+
+function formatFrozen({ files, written }: Frozen): string {
+  if (files === 0) return "nothing to freeze: no model made any of the files";
+  return `frozen: ${count(files, "file")}, ${count(written, "recording")} written; --mode replay gives this tree`;
 }
 
 function count(number: number, what: string): string {

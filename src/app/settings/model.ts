@@ -202,8 +202,8 @@ export function parseLocation(name: string, text: string): string {
 }
 
 function readRequired(args: SettingsArguments, variable: Lookup, unnamed: boolean): boolean {
-  const source = args.recordingsRequired === undefined ? "LLMFS_RECORDINGS_REQUIRED" : "--recordings-required";
-  const required = args.recordingsRequired ?? parseSwitch(source, variable("LLMFS_RECORDINGS_REQUIRED"));
+  const source = args.recordingsRequired === true ? "--recordings-required" : "LLMFS_RECORDINGS_REQUIRED";
+  const required = args.recordingsRequired === true || parseSwitch(source, variable("LLMFS_RECORDINGS_REQUIRED"));
   if (required && unnamed) {
     const cure = "name the recordings with --recordings or LLMFS_RECORDINGS";
     throw createValueError(source, `${source}: your own folder of recordings is no shared store; ${cure}`);

@@ -69,6 +69,35 @@ describe("recordings", () => {
     },
   );
 
+  test("recordings can be required by a flag and by a variable, if they are not the user's own", () => {
+    const variable = { LLMFS_RECORDINGS_REQUIRED: "1" };
+    const recordings = "redis://cache";
+    expect(readConfig({ recordings }, {}).recordingsRequired).toBe(false);
+    expect(readConfig({ recordings, recordingsRequired: true }, {}).recordingsRequired).toBe(true);
+    // A flag that is not given is false.
+    expect(readConfig({ recordings, recordingsRequired: false }, variable).recordingsRequired).toBe(true);
+    expect(readConfig({ recordings }, { LLMFS_RECORDINGS_REQUIRED: "off" }).recordingsRequired).toBe(false);
+    expect(() => readConfig({}, variable)).toThrow("name the recordings with --recordings or LLMFS_RECORDINGS");
+    expect(() => readConfig({ recordings }, { LLMFS_RECORDINGS_REQUIRED: "ja" })).toThrow("expected 1 or 0");
+  });
+
+  test("a password that is not percent-encoded is an error that shows no part of it and how to write it", () => {
+    for (const [args, environment] of [
+      [{ recordings: "redis://:p4rt@0ther#1@cache.example" }, {}],
+      [{}, { LLMFS_RECORDINGS: "redis://:p4rt@0ther#1@cache.example" }],
+    ] as const) {
+      const error = (() => {
+        try {
+          return readConfig(args, environment);
+        } catch (reason) {
+          return String(reason);
+        }
+      })();
+      expect(error).toContain("%40 for @");
+      expect(error).not.toMatch(/p4rt|0ther|cache/);
+    }
+  });
+
   test("recordings may be on a shared store, whose password is a secret", () => {
     const config = readConfig({ recordings: "redis://:hunter2@cache:6379" }, { AWS_SECRET_ACCESS_KEY: "aws-secret" });
     expect(config.recordings).toBe("redis://:hunter2@cache:6379");

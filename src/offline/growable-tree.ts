@@ -1,4 +1,7 @@
-/** A snapshot, or a copy of a directory, that gets more files without a mount. What it had is written as it was. */
+/**
+ * A snapshot, or a copy of a directory, to which files can be added without a mount. Existing entries are written
+ * unchanged.
+ */
 import { copyDirectory } from "../disk/copy-directory.ts";
 import { addEntries } from "../fs/lazy/added-entries.ts";
 import { entryOf, infoOf } from "../fs/lazy/request.ts";
@@ -19,7 +22,7 @@ export interface GrowableSnapshot {
   pieces(): AsyncIterable<Uint8Array>;
 }
 
-/** Stands for "whoever loads the snapshot" while it is in memory: the highest number that a user can have. */
+/** Stands for the user who loads the snapshot: the highest possible user id. */
 const LOADER = { uid: 2 ** 32 - 2, gid: 2 ** 32 - 2 };
 
 /** Throws SnapshotError, or DirectoryCopyError. */
@@ -28,7 +31,7 @@ export function openGrowableTree(
   space: SpaceOptions,
   warn: (message: string) => void,
 ): GrowableSnapshot {
-  // Times that the snapshot does not name are recognized by this one.
+  // This time marks entries whose times are not in the snapshot.
   const tree = new Tree({ clock: (take) => take(0, 0), owner: LOADER, space: new Space(space) });
   const owner = LOADER;
   if ("directory" in source) copyDirectory(tree, source.directory, { owner, keepOwners: false, warn });

@@ -21,7 +21,7 @@ const NONE = "none";
 /** Reports a configuration to the user, and asks whether to trust it. */
 export interface Person {
   readonly say: Say;
-  /** Asks whether to trust a configuration from now on; undefined if there is nobody to ask. */
+  /** Asks whether to trust a configuration from now on; undefined without a terminal. */
   readonly askForTrust: ((configuration: Configuration) => boolean) | undefined;
 }
 

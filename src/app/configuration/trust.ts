@@ -1,9 +1,10 @@
 /**
- * Which configurations llmfs obeys without being told to on the command line.
+ * Which configurations llmfs uses without being told to on the command line.
  *
- * A configuration can run programs, and send files and secrets to servers; one that is found in a directory may have come with
- * a download. So it is used only if the user has trusted this path with this content, has trusted a directory above it through
- * LLMFS_TRUST, or named the file with --config. Files that a configuration imports are not part of its content.
+ * A configuration can run programs, and send files and secrets to servers, and one that is found in a directory may be
+ * part of a download. So it is used only if the user has trusted this path with this content, has trusted a directory
+ * above it through LLMFS_TRUST, or named the file with --config. Files that a configuration imports are not part of its
+ * content.
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -13,7 +14,7 @@ import { readRegular } from "../../text/bounded-read.ts";
 import { UserError } from "../errors.ts";
 import { configFolder, stateFolder, trustedPaths } from "../settings/settings.ts";
 
-/** No configuration that a person has read is longer. */
+/** A longer configuration has certainly not been read by a person. */
 const LONGEST = 4 << 20;
 
 /** A configuration file as it is now. */
@@ -46,7 +47,7 @@ export function isTrusted(configuration: Configuration): boolean {
 
 /** Remembers that the user trusts the file with this content. */
 export function trust(configuration: Configuration): void {
-  // Contents trusted earlier may have been withdrawn for a reason.
+  // An earlier content may have lost the user's trust for a reason.
   forgetTrust(configuration.file);
   mkdirSync(marksFolder(), { recursive: true, mode: 0o700 });
   writeFileSync(markOf(configuration), `${configuration.file}\n`, { mode: 0o600 });
@@ -59,7 +60,7 @@ export function forgetTrust(file: string): boolean {
   return marks.length > 0;
 }
 
-/** The configurations that the user trusts, though they may have changed or be gone. */
+/** The configurations that the user trusts. They may have changed or been removed. */
 export function listTrusted(): readonly string[] {
   return [...new Set(listMarks().map(({ file }) => file))].sort();
 }
@@ -86,7 +87,7 @@ function marksFolder(): string {
   return join(stateFolder(), "trusted");
 }
 
-/** One small file for each: several commands may add some at the same time. */
+/** One small file for each, because several commands may add some at the same time. */
 function markOf({ file, content }: Configuration): string {
   const hash = createHash("sha256").update(`${file}\0`).update(content).digest("hex");
   return join(marksFolder(), hash);

@@ -37,7 +37,7 @@ export const trust = defineCommand({
     }
     if (json) throw new UsageError("--json needs --list");
     if (remove && file !== undefined) {
-      // It may be gone.
+      // The file may have been removed.
       const path = absolutePath(file);
       if (!forgetTrust(path)) throw new UserError("input", `${path} is not trusted`);
       say(`no longer trusted: ${path}`);

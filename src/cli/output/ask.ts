@@ -5,11 +5,11 @@ import type { Configuration } from "../../app/configuration/trust.ts";
 import { isCode } from "../../generators/config/find-config.ts";
 import { isTerminal, readLine, say } from "./terminal.ts";
 
-/** As much of a configuration is shown. */
+/** The maximum number of lines of a configuration that are shown. */
 const LINES = 60;
 const STANDARD_INPUT = 0;
 
-/** The person who started the command; without a terminal there is nobody to ask. */
+/** The user who started the command. Without a terminal, questions cannot be asked. */
 export const person: Person = {
   say,
   get askForTrust() {

@@ -4,7 +4,7 @@ import type { ShownFile } from "./shown-files.ts";
 
 export interface GrowthParts {
   readonly outline: string;
-  /** Instructions that hold for the place, from the root down. */
+  /** Instructions that apply to the place, from the root down. */
   readonly prompts: readonly string[];
   readonly files: readonly ShownFile[];
   /** "/" for any place in the tree. */

@@ -1,11 +1,11 @@
 /**
- * Lays out more files for a tree that exists.
+ * Lays out more files for an existing tree.
  *
- * The model is shown the tree as it is: names, descriptions, and what static files near the place declare. It is not shown
- * what other files were generated to, because a request must not depend on which files were read before. So the same tree and
- * the same prompt give the same request, which a recording can answer.
+ * The model sees names, descriptions, and the declarations of static files near the place. It does not see generated
+ * contents, because a request must not depend on which files were read before. So the same tree and the same prompt give the
+ * same request, which a recording can answer.
  *
- * Nothing that exists is changed: what the model proposes again is left out and reported.
+ * Existing entries are not changed: if the model proposes them again, they are left out and reported.
  */
 import { CONTROL_NAME, PROMPT } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
@@ -80,7 +80,7 @@ export async function layOutGrowth(options: GrowthOptions): Promise<Omit<Growth,
   const allClashes = [...structure.clashes, ...clashes.map(({ path }) => path)];
   const problem = findProblem(entries, all, allClashes);
   if (problem !== undefined) {
-    // Otherwise the recorded answer would fail in the same way each time.
+    // Otherwise the next attempt would get the same useless answers from the recording.
     for (const useless of asked) await model.forget?.(useless);
     throw new LlmError("unusable", `${modelName} ${problem}`);
   }
@@ -125,7 +125,7 @@ function listen(model: LanguageModel, asked: ChatRequest[]): LanguageModel {
   };
 }
 
-/** What makes the whole proposal useless, after the name of the model. */
+/** Why the whole proposal is useless, as a clause that follows the name of the model. */
 function findProblem(
   entries: readonly ProposedEntry[],
   existing: readonly TreeEntry[],
@@ -158,7 +158,7 @@ async function showTree(
   const prompts = await Promise.all((await promptsFor(within, tree)).map(redact));
   const room = await measureRoom(growthPrompt({ outline: "", prompts, files: [], within, prompt }), options);
   const outlineTokens = Math.floor(room / 2);
-  // The place itself, not the directory that it is in, is what names are near to.
+  // With the slash, entries in the directory itself count as the nearest ones.
   const outline = await redact(await renderOutline(visible, `${within === "/" ? "" : within}/`, outlineTokens));
   const left = room - (await countTokens(outline)) - AROUND;
   const files = await showFiles(visible, {
@@ -171,7 +171,7 @@ async function showTree(
   return { outline, prompts, files, outlineTokens };
 }
 
-/** The instructions that hold for the place, from the root down. */
+/** The instructions that apply to the place, from the root down. */
 async function promptsFor(within: string, tree: Pick<TreePort, "stat">): Promise<readonly string[]> {
   const places = ["/"];
   for (let end = within.indexOf("/", 1); within !== "/"; end = within.indexOf("/", end + 1)) {
@@ -204,8 +204,8 @@ async function measureRoom(fixed: string, options: GrowthOptions): Promise<numbe
 }
 
 /**
- * The prompt also holds for the content of what was added, and only of that: so it is set where the new part of the tree
- * begins, and not on directories that exist.
+ * The prompt also applies to the contents of the added files, but not to existing ones. So it is set on the topmost new
+ * entries, and not on existing directories.
  */
 function withPrompt(entries: readonly ProposedEntry[], prompt: string): readonly NewEntry[] {
   const added = new Set(entries.map(({ path }) => path));

@@ -1,5 +1,5 @@
 /**
- * Selects what a model is shown of the files of a tree that grows: the declarations of programs, and the beginnings of other
+ * Selects which files of a growing tree the model sees: the declarations of programs, and the beginnings of other
  * texts. Only static files are shown. The selection depends only on their paths and contents, and on the prompt.
  */
 import type { TreeEntry, TreePort } from "../../rpc/tree-port.ts";
@@ -14,16 +14,16 @@ import { countTokens } from "../spending/tokens.ts";
 
 export interface ShownFile {
   readonly path: string;
-  /** Which part of it is shown, in words for the model. */
+  /** Which part of the file is shown, in words for the model. */
   readonly part: string;
   readonly content: string;
 }
 
 export interface ShownFilesOptions {
-  /** The directory that the tree grows in. */
+  /** The directory in which the tree grows. */
   readonly within: string;
   readonly prompt: string;
-  /** Tokens. */
+  /** In tokens. */
   readonly budget: number;
   readonly readStatic: TreePort["readStatic"];
   readonly signal?: AbortSignal;
@@ -33,14 +33,14 @@ export interface ShownFilesOptions {
 const LEAST = 60;
 /** The heading and the fences of a file. */
 const FRAME = 20;
-/** Texts that are not programs say what they are about at their beginning. */
+/** The beginning of a text that is not a program usually says what it is about. */
 const MOST_OF_OTHERS = 300;
 /** Only this much of a file is read. */
 const MOST_BYTES = 64 * 1024;
 
 /**
- * Files that the prompt names come first, then programs before other texts, and the nearest first. Each gets an equal share of
- * the room, and what it does not need is left for the others.
+ * Files that the prompt names come first, then programs, then other texts, nearest first. Each gets an equal share of
+ * the room, and the unused part of a share is left for the others.
  */
 export async function showFiles(
   visible: readonly TreeEntry[],
@@ -90,7 +90,7 @@ function rankFiles(visible: readonly TreeEntry[], { within, prompt }: ShownFiles
 const DECLARATIONS = "its declarations";
 const WHOLE = "its content";
 const BEGINNING = "its beginning";
-/** What a part is called after it was cut. */
+/** The name of a part after it was cut. */
 const CUT = new Map([[DECLARATIONS, "the first of its declarations"]]);
 
 /** Secrets are removed before anything is cut, because half a secret would not be recognized. */

@@ -243,7 +243,7 @@ describe("without root and without fusermount3", () => {
     expect(stdout).toBe(`${uid}\nCapEff:\t0000000000000000\n1\nx\n`);
   });
 
-  testWith(lacking)("run says what is missing if there is no unshare either", async () => {
+  testWith(lacking)("without root, fusermount3 and unshare, run says what is missing", async () => {
     const { status, stderr } = await asUser(["run", "--", "true"], poorPath());
     expect(status).toBe(82);
     expect(stderr).toContain(
@@ -252,7 +252,7 @@ describe("without root and without fusermount3", () => {
     expect(stderr).toContain("install fuse3");
   });
 
-  testWith(lacking)("mount says what would help", async () => {
+  testWith(lacking)("without root and fusermount3, mount says what is missing", async () => {
     sandbox.directory("mnt");
     const { status, stderr } = await asUser(["mount", "mnt"], poorPath("unshare"));
     expect(status).toBe(82);
@@ -260,29 +260,35 @@ describe("without root and without fusermount3", () => {
   });
 });
 
-describe("in a user namespace without its own mount namespace, such as a network sandbox,", () => {
+describe("a user namespace without its own mount namespace, such as a network sandbox", () => {
   const lacking = fuse(true) ?? userNamespace();
   const inside = (flags: string, args: readonly string[]) =>
     sandbox.llmfs([], { program: ["unshare", ...flags.split(" "), ...BINARY, ...args] });
 
   const KINDS = [
-    ["root in it", "--user --map-root-user --net", "0\n000001ffffffffff"],
-    ["an ordinary user in it", "--user --map-current-user --net", `${process.getuid?.()}\n`],
+    ["root", "--user --map-root-user --net", "0\n000001ffffffffff"],
+    ["an ordinary user", "--user --map-current-user --net", `${process.getuid?.()}\n`],
   ] as const;
 
   for (const [who, flags, first] of KINDS) {
-    testWith(lacking)(`run mounts in a new one for ${who}`, async () => {
-      const script = "id -u; sed -n 's/^CapEff:.//p' /proc/self/status; echo x > f; cat f; exit 5";
-      const { status, stdout, stderr } = await inside(flags, shell(script));
-      expect([status, stderr, stdout.slice(0, first.length), stdout.endsWith("x\n")]).toEqual([5, "", first, true]);
-    });
+    testWith(lacking)(
+      `in a user namespace without its own mount namespace, run creates one for ${who} and mounts there`,
+      async () => {
+        const script = "id -u; sed -n 's/^CapEff:.//p' /proc/self/status; echo x > f; cat f; exit 5";
+        const { status, stdout, stderr } = await inside(flags, shell(script));
+        expect([status, stderr, stdout.slice(0, first.length), stdout.endsWith("x\n")]).toEqual([5, "", first, true]);
+      },
+    );
 
-    testWith(lacking)(`mount reports that to ${who}, with the fix`, async () => {
-      sandbox.directory("mnt");
-      const { status, stderr } = await inside(flags, ["mount", "mnt"]);
-      expect(status).toBe(82);
-      expect(stderr).toContain("a user namespace without a mount namespace of its own");
-      expect(stderr).not.toContain("docker");
-    });
+    testWith(lacking)(
+      `in a user namespace without its own mount namespace, mount reports this to ${who}, with the fix`,
+      async () => {
+        sandbox.directory("mnt");
+        const { status, stderr } = await inside(flags, ["mount", "mnt"]);
+        expect(status).toBe(82);
+        expect(stderr).toContain("a user namespace without a mount namespace of its own");
+        expect(stderr).not.toContain("docker");
+      },
+    );
   }
 });

@@ -27,7 +27,7 @@ async function evaluate(sandbox: Sandbox, ...args: string[]) {
 }
 
 describeMounted("the evaluation", () => {
-  test("runs all cases, which pass at once with uses", async () => {
+  test("the evaluation runs all cases, and those with uses pass at once", async () => {
     using sandbox = new Sandbox();
     const done = await evaluate(sandbox, "--json", sandbox.at("results.json"), "--", "--price", "scripted=1/2");
     const { results }: { results: EvalResult[] } = JSON.parse(readFileSync(sandbox.at("results.json"), "utf8"));
@@ -42,7 +42,7 @@ describeMounted("the evaluation", () => {
     expect(done.stdout).toMatch(/\| c-tool +\| with +\| 5 +\| 6 +\| 66 +\| 42 +\| \$0\.0002 \| 0 +\| at once \|/);
   });
 
-  test("says what went wrong, and ends with status 1", async () => {
+  test("the evaluation says what went wrong, and ends with status 1", async () => {
     using sandbox = new Sandbox();
     const done = await evaluate(sandbox, "--only", "data-set", "--repairs", "0");
     expect(done.status).toBe(1);

@@ -102,7 +102,7 @@ describe("S3 that is busy", () => {
 });
 
 describe("a claim on S3", () => {
-  withS3("that its maker gave up, and that is written later, expires", async () => {
+  withS3("a claim on S3 that its client gave up, and that is written later, expires", async () => {
     const { promise: gate, resolve: go } = Promise.withResolvers<void>();
     const { store, endpoint, proxy } = open("late", {
       claimMs: 1_000,
@@ -124,27 +124,30 @@ describe("a claim on S3", () => {
     await proxy.kill();
   });
 
-  withS3("that the server forgot is made again by its holder, and one that another took over is not", async () => {
-    const { store, endpoint, proxy } = open("forgot", { claimMs: 600 });
-    const outside = createS3Store("s3://fleet/forgot", { ...S3_KEYS, endpoint, claimMs: 60_000 });
-    const remove = () => fetchAs("DELETE", endpoint, `forgot/claims/${KEY}`);
-    await using _claim = await store.claim?.(KEY);
-    await remove();
-    await until(async () => (await outside.holder?.(KEY)) !== undefined);
-    await remove();
-    let theirs = await outside.claim?.(KEY);
-    for (; theirs === undefined; theirs = await outside.claim?.(KEY)) await remove();
-    await Bun.sleep(600);
-    await _claim?.[Symbol.asyncDispose]();
-    await store.close?.();
-    expect(await outside.holder?.(KEY)).toBeDefined();
-    await theirs[Symbol.asyncDispose]();
-    await outside.close?.();
-    expect(await createS3Store("s3://fleet/forgot", { ...S3_KEYS, endpoint }).holder?.(KEY)).toBeUndefined();
-    await proxy.kill();
-  });
+  withS3(
+    "a claim that S3 lost is made again by its holder, but a claim that another client took over is not",
+    async () => {
+      const { store, endpoint, proxy } = open("forgot", { claimMs: 600 });
+      const outside = createS3Store("s3://fleet/forgot", { ...S3_KEYS, endpoint, claimMs: 60_000 });
+      const remove = () => fetchAs("DELETE", endpoint, `forgot/claims/${KEY}`);
+      await using _claim = await store.claim?.(KEY);
+      await remove();
+      await until(async () => (await outside.holder?.(KEY)) !== undefined);
+      await remove();
+      let theirs = await outside.claim?.(KEY);
+      for (; theirs === undefined; theirs = await outside.claim?.(KEY)) await remove();
+      await Bun.sleep(600);
+      await _claim?.[Symbol.asyncDispose]();
+      await store.close?.();
+      expect(await outside.holder?.(KEY)).toBeDefined();
+      await theirs[Symbol.asyncDispose]();
+      await outside.close?.();
+      expect(await createS3Store("s3://fleet/forgot", { ...S3_KEYS, endpoint }).holder?.(KEY)).toBeUndefined();
+      await proxy.kill();
+    },
+  );
 
-  withS3("does not delay a ready answer when the server falls silent", async () => {
+  withS3("a claim on S3 does not delay a finished answer when the server stops responding", async () => {
     const { promise: gate, resolve: go } = Promise.withResolvers<void>();
     const proxy = conditionalProxy(s3.url);
     await using wire = await tcpProxy(upstreamOf(proxy.url));
@@ -206,7 +209,7 @@ describe("clocks", () => {
 });
 
 describe("S3 that ignores conditions on writes", () => {
-  withS3("is recognized, and a warning says what is not guaranteed", async () => {
+  withS3("S3 that ignores conditions on writes is recognized, and a warning says what is not guaranteed", async () => {
     const warnings: string[] = [];
     const { store, proxy } = open("ignores", { conditional: false, warnings });
     await using _claim = await store.claim?.(KEY);
@@ -216,7 +219,7 @@ describe("S3 that ignores conditions on writes", () => {
     await proxy.kill();
   });
 
-  withS3("or rejects them: the same", async () => {
+  withS3("S3 that rejects conditions on writes gets the same warning", async () => {
     const warnings: string[] = [];
     const { store, proxy } = open("rejects", {
       conditional: false,
@@ -235,7 +238,7 @@ describe("S3 that ignores conditions on writes", () => {
     await proxy.kill();
   });
 
-  withS3("with slow writes: machines that get different answers report it", async () => {
+  withS3("with slow writes and without conditions, machines that get different answers report it", async () => {
     // Each write takes up to a second, so that claims and recordings overtake each other.
     const proxy = conditionalProxy(s3.url, {
       conditional: false,
@@ -297,7 +300,7 @@ describe("credentials for S3", () => {
     return { stderr: await child.stderr.text(), status: await child.exited };
   }
 
-  withS3("come from a profile", async () => {
+  withS3("credentials for S3 come from a profile", async () => {
     const file = join(folder, "credentials");
     writeFileSync(file, "[ci]\naws_access_key_id = S3RVER\naws_secret_access_key = S3RVER\n");
     const profile = { AWS_SHARED_CREDENTIALS_FILE: file, AWS_PROFILE: "ci" };
@@ -307,7 +310,7 @@ describe("credentials for S3", () => {
     expect(stderr).toContain("AWS_PROFILE");
   });
 
-  withS3("come from a web identity and from a role of a profile", async () => {
+  withS3("credentials for S3 come from a web identity and from a role of a profile", async () => {
     const asked: string[] = [];
     const credentials =
       "<Credentials><AccessKeyId>S3RVER</AccessKeyId><SecretAccessKey>S3RVER</SecretAccessKey>" +

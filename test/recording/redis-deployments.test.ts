@@ -51,42 +51,45 @@ async function send(port: number, command: string, ...args: string[]): Promise<u
 const answers = (port: number) => until(async () => (await send(port, "PING")) === "PONG");
 
 describe("Redis with TLS", () => {
-  withRedis("accepts a client certificate and its authority from the address, and nobody without one", async () => {
-    const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
-    writeFileSync(cert, CERTIFICATE);
-    writeFileSync(key, CERTIFICATE_KEY);
-    const port = freePort();
-    start(
-      "--port",
-      "0",
-      "--tls-port",
-      String(port),
-      "--tls-cert-file",
-      cert,
-      "--tls-key-file",
-      key,
-      "--tls-ca-cert-file",
-      cert,
-    );
-    const query = `tls-ca=${encodeURIComponent(cert)}&tls-cert=${encodeURIComponent(cert)}&tls-key=${encodeURIComponent(key)}`;
-    const one = recordingOf("x");
-    await until(async () => {
+  withRedis(
+    "the address of Redis can name a client certificate and its authority, without which it refuses connections",
+    async () => {
+      const [cert, key] = [join(folder, "cert.pem"), join(folder, "key.pem")];
+      writeFileSync(cert, CERTIFICATE);
+      writeFileSync(key, CERTIFICATE_KEY);
+      const port = freePort();
+      start(
+        "--port",
+        "0",
+        "--tls-port",
+        String(port),
+        "--tls-cert-file",
+        cert,
+        "--tls-key-file",
+        key,
+        "--tls-ca-cert-file",
+        cert,
+      );
+      const query = `tls-ca=${encodeURIComponent(cert)}&tls-cert=${encodeURIComponent(cert)}&tls-key=${encodeURIComponent(key)}`;
+      const one = recordingOf("x");
+      await until(async () => {
+        const store = createRedisStore(`rediss://localhost:${port}?${query}`);
+        await store.put(one).finally(() => store.close?.());
+        return true;
+      });
       const store = createRedisStore(`rediss://localhost:${port}?${query}`);
-      await store.put(one).finally(() => store.close?.());
-      return true;
-    });
-    const store = createRedisStore(`rediss://localhost:${port}?${query}`);
-    expect(await store.get(one.key)).toEqual(one);
-    await store.close?.();
-    const stranger = createRedisStore(`rediss://localhost:${port}?tls-ca=${encodeURIComponent(cert)}`, {
-      timeoutMs: 2_000,
-    });
-    await expect(stranger.get(one.key)).rejects.toThrow(`rediss://localhost:${port}`);
-    await stranger.close?.();
-    const untrusting = createRedisStore(`rediss://localhost:${port}`, { timeoutMs: 2_000 });
-    await expect(untrusting.get(one.key)).rejects.toThrow(/certificate/i);
-    await untrusting.close?.();
-  });
+      expect(await store.get(one.key)).toEqual(one);
+      await store.close?.();
+      const stranger = createRedisStore(`rediss://localhost:${port}?tls-ca=${encodeURIComponent(cert)}`, {
+        timeoutMs: 2_000,
+      });
+      await expect(stranger.get(one.key)).rejects.toThrow(`rediss://localhost:${port}`);
+      await stranger.close?.();
+      const untrusting = createRedisStore(`rediss://localhost:${port}`, { timeoutMs: 2_000 });
+      await expect(untrusting.get(one.key)).rejects.toThrow(/certificate/i);
+      await untrusting.close?.();
+    },
+  );
 });
 
 describe("Redis with users", () => {
@@ -112,7 +115,7 @@ describe("Redis with users", () => {
 });
 
 describe("Redis behind Sentinel", () => {
-  withRedis("the master is found, and after its end the replica that took over", async () => {
+  withRedis("behind Sentinel, the master is found, and after its end the replica that took over", async () => {
     const [master, replica, sentinel] = [freePort(), freePort(), freePort()];
     const first = start("--port", String(master));
     await answers(master);
@@ -148,7 +151,7 @@ describe("Redis behind Sentinel", () => {
 });
 
 describe("a Redis cluster", () => {
-  withRedis("keeps recordings and claims on all its nodes", async () => {
+  withRedis("a Redis cluster keeps recordings and claims on all its nodes", async () => {
     const ports = [freePort(), freePort(), freePort()];
     for (const port of ports) {
       start("--port", String(port), "--cluster-enabled", "yes", "--cluster-port", String(freePort()));

@@ -83,7 +83,7 @@ testWith(lacking)(
   },
 );
 
-describe("if fusermount3 cannot mount", () => {
+describe("fusermount3 that cannot mount", () => {
   /** How it is kept from mounting, and the reported problem and fix. */
   const cases: readonly (readonly [name: string, script: string, problem: string, cure: string])[] = [
     [
@@ -131,7 +131,7 @@ describe("if fusermount3 cannot mount", () => {
   ];
 
   for (const [name, script, problem, cure] of cases) {
-    testWith(lackingHelper)(`${name}, mount names the reason and the fix`, async () => {
+    testWith(lackingHelper)(`if fusermount3 cannot mount ${name}, mount names the reason and the fix`, async () => {
       sandbox.directory("mnt");
       const own = `chmod 1777 .; chown ${/54321/.test(script) ? 54321 : 65534} mnt; ${script}`;
       const { status, stdout, stderr } = await after(own, ["mount", "mnt"]);
@@ -142,11 +142,14 @@ describe("if fusermount3 cannot mount", () => {
       expect(stderr).not.toContain("apt-get install fuse3");
     });
 
-    testWith(lackingHelper ?? userNamespace())(`${name}, run works without it`, async () => {
-      const { status, stdout, stderr } = await after(script, ["run", "--", "sh", "-c", "echo x > a; cat a"]);
-      expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "x\n", stderr: "" });
-      expect(sandbox.leftovers()).toEqual([]);
-    });
+    testWith(lackingHelper ?? userNamespace())(
+      `if fusermount3 cannot mount ${name}, run works without it`,
+      async () => {
+        const { status, stdout, stderr } = await after(script, ["run", "--", "sh", "-c", "echo x > a; cat a"]);
+        expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "x\n", stderr: "" });
+        expect(sandbox.leftovers()).toEqual([]);
+      },
+    );
   }
 
   testWith(lackingHelper)("if neither fusermount3 nor user namespaces work, run names both reasons", async () => {

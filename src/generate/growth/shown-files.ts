@@ -30,7 +30,9 @@ export interface ShownFilesOptions {
 }
 
 /** A shorter part of a file is useless, so with less room per file, fewer files are shown. */
-const LEAST = 60;
+const LEAST = 100;
+/** Reducing a file to its declarations takes milliseconds. */
+const MOST_FILES = 400;
 /** The heading and the fences of a file. */
 const FRAME = 20;
 /** The beginning of a text that is not a program usually says what it is about. */
@@ -39,8 +41,8 @@ const MOST_OF_OTHERS = 300;
 const MOST_BYTES = 64 * 1024;
 
 /**
- * Files that the prompt names come first, then programs, then other texts, nearest first. Each gets an equal share of
- * the room, and the unused part of a share is left for the others.
+ * Files that the prompt names come first, then files with words of the prompt in their paths, then programs, then other
+ * texts, nearest first. Each gets an equal share of the room, and the unused part of a share is left for the others.
  */
 export async function showFiles(
   visible: readonly TreeEntry[],
@@ -48,11 +50,14 @@ export async function showFiles(
 ): Promise<readonly ShownFile[]> {
   const { budget, signal } = options;
   const pace = new Pace(signal);
-  const candidates = rankFiles(visible, options).slice(0, Math.max(0, Math.floor(budget / (LEAST + FRAME))));
   const parts: ShownFile[] = [];
-  for (const { path } of candidates) {
+  let reserved = 0;
+  for (const { path } of rankFiles(visible, options).slice(0, MOST_FILES)) {
     const part = await partOf(path, options);
-    if (part !== undefined) parts.push(part);
+    if (part === undefined) continue;
+    reserved += FRAME + Math.min(LEAST, await countTokens(part.content, { most: LEAST }));
+    if (reserved > budget) break;
+    parts.push(part);
     if (pace.due) await pace.pause();
   }
   const shown: ShownFile[] = [];
@@ -60,22 +65,48 @@ export async function showFiles(
   for (const [index, part] of parts.entries()) {
     const share = Math.floor(left / (parts.length - index)) - FRAME;
     const most = part.part === DECLARATIONS ? share : Math.min(share, MOST_OF_OTHERS);
-    if (most < LEAST) break;
-    const tokens = await countTokens(part.content, { most });
-    const fits = tokens <= most;
-    const content = fits ? part.content : await cutToBudget(part.content, most);
-    shown.push({ ...part, content, part: fits ? part.part : (CUT.get(part.part) ?? BEGINNING) });
-    left -= FRAME + (fits ? tokens : most);
+    const { shorter, tokens } = await shorten(part, most);
+    shown.push(shorter);
+    left -= FRAME + tokens;
     if (pace.due) await pace.pause();
   }
   // The order of the outline is easier to follow than that of the selection.
   return shown.sort((a, b) => compareBytes(a.path, b.path));
 }
 
+/** First the whole part, then without what declares nothing, then cut. */
+async function shorten(
+  part: ShownFile,
+  most: number,
+): Promise<{ readonly shorter: ShownFile; readonly tokens: number }> {
+  const tokens = await countTokens(part.content, { most });
+  if (tokens <= most) return { shorter: part, tokens };
+  const dense = part.part === DECLARATIONS ? withoutComments(part.content) : part.content;
+  const denseTokens = await countTokens(dense, { most });
+  if (denseTokens <= most) return { shorter: { ...part, content: dense }, tokens: denseTokens };
+  const shorter = { ...part, content: await cutToBudget(dense, most), part: CUT.get(part.part) ?? BEGINNING };
+  return { shorter, tokens: most };
+}
+
+/** Approximately: lines that are imports, comments or blank. What remains is still read by a model only. */
+function withoutComments(declarations: string): string {
+  const kept = declarations
+    .replace(/^\s*\/\*[\s\S]*?\*\/[ \t]*\n/gm, "")
+    .replace(/^import\s[^;"']*?from\s+["'][^"']*["'];?[ \t]*\n/gm, "")
+    .split("\n")
+    .filter(
+      (line) =>
+        !/^\s*(?:$|\/\/|# |import\s|from\s.*\simport\b|#include\b|using\s|use\s|package\s|require\b)/.test(line),
+    );
+  return `${kept.join("\n")}\n`;
+}
+
 function rankFiles(visible: readonly TreeEntry[], { within, prompt }: ShownFilesOptions): readonly TreeEntry[] {
-  const words = new Set(prompt.match(/[\w./-]+/g)?.map((word) => word.replace(/^[./]+|\.+$/g, "")) ?? []);
+  const names = new Set(prompt.match(/[\w./-]+/g)?.map((word) => word.replace(/^[./]+|\.+$/g, "")) ?? []);
+  const subjects = new Set([...names].flatMap(wordsOf).filter((word) => !COMMON.has(word)));
   const rank = ({ path }: TreeEntry) => ({
-    named: words.has(path.slice(1)) || words.has(path.slice(path.lastIndexOf("/") + 1)) ? 0 : 1,
+    named: names.has(path.slice(1)) || names.has(path.slice(path.lastIndexOf("/") + 1)) ? 0 : 1,
+    hits: new Set(wordsOf(path.replace(/\.\w+$/, "")).filter((word) => subjects.has(word))).size,
     program: languageOf(path, "") === undefined ? 1 : 0,
     far: distance(within, folderOf(path)),
     path,
@@ -83,9 +114,28 @@ function rankFiles(visible: readonly TreeEntry[], { within, prompt }: ShownFiles
   const statics = visible.filter(({ type, state }) => type === "file" && state === "static");
   return statics
     .map((entry) => ({ entry, ...rank(entry) }))
-    .sort((a, b) => a.named - b.named || a.program - b.program || a.far - b.far || compareBytes(a.path, b.path))
+    .sort(
+      (a, b) =>
+        a.named - b.named || b.hits - a.hits || a.program - b.program || a.far - b.far || compareBytes(a.path, b.path),
+    )
     .map(({ entry }) => entry);
 }
+
+/** The words of a path or a text, in the singular. */
+function wordsOf(text: string): readonly string[] {
+  const words =
+    text
+      .replace(/([a-z])([A-Z])/g, "$1 $2")
+      .toLowerCase()
+      .match(/[\p{L}\p{N}]{3,}/gu) ?? [];
+  return words.map((word) => word.replace(/(?<=...)s$/, ""));
+}
+
+/** Words that say what to add rather than what it is about. */
+const COMMON: ReadonlySet<string> = new Set(
+  `test pytest spec unit module file every each all the and for with that this from code new add write more doc
+  documentation readme page`.split(/\s+/),
+);
 
 const DECLARATIONS = "its declarations";
 const WHOLE = "its content";

@@ -105,7 +105,7 @@ describe("the part of a growing tree that the model sees", () => {
       {
         within: "/near",
         prompt: "tests as named.txt says, for all",
-        tokens: 8000,
+        tokens: 5000,
       },
     );
     expect(text).toContain("by name");
@@ -113,11 +113,33 @@ describe("the part of a growing tree that the model sees", () => {
     expect(text).not.toContain("text 7\n");
   });
 
+  test("the model sees files first whose paths have the words of the prompt", async () => {
+    const many: Record<string, string> = {};
+    for (let index = 0; index < 80; index++) {
+      many[`/src/a${index}/code.ts`] = `export function other${index}(): void {}\n`.repeat(20);
+    }
+    const tree = { ...many, "/src/zeta/harbourMaster/berths.ts": "export function berth(): void {}\n" };
+    const text = await sent(tree, { prompt: "unit tests for the harbour", tokens: 6000 });
+    expect(text).toContain("export function berth(): void {}");
+  });
+
+  test("if there is little room, comments and imports give way to declarations", async () => {
+    const many: Record<string, string> = {};
+    const comment = "/**\n * A long comment about the license of this file.\n */\n".repeat(10);
+    for (let index = 0; index < 60; index++) {
+      const body = "  console.log(1);\n".repeat(20);
+      many[`/src/m${index}.ts`] =
+        `${comment}import { x } from "./x.ts";\n\nexport function shown${index}(): void {\n${body}}\n`;
+    }
+    const text = await sent(many, { tokens: 6000 });
+    expect(text.match(/export function shown\d+\(\)/g)?.length).toBeGreaterThan(30);
+  });
+
   test("the model sees at most the token budget, and an equal share of each file", async () => {
     const many: Record<string, string> = {};
-    for (let index = 0; index < 100; index++) many[`/src/m${index}.py`] = `def f${index}():\n    pass\n`.repeat(200);
+    for (let index = 0; index < 100; index++) many[`/src/m${index}.py`] = `def f${index}():\n    pass\n`.repeat(60);
     const count = await loadTokenCounter();
-    for (const tokens of [3000, 6000, 20_000]) {
+    for (const tokens of [3000, 12_000]) {
       const model = scriptedModel(oneTest);
       await grow(many, model, { tokens }).catch(() => {});
       const all = model.requests[0]?.messages.map(({ content }) => content).join("\n\n") ?? "";

@@ -50,7 +50,7 @@ describeMounted("the copy that a check runs in", () => {
 
   test("a copy that a killed process left behind is removed by the next check", async () => {
     await using m = await correct();
-    await m.out('mkdir -p "$OUT/llmfs-check-999999999-abc/x"');
+    await m.out('cd "$OUT" && mkdir -p llmfs-check-999999999-abc/x && touch -d "2 days ago" llmfs-check-999999999-abc');
     expect((await inCheck(m, "true")).status).toBe(0);
     expect(copies(m)).toEqual([]);
   });

@@ -5,7 +5,7 @@
  * file that this process must generate. A keeper process removes the copy, and ends what runs in it, if this process is
  * killed.
  */
-import { mkdtempSync, statfsSync } from "node:fs";
+import { mkdtempSync, statfsSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../../errno.ts";
@@ -90,12 +90,18 @@ async function copyTree(from: string, to: string, signal: AbortSignal): Promise<
   throw new UserError("failure", `the tree cannot be copied to ${to} for the check: ${why}`);
 }
 
+/** A process in another container may use the same folder, and is not visible here. */
+const ABANDONED_MS = 24 * 3_600_000;
+
 /** Removes copies of processes that were killed together with their keepers. */
 async function removeAbandoned(): Promise<void> {
   for (const folder of scratchFolders()) {
     for (const name of listFolder(folder)) {
       const pid = Number(/^llmfs-check-(\d+)-/.exec(name)?.[1] ?? Number.NaN);
-      if (pid > 0 && !isRunning(pid)) await removeFolder(join(folder, name)).catch(() => {});
+      if (!(pid > 0) || isRunning(pid)) continue;
+      const path = join(folder, name);
+      const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
+      if (Date.now() - changed > ABANDONED_MS) await removeFolder(path).catch(() => {});
     }
   }
 }

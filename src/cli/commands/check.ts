@@ -61,6 +61,9 @@ export const check = defineCommand({
     if (client.lost !== undefined) throw client.lost;
     if (warming.failed.length > 0) {
       for (const line of formatWarming(warming)) say(line);
+      const { failed, done: generated } = warming;
+      const cost = describeCost(before, client.usage, begun);
+      if (args.json) showJson({ command, ...withoutRun(failed.length), generated, failed, ...cost });
       return EXIT.incomplete.code;
     }
     try {
@@ -90,6 +93,13 @@ export const check = defineCommand({
     }
   },
 });
+
+/** The result if the command did not run. */
+function withoutRun(failed: number): CheckResult {
+  const ending = `it did not run: ${failed} ${failed === 1 ? "file" : "files"} could not be generated`;
+  const nothing = { runs: 0, rounds: [], rewritten: [], frozen: null, freezingFailed: false, reason: null, output: "" };
+  return { passed: false, status: EXIT.incomplete.code, ending, ...nothing };
+}
 
 /** A tree that passed and could not be recorded would not pass again in replay. */
 function statusOf({ passed, status, frozen, freezingFailed }: CheckResult): number {

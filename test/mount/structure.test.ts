@@ -105,6 +105,32 @@ describeMounted("files that a layout writes from each other", () => {
     expect([depends("/hello"), depends("/run-tests")]).toEqual(["/count.py", "/tests/test_count.py"]);
   });
 
+  test("hostile uses are sent back twice, and then left out with warnings", async () => {
+    await using m = await unmounted(script);
+    const many = Array.from({ length: 10_000 }, (_, index) => `f${index}`);
+    m.tree = {
+      whole: JSON.stringify({
+        files: [
+          { path: "a", description: "in a circle", uses: ["b", "../../../etc/passwd", ".llmfs/status.json"] },
+          { path: "b", description: "in a circle", uses: ["a"] },
+          { path: "c", description: "uses everything", uses: many },
+        ],
+      }),
+    };
+    const args = ["mount", m.dir, "--prompt", "a trap", ...m.modelArgs()];
+    const { status, stderr } = await m.sandbox.llmfs(args, { program: BINARY });
+    expect([status, m.server.requests.length]).toEqual([0, 3]);
+    const correction = m.server.received(2).body.messages.at(-1).content;
+    expect(correction).toContain('first: "a" → "b" → "a"; leave out one of these uses');
+    for (const words of ["../../../etc/passwd", ".llmfs/status.json", "c"]) expect(stderr).toContain(`"${words}"`);
+    expect(stderr.length).toBeLessThan(5000);
+    expect(await m.out("cat a b c")).toBe(contentOf("a") + contentOf("b") + contentOf("c"));
+    const depends = await m.out("for f in a b c; do getfattr --only-values -n user.llmfs.depends $f 2>&1; echo; done");
+    expect(depends).toMatch(
+      /^(a: .*No such attribute\s+\/a\s+|\/b\s+b: .*No such attribute\s+)c: .*No such attribute\s*$/,
+    );
+  });
+
   test("a script that the layout lists can be run at once, and any other once it has been generated", async () => {
     await using m = await unmounted(script);
     m.tree = { whole: JSON.stringify(PROJECT) };

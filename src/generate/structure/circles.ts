@@ -31,6 +31,38 @@ export function findUsesToDrop(graph: Graph): readonly (readonly [from: string, 
   });
 }
 
+/**
+ * The uses to drop so that no chain of files is longer than `most`: those of the last file of such a chain. Precondition:
+ * the graph has no circles.
+ */
+export function findUsesTooDeep(graph: Graph, most: number): readonly (readonly [from: string, to: string])[] {
+  const found: (readonly [string, string])[] = [];
+  /** The length of the longest chain that ends with a file. */
+  const lengths = new Map<string, number>();
+  const trail: Step[] = [];
+  const enter = (path: string) => trail.push({ path, uses: graph.get(path) ?? [], next: 0 });
+  for (const start of graph.keys()) {
+    if (!lengths.has(start)) enter(start);
+    for (let step = trail.at(-1); step !== undefined; step = trail.at(-1)) {
+      const { path, uses } = step;
+      const use = uses[step.next++];
+      if (use !== undefined) {
+        if (!lengths.has(use)) enter(use);
+        continue;
+      }
+      trail.pop();
+      let length = 1;
+      for (const other of uses) {
+        const before = lengths.get(other) ?? 0;
+        if (before >= most) found.push([path, other]);
+        else length = Math.max(length, before + 1);
+      }
+      lengths.set(path, length);
+    }
+  }
+  return found;
+}
+
 function countUsers(graph: Graph): ReadonlyMap<string, number> {
   const users = new Map<string, number>();
   for (const [path, uses] of graph) {

@@ -6,7 +6,7 @@
  * circles, are reported to the model; in its last answer they are left out, because the tree is usable without them.
  */
 import { posix } from "node:path";
-import { findCircles, findUsesToDrop } from "./circles.ts";
+import { findCircles, findUsesToDrop, findUsesTooDeep, type Graph } from "./circles.ts";
 import type { KnownEntry, ProposedEntry } from "./proposed-entry.ts";
 import { quotePath } from "./quote.ts";
 
@@ -14,6 +14,8 @@ import { quotePath } from "./quote.ts";
 export const MOST_USES_ADVISED = 8;
 /** How many it can use. A few more than advised are not worth sending an answer back. */
 const MOST_USES = 32;
+/** How many files can be written one after the other for the last one of them: each waits for the one before. */
+const LONGEST_CHAIN = 1000;
 /** A directory stands for the files directly in it if they are at most this many. */
 const MOST_FILES_OF_DIRECTORY = 16;
 
@@ -63,10 +65,11 @@ export function resolveUses(files: readonly ProposedEntry[], scope: UseScope): R
   for (const file of files) {
     if (file.type !== "file" || file.uses === undefined) continue;
     const kept = new Set<string>();
-    if (file.uses.length > MOST_USES) problems.push(explainTooManyUses(file.path, file.uses.length));
+    const tooMany = file.uses.length > MOST_USES;
+    if (tooMany) problems.push(explainTooManyUses(file.path, file.uses.length));
     for (const use of file.uses.slice(0, MOST_USES + 1)) {
       const found = resolver.resolve(use, file.path);
-      if (found.problem !== undefined) problems.push(found.problem);
+      if (found.problem !== undefined && !tooMany) problems.push(found.problem);
       for (const path of found.paths) kept.add(path);
     }
     if (kept.size > MOST_USES && file.uses.length <= MOST_USES) problems.push(explainTooManyUses(file.path, kept.size));
@@ -80,8 +83,10 @@ export function resolveUses(files: readonly ProposedEntry[], scope: UseScope): R
     const others = named.filter((use) => use !== entry.path);
     graph.set(entry.path, others);
   }
-  for (const circle of findCircles(graph)) problems.push(explainCircle(circle));
-  return { uses, problems };
+  const circles = findCircles(graph).map(explainCircle);
+  const tooDeep = circles.length > 0 ? [] : findUsesTooDeep(graph, LONGEST_CHAIN);
+  // The last problems may not be shown.
+  return { uses, problems: [...circles, ...tooDeep.map(([from, to]) => explainTooDeep(from, to)), ...problems] };
 }
 
 /**
@@ -110,20 +115,28 @@ export function settleUses(
       leftOut.push(`${quotePath(file.path)} uses more than ${MOST_USES} files; only the first count`);
     graph.set(file.path, [...kept].slice(0, MOST_USES));
   }
-  const dropped = new Map<string, Set<string>>();
-  for (const [from, to] of findUsesToDrop(graph)) {
-    leftOut.push(`${quotePath(from)} does not use ${quotePath(to)}, because that would be a circle`);
-    const of = dropped.get(from) ?? new Set();
-    dropped.set(from, of.add(to));
-  }
+  const circular = findUsesToDrop(graph);
+  const circles = circular.map(
+    ([from, to]) => `${quotePath(from)} does not use ${quotePath(to)}, because that would be a circle`,
+  );
+  const acyclic = withoutUses(graph, circular);
+  const tooDeep = findUsesTooDeep(acyclic, LONGEST_CHAIN);
+  const remaining = withoutUses(acyclic, tooDeep);
   const settled = entries.map((entry): ProposedEntry => {
-    const found = graph.get(entry.path);
-    if (entry.type !== "file" || found === undefined) return entry;
+    const uses = remaining.get(entry.path);
+    if (entry.type !== "file" || uses === undefined) return entry;
     const { uses: _, ...file } = entry;
-    const uses = found.filter((use) => dropped.get(entry.path)?.has(use) !== true);
     return uses.length === 0 ? file : { ...file, uses };
   });
-  return { entries: settled, leftOut };
+  const chains = tooDeep.map(([from, to]) => explainTooDeep(from, to));
+  return { entries: settled, leftOut: [...circles, ...chains, ...leftOut] };
+}
+
+function withoutUses(graph: Graph, dropped: readonly (readonly [from: string, to: string])[]): Graph {
+  if (dropped.length === 0) return graph;
+  const byUser = new Map<string, Set<string>>();
+  for (const [from, to] of dropped) byUser.set(from, (byUser.get(from) ?? new Set()).add(to));
+  return new Map([...graph].map(([path, uses]) => [path, uses.filter((use) => byUser.get(path)?.has(use) !== true)]));
 }
 
 interface ResolvedUse {
@@ -246,6 +259,10 @@ function normalize(path: string): readonly string[] {
 
 function explainTooManyUses(path: string, count: number): string {
   return `${quotePath(path)} uses ${count} files; name the few it needs, at most ${MOST_USES_ADVISED}`;
+}
+
+function explainTooDeep(from: string, to: string): string {
+  return `${quotePath(from)} uses ${quotePath(to)}, which is the last of a chain of ${LONGEST_CHAIN} files that use each other; that is too long`;
 }
 
 function explainCircle(circle: readonly string[]): string {

@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { findCircles, findUsesToDrop, type Graph } from "../../../src/generate/structure/circles.ts";
+import { findCircles, findUsesToDrop, findUsesTooDeep, type Graph } from "../../../src/generate/structure/circles.ts";
 import { Random } from "../../support/random.ts";
 
 /** "a:bc b:a" means that a uses b and c, and b uses a. */
@@ -34,6 +34,12 @@ test("a cycle is broken at the use that leads to the file used by the fewest oth
 test("among equally used files, a cycle is broken at the use that leads to the last path", () => {
   expect(findUsesToDrop(graph("a:b b:a"))).toEqual([["a", "b"]]);
   expect(findUsesToDrop(graph("a:b b:c c:a"))).toEqual([["b", "c"]]);
+});
+
+test("a chain that is too long is cut before the file that would be too many, and begins again there", () => {
+  expect(findUsesTooDeep(graph("a:b b:c c:d d:"), 4)).toEqual([]);
+  expect(findUsesTooDeep(graph("a:b b:c c:d d:"), 3)).toEqual([["a", "b"]]);
+  expect(findUsesTooDeep(graph("a:bx b:c c:d d: e:d"), 2)).toEqual([["b", "c"]]);
 });
 
 test("in any graph no cycle is left, and only uses within cycles are dropped", () => {

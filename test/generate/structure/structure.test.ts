@@ -375,8 +375,8 @@ describe("the uses of a layout", () => {
     expect(model.requests).toHaveLength(3);
     expect(usesOf(structure)).toEqual({ "/b": ["/a"], "/c": ["/a"] });
     expect(structure.leftOut).toEqual([
-      '"a" uses "../x", which is not in the tree',
       '"a" does not use "b", because that would be a circle',
+      '"a" uses "../x", which is not in the tree',
     ]);
   });
 
@@ -400,9 +400,9 @@ describe("the uses of a layout", () => {
         "/main.c": ["/lib/a.h"],
       });
       expect(structure.leftOut).toEqual([
+        '"lib/a.h" does not use "docs/format.md", because that would be a circle',
         '"lib/a.h" uses "docs/missing.md", which is not in the tree',
         '"main.c" uses "docs/no.md", which is not in the tree',
-        '"lib/a.h" does not use "docs/format.md", because that would be a circle',
       ]);
     }
   });

@@ -126,11 +126,11 @@ test("in a final answer, uses that cannot be followed are left out and named", (
   // More files use b than a, so a stays the one that is written from the other.
   expect(uses).toEqual({ "/a": ["/b"], "/d": ["/b"] });
   expect(leftOut).toEqual([
+    '"b" does not use "a", because that would be a circle',
     '"a" uses "../../etc/passwd", which is not in the tree',
     '"a" uses ".llmfs/status.json", which is not in the tree',
     '"a" uses itself',
     '"a" uses "nowhere", which is not in the tree',
-    '"b" does not use "a", because that would be a circle',
   ]);
 });
 
@@ -139,6 +139,17 @@ test("in a final answer, a file keeps its first 32 uses", () => {
   const { uses, leftOut } = settled({ a: others, ...Object.fromEntries(others.map((path) => [path, []])) });
   expect(uses["/a"]).toEqual(others.slice(0, 32).map((path) => `/${path}`));
   expect(leftOut).toEqual(['"a" uses more than 32 files; only the first count']);
+});
+
+test("a chain of 10,000 files is reported, and cut in a final answer", () => {
+  const name = (index: number) => `f${String(index).padStart(5, "0")}`;
+  const chain = Object.fromEntries(
+    Array.from({ length: 9999 }, (_, index) => [name(index), index === 0 ? [] : [name(index - 1)]]),
+  );
+  expect(problems(chain)[0]).toContain('"f01000" uses "f00999", which is the last of a chain of 1000 files');
+  const { uses, leftOut } = settled(chain);
+  expect(Object.keys(uses)).toHaveLength(9999 - 10);
+  expect(leftOut).toHaveLength(9);
 });
 
 test("files that are excluded from requests cannot be used", () => {

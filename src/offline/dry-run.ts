@@ -13,6 +13,7 @@ import type { Section } from "../generate/context/prompts.ts";
 import { createEngine, type EngineOptions } from "../generate/engine.ts";
 import { sightOf } from "../generate/sight.ts";
 import { countInputTokens } from "../generate/spending/budget.ts";
+import { countTokens } from "../generate/spending/tokens.ts";
 import { type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { requestKey } from "../recording/key.ts";
 import type { Recording, RecordingStore } from "../recording/recording.ts";
@@ -51,6 +52,17 @@ export interface Asked {
   readonly exact: boolean;
   /** The number of tokens sent. */
   readonly inputTokens: number;
+  /** The files that it depends on. Absent if there are none. */
+  readonly shown?: Shown;
+}
+
+export interface Shown {
+  /** The tokens of those whose content is known. They are part of `inputTokens`. */
+  readonly tokens: number;
+  /** The number of those whose content is not known yet. */
+  readonly unknown: number;
+  /** The paths of those that are not generated yet. */
+  readonly pending: readonly string[];
 }
 
 export interface Foresight {
@@ -62,6 +74,9 @@ export interface Foresight {
 
 /** The placeholder for content that is not generated yet. */
 const UNKNOWN = new TextEncoder().encode("(the content of this file, which is generated first)\n");
+
+/** More of a file is not shown. */
+const LONGEST = 1024 * 1024;
 
 interface DryRunOutcome {
   readonly foreseen: Foreseen;
@@ -82,6 +97,11 @@ export function createForesight(options: ForesightOptions): Foresight {
   /** Files whose request contains a placeholder. */
   const inexact = new Set<string>();
   const byTicket = new Map<number, string>();
+  /** The contents that each file reads. Absent ones are not known yet. */
+  const contents = new Map<string, (Uint8Array | undefined)[]>();
+  const noteContent = (reader: string | undefined, content: Uint8Array | undefined) => {
+    if (reader !== undefined) contents.set(reader, [...(contents.get(reader) ?? []), content]);
+  };
   const never = new AbortController().signal;
 
   const model: LanguageModel = {
@@ -97,13 +117,16 @@ export function createForesight(options: ForesightOptions): Foresight {
   async function read(from: TreePort, path: string, requester?: number): Promise<Uint8Array> {
     const reader = requester === undefined ? undefined : byTicket.get(requester);
     try {
-      return await from.read(path, requester);
+      const content = await from.read(path, requester);
+      noteContent(reader, content);
+      return content;
     } catch (error) {
       if (!(error instanceof FsError) || error.code !== "EAGAIN") throw error;
     }
     if (reader !== undefined) refuseCycle(reader, path);
     const { foreseen, content } = await findOutcome(path);
     if (foreseen.failure !== undefined) throw foreseen.failure;
+    noteContent(reader, content);
     if (reader !== undefined && (content === undefined || inexact.has(path))) inexact.add(reader);
     return content ?? UNKNOWN;
   }
@@ -155,8 +178,23 @@ export function createForesight(options: ForesightOptions): Foresight {
     }
     const capture = captured.get(label);
     if (capture === undefined) return { foreseen: { path, generator, ...(failure && { failure }) } };
-    const asks = { ...capture, exact: !inexact.has(path), inputTokens: await countInputTokens(capture.request) };
+    const inputTokens = await countInputTokens(capture.request);
+    const shown = await describeShown(path, inputTokens);
+    const asks = { ...capture, exact: !inexact.has(path), inputTokens, ...(shown && { shown }) };
     return { foreseen: { path, generator, asks }, ...(content && { content }) };
+  }
+
+  async function describeShown(path: string, most: number): Promise<Shown | undefined> {
+    const all = contents.get(path);
+    if (all === undefined) return undefined;
+    let tokens = 0;
+    for (const content of all) {
+      if (content !== undefined)
+        tokens += await countTokens(new TextDecoder().decode(content.subarray(0, LONGEST)), { most });
+    }
+    const unknown = all.filter((content) => content === undefined).length;
+    // What does not fit is reduced.
+    return { tokens: Math.min(tokens, most), unknown, pending: [...(waits.get(path) ?? [])] };
   }
 
   function findOutcome(path: string): Promise<DryRunOutcome> {

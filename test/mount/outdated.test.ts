@@ -68,6 +68,19 @@ describeMounted("files that were made from others", () => {
     expect(m.server.received(5).body.messages.at(-1).content).toContain("b.c 2");
   });
 
+  test("are counted by plan: the steps they take, the longest chain, and what it costs to show them", async () => {
+    await using m = await mounted({ snapshot: chain() });
+    const { stdout } = await llmfs(m, "plan", m.dir);
+    expect(stdout).toContain("Files depend on each other: 3 steps, the longest chain is /a.h → /b.c → /c.c");
+    expect(stdout).toMatch(/; 200 to 8,000 tokens of shown files/);
+    expect(stdout).toContain("2 depend on files that have not been generated yet");
+    expect(JSON.parse((await llmfs(m, "plan", "--json", m.dir)).stdout)).toMatchObject({
+      depth: 3,
+      longestChain: ["/a.h", "/b.c", "/c.c"],
+    });
+    expect(m.server.requests.length).toBe(0);
+  });
+
   test("do not follow a used file that turns out the same", async () => {
     await using m = await mounted({ snapshot: chain(), answer: (path) => ({ stream: `${path}\n` }) });
     expect((await llmfs(m, "warm", m.dir)).status).toBe(0);

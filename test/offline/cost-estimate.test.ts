@@ -57,10 +57,24 @@ describe("a plan", () => {
         recorded: 1,
         calls: 2,
         inputTokens: 800,
+        shownTokens: { low: 0, high: 0 },
         outputTokens: { low: 20, high: 1050 },
         usd: { low: expect.closeTo(0.01), high: expect.closeTo(0.113) },
       },
     ]);
+  });
+
+  test("a plan has the longest chain, and estimates the tokens of shown files", () => {
+    const uses = (path: string, tokens: number, pending: readonly string[]) => {
+      const file = asks(path, 100 + tokens);
+      return { ...file, asks: { ...file.asks, shown: { tokens, unknown: pending.length, pending } } };
+    };
+    const files = [asks("/a", 100), uses("/b", 20, ["/a"]), uses("/c", 0, ["/b", "/a"]), asks("/d", 100)];
+    const plan = planOf(files, answers, () => ({ input: 1e6, output: 0 }));
+    expect([plan.depth, plan.longestChain]).toEqual([3, ["/a", "/b", "/c"]]);
+    expect(plan.models[0]).toMatchObject({ inputTokens: 420, shownTokens: { low: 50, high: 3020 } });
+    expect(plan.models[0]?.usd).toEqual({ low: 450, high: 3420 });
+    expect(planOf([], answers, () => undefined)).toMatchObject({ depth: 0, longestChain: [] });
   });
 
   test("a plan gives the date of its prices, unless the user set them", () => {

@@ -48,8 +48,9 @@ export const plan = defineCommand({
 
 function summarize({ path, generator, asks, failure }: Foreseen) {
   if (asks === undefined) return { path, generator, ...(failure && { error: failure.message }) };
-  const { request, key, recording, exact, inputTokens } = asks;
-  return { path, generator, model: request.model, key, recorded: recording !== undefined, exact, inputTokens };
+  const { request, key, recording, exact, inputTokens, shown } = asks;
+  const uses = shown === undefined ? {} : { shown };
+  return { path, generator, model: request.model, key, recorded: recording !== undefined, exact, inputTokens, ...uses };
 }
 
 function formatPlan(plan: Plan, each: readonly Foreseen[]): string {
@@ -61,8 +62,9 @@ function formatPlan(plan: Plan, each: readonly Foreseen[]): string {
     ...plan.models.map(formatModel),
     ...Object.entries(plan.others).map(([name, count]) => `  by the generator ${name}: ${count}, without a model`),
     ...(calls ? [`Answers: ${formatRange(answers, formatCount)} tokens each, ${answers.from}.`] : []),
+    ...(plan.depth > 1 ? [formatChain(plan.longestChain)] : []),
     ...(plan.inexact > 0
-      ? [`${plan.inexact} depend on files that have not been generated yet; the tokens of those files are not counted.`]
+      ? [`${plan.inexact} depend on files that have not been generated yet; the tokens of those files are estimated.`]
       : []),
     ...plan.failed.map(({ path, error }) => `cannot be generated: ${printableLine(path)}: ${error}`),
     ...each.map(formatFile),
@@ -70,8 +72,18 @@ function formatPlan(plan: Plan, each: readonly Foreseen[]): string {
   return `${lines.join("\n")}\n`;
 }
 
+/** The most files of a chain to name. */
+const MOST_NAMED = 6;
+
+function formatChain(paths: readonly string[]): string {
+  const named = paths.map((path) => printableLine(path));
+  const left = named.length - MOST_NAMED;
+  const shown = left > 0 ? [...named.slice(0, MOST_NAMED - 1), `… (${left} more)`, ...named.slice(-1)] : named;
+  return `Files depend on each other: ${paths.length} steps, the longest chain is ${shown.join(" → ")}`;
+}
+
 function formatModel(plan: ModelPlan): string {
-  const { model, files, recorded, calls, inputTokens, outputTokens, usd, priceAsOf } = plan;
+  const { model, files, recorded, calls, inputTokens, shownTokens, outputTokens, usd, priceAsOf } = plan;
   const parts = [
     `  by ${model}: ${files}`,
     ...(recorded > 0 ? [`${recorded} already recorded`] : []),
@@ -79,6 +91,7 @@ function formatModel(plan: ModelPlan): string {
   ];
   if (calls > 0) {
     parts.push(`${formatCount(inputTokens)} tokens sent, ${formatRange(outputTokens, formatCount)} received`);
+    if (shownTokens.high > 0) parts.push(`${formatRange(shownTokens, formatCount)} tokens of shown files`);
     const dated = priceAsOf === undefined ? "" : ` (prices of ${priceAsOf})`;
     const dollars = (amount: number) => `$${amount.toFixed(4)}`;
     parts.push(usd === undefined ? "price unknown (set --price)" : `${formatRange(usd, dollars)}${dated}`);

@@ -7,6 +7,7 @@
 import { statSync } from "node:fs";
 import { memoizeSuccess } from "../abort.ts";
 import { FsError, messageOf } from "../errno.ts";
+import { withoutDependencies } from "../generate/binding.ts";
 import type { Engine } from "../generate/engine.ts";
 import { type Usage, UsageCounter } from "../generate/spending/usage-counter.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
@@ -123,8 +124,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   let opened: Promise<Engine> | undefined;
   /** Undefined after a layout, because the tree then contains this prompt itself. */
   let guidance = config.contentPrompt;
-  const guide = (request: GenerationRequest): GenerationRequest =>
-    guidance === undefined ? request : { ...request, prompts: [guidance, ...request.prompts] };
+  const guide = (request: GenerationRequest): GenerationRequest => {
+    const asked = config.depends ? request : withoutDependencies(request);
+    return guidance === undefined ? asked : { ...asked, prompts: [guidance, ...asked.prompts] };
+  };
 
   return {
     get usage() {

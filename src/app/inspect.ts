@@ -3,7 +3,7 @@
 import { readFileSync, statSync } from "node:fs";
 import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { codeOf, messageOf } from "../errno.ts";
-import { bindingOf, forModel } from "../generate/binding.ts";
+import { bindingOf, forModel, withoutDependencies } from "../generate/binding.ts";
 import { rulesOf } from "../generators/config/rule-summary.ts";
 import type { Rules } from "../generators/config/rules.ts";
 import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai.ts";
@@ -138,18 +138,18 @@ function useGiven(args: SettingsArguments, own: About): Partial<About> {
     ...(args.baseUrl !== undefined && own.server !== undefined && { server: own.server }),
     ...(args.contentPrompt !== undefined && own.contentPrompt !== undefined && { contentPrompt: own.contentPrompt }),
     ...(args.contextTokens !== undefined && own.contextTokens !== undefined && { contextTokens: own.contextTokens }),
+    ...(args.noDepends === true && { depends: false }),
     ...(args.recordings !== undefined && { recordings: own.recordings, mode: own.mode }),
     ...(args.price !== undefined && { prices: own.prices }),
   };
 }
 
 /** Must build requests in the same way as generation.ts and configured-generators.ts. */
-function toModel({ contentPrompt }: About, rules: Rules | undefined) {
+function toModel({ contentPrompt, depends = true }: About, rules: Rules | undefined) {
   return (request: GenerationRequest): GenerationRequest | undefined => {
-    const { generator } = request;
-    const guided = contentPrompt === undefined ? request : { ...request, prompts: [contentPrompt, ...request.prompts] };
-    if (rules === undefined) return generator === DEFAULT_GENERATOR ? guided : undefined;
-    const { asked } = forModel(rules, request);
+    const chosen = request.generator === DEFAULT_GENERATOR ? request : undefined;
+    const bound = rules === undefined ? chosen : forModel(rules, request).asked;
+    const asked = bound === undefined || depends ? bound : withoutDependencies(bound);
     if (asked === undefined || contentPrompt === undefined) return asked;
     return { ...asked, prompts: [contentPrompt, ...asked.prompts] };
   };

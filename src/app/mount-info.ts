@@ -17,6 +17,8 @@ export interface About {
   readonly server?: string;
   readonly contentPrompt?: string;
   readonly contextTokens?: number;
+  /** False with --no-depends. */
+  readonly depends?: boolean;
   readonly configFile?: string;
   /** The rules of the configuration, so that inspecting the mount does not need to load it. */
   readonly rules?: readonly RuleSummary[];
@@ -40,6 +42,7 @@ export function describeConfig(config: Config): About {
     ...(server === undefined ? {} : { server: withoutPassword(server) }),
     ...(contentPrompt === undefined ? {} : { contentPrompt }),
     ...(contextTokens === undefined ? {} : { contextTokens }),
+    ...(config.depends ? {} : { depends: false }),
     ...(config.configFile === undefined ? {} : { configFile: config.configFile }),
     ...(config.allowOther ? { sharedBy: process.getuid?.() ?? 0 } : {}),
     mode,

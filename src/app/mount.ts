@@ -4,7 +4,7 @@
 
 import { DEFAULT_GENERATOR, PROMPT } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
-import { addRuleDependencies } from "../generate/binding.ts";
+import { orderFiles, withoutDependencies } from "../generate/binding.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
@@ -90,7 +90,11 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       command: async (command, stop) => {
         if (command.op === "save") return { saved: (await keeper?.save()) ?? { kind: "none" } };
         const { runTreeCommand } = await import("./tree-commands.ts");
-        const toModel = sources?.toModel ?? withoutRules;
+        const bind = sources?.toModel ?? withoutRules;
+        const toModel: typeof bind = (request) => {
+          const asked = bind(request);
+          return asked === undefined || config.depends ? asked : withoutDependencies(asked);
+        };
         const running = runTreeCommand(command, { config, generation, filesystem, toModel, log }, stop);
         if (command.op === "freeze") freezing = Promise.allSettled([freezing, running]);
         return running;
@@ -133,9 +137,9 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     const rules = sources?.loaded.rules;
     return {
       filesystem:
-        rules === undefined
+        rules === undefined && config.depends
           ? filesystem
-          : { ...filesystem, pending: async () => addRuleDependencies(await filesystem.pending(), rules) },
+          : { ...filesystem, pending: async () => orderFiles(await filesystem.pending(), config.depends, rules) },
       ended: filesystem.ended,
       save: async () => (await keeper?.save()) ?? { kind: "none" },
       insist,

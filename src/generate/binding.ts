@@ -85,11 +85,17 @@ export interface BoundFile extends Dependent {
   readonly generator: string;
 }
 
-/** Adds what the rules say that files depend on, as far as it is among the files. */
-export function addRuleDependencies<T extends BoundFile>(
+/**
+ * The files with all that they depend on: adds what the rules say, as far as it is among the files. With `depends` false they
+ * depend on nothing.
+ */
+export function orderFiles<T extends BoundFile>(
   files: readonly T[],
-  rules: Pick<Rules, "bind" | "makes">,
+  depends: boolean,
+  rules: Pick<Rules, "bind" | "makes"> | undefined,
 ): readonly T[] {
+  if (!depends) return files.map((file) => ({ ...file, depends: "" }));
+  if (rules === undefined) return files;
   const paths = new Set(files.map(({ path }) => path));
   return files.map((file) => {
     const { path } = file;
@@ -100,4 +106,10 @@ export function addRuleDependencies<T extends BoundFile>(
     const more = [...dependenciesOfRule(rules, binding, path), ...named];
     return more.length === 0 ? file : { ...file, depends: [file.depends ?? "", ...more].join("\n") };
   });
+}
+
+/** The request for a file that is written without the text of others. */
+export function withoutDependencies(request: GenerationRequest): GenerationRequest {
+  const { rulePrompt: _, file, ...others } = request;
+  return { ...others, file: { ...file, xattrs: new Map([...file.xattrs].filter(([name]) => name !== DEPENDS)) } };
 }

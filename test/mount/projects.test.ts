@@ -67,6 +67,18 @@ describeMounted("a project of twelve files", () => {
     }
   });
 
+  test("a project is laid out and written as independent files with --no-depends", async () => {
+    await using m = await mountProject(C_TOOL, true, "--no-depends");
+    expect(JSON.stringify(m.server.received(0).body)).not.toContain('\\"uses\\"');
+    await m.out("setfattr -n user.llmfs.depends -v ../include/count.h src/main.c");
+    expect(JSON.parse((await m.sandbox.llmfs(["plan", "--json", m.dir], { program: BINARY })).stdout)).toMatchObject({
+      depth: 1,
+      inexact: 0,
+    });
+    expect(await m.out("cat src/main.c")).toContain("count_words(read_all(stdin))");
+    expect([m.asked("include/count.h"), m.asked("src/main.c")]).toEqual([0, 1]);
+  });
+
   test("requests contain files that a user wrote by hand before", async () => {
     await using m = await mountProject(C_TOOL, true);
     await m.out("printf '#pragma once\\nunsigned long tally(const char *text);\\n' > include/count.h");

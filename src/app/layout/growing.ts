@@ -28,7 +28,7 @@ export interface GrowModel {
   readonly model: LanguageModel;
   readonly name: string;
   readonly contextLength?: number;
-  readonly config: Pick<Config, "layoutTokens" | "concurrency" | "contextTokens">;
+  readonly config: Pick<Config, "layoutTokens" | "depends" | "concurrency" | "contextTokens">;
   readonly signal: AbortSignal;
 }
 

@@ -10,12 +10,13 @@ export interface LayoutModel {
 
 /** What the settings and the model decide about every request of a layout. */
 export function layoutRequestOptions(
-  { layoutTokens }: Pick<Config, "layoutTokens">,
+  { layoutTokens, depends }: Pick<Config, "layoutTokens" | "depends">,
   { name, contextLength }: LayoutModel,
 ): RequestOptions {
   const { filesPerAnswer } = shareContext(contextLength);
   return {
     modelName: name,
+    ...(!depends && { uses: false }),
     ...(layoutTokens !== undefined && { maxTokens: layoutTokens }),
     ...(filesPerAnswer !== undefined && { filesPerAnswer }),
   };

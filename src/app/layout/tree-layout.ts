@@ -19,7 +19,7 @@ export interface TreeLayoutOptions {
   readonly contextLength?: number;
   /** The address of the server, if one is used. */
   readonly server?: string;
-  readonly config: Pick<Config, "layoutTokens" | "concurrency">;
+  readonly config: Pick<Config, "layoutTokens" | "concurrency" | "depends">;
   readonly progress: Progress;
   readonly signal: AbortSignal;
   readonly log: Log;

@@ -8,6 +8,7 @@ export interface SettingsArguments {
   readonly model?: string | undefined;
   readonly baseUrl?: string | undefined;
   readonly layoutTokens?: string | undefined;
+  readonly noDepends?: boolean | undefined;
   readonly concurrency?: string | undefined;
   readonly timeout?: string | undefined;
   readonly maxCalls?: string | undefined;

@@ -23,6 +23,8 @@ export interface Config extends ModelConfig {
   readonly contentPrompt: string | undefined;
   /** The maximum number of tokens sent for a file. */
   readonly contextTokens: number | undefined;
+  /** Whether files are written with the text of those that they depend on. */
+  readonly depends: boolean;
   /** The absolute path of the generator configuration. */
   readonly configFile: string | undefined;
   readonly from: string | undefined;
@@ -73,6 +75,7 @@ export function readConfig(args: SettingsArguments, environment: Environment = p
     contextTokens: parseOptional(args.contextTokens, (text) =>
       parseCount("--context-tokens", text, LEAST.contextTokens),
     ),
+    depends: args.noDepends !== true,
     ...model,
     configFile: undefined,
     from: parseOptional(args.from, (text) => parseAbsolutePath("--from", text)),

@@ -28,6 +28,12 @@ export const modelFlags = defineFlags({
     valueHint: "N",
     description: `ask for layouts of up to N tokens, if the server's default cuts them off (LLMFS_LAYOUT_TOKENS); for files, set ${attribute("max-tokens")}`,
   },
+  noDepends: {
+    type: "boolean",
+    description:
+      "write each file without the text of others: layouts do not say which files use which, and " +
+      `${attribute("depends")} has no effect. For many independent files, such as fixtures`,
+  },
   concurrency: {
     type: "string",
     valueHint: "N",
@@ -126,6 +132,7 @@ export const lookFlags = defineFlags({
   model: modelFlags.model,
   baseUrl: modelFlags.baseUrl,
   contentPrompt: modelFlags.contentPrompt,
+  noDepends: modelFlags.noDepends,
   recordings: { ...modelFlags.recordings, description: "where recorded answers are; default: as for the mount" },
   price: modelFlags.price,
   ...contextFlags,

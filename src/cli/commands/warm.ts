@@ -40,7 +40,7 @@ export const warm = defineCommand({
   ],
   async run(args, patterns) {
     const mountpoint = await findMounted(args.dir);
-    const [{ selectFiles }, { addRuleDependencies }, { rulesOf }] = await Promise.all([
+    const [{ selectFiles }, { orderFiles }, { rulesOf }] = await Promise.all([
       import("../../generate/warm.ts"),
       import("../../generate/binding.ts"),
       import("../../generators/config/rule-summary.ts"),
@@ -51,14 +51,11 @@ export const warm = defineCommand({
       signal = name;
       stopped.abort();
     });
-    const { mode, recordings, concurrency, rules } = readAbout(mountpoint);
-    const bound = readPendingFiles(mountpoint);
+    const { mode, recordings, concurrency, depends = true, rules } = readAbout(mountpoint);
     const pending = sortByPath<WarmFile>(
       args.outdated
         ? readOutdatedFiles(mountpoint)
-        : rules === undefined
-          ? bound
-          : addRuleDependencies(bound, rulesOf(rules)),
+        : orderFiles(readPendingFiles(mountpoint), depends, rules && rulesOf(rules)),
     );
     const inside = patterns.map((pattern) => toMountPattern(mountpoint, pattern));
     for (const pattern of inside) {

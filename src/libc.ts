@@ -49,6 +49,8 @@ const SYMBOLS = {
   fstatfs: { args: ["i32", "ptr"], returns: "i32" },
   getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
   listxattr: { args: ["ptr", "ptr", "u64"], returns: FFIType.i64_fast },
+  setxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns: "i32" },
+  utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
   sched_yield: { args: [], returns: "i32" },
   pipe2: { args: ["ptr", "i32"], returns: "i32" },
   splice: { args: ["i32", "ptr", "i32", "ptr", "u64", "u32"], returns: FFIType.i64_fast },
@@ -609,6 +611,33 @@ export function listxattr(path: string | Uint8Array): readonly string[] {
   const names = xattrList.toString("latin1", 0, check("listxattr", length, Buffer.from(path).toString()));
   return names.split("\0").slice(0, -1);
 }
+
+export function setxattr(path: string | Uint8Array, name: string, value: Uint8Array): void {
+  // Of an empty array there is no address.
+  const bytes = value.length === 0 ? new Uint8Array(1) : value;
+  check("setxattr", load().setxattr(cString(path), cString(name), bytes, value.length, 0), name);
+}
+
+/** Creates a fifo, a socket or a device node, whose name is the path's last part. */
+export function mknod(path: string | Uint8Array, mode: number, device: number): void {
+  const SYS_MKNODAT = onArm ? 33 : 259;
+  syscall("mknodat", SYS_MKNODAT, AT_FDCWD, ptr(cString(path)), mode, device);
+}
+
+/** Sets the times of a file. Does not follow a symlink. */
+export function setTimes(
+  path: string | Uint8Array,
+  atime: number,
+  atimeNsec: number,
+  mtime: number,
+  mtimeNsec: number,
+): void {
+  const AT_SYMLINK_NOFOLLOW = 0x100;
+  const times = BigInt64Array.of(BigInt(atime), BigInt(atimeNsec), BigInt(mtime), BigInt(mtimeNsec));
+  check("utimensat", load().utimensat(AT_FDCWD, cString(path), times, AT_SYMLINK_NOFOLLOW));
+}
+
+const AT_FDCWD = -100;
 
 /** Creates an unnamed file in the directory of a descriptor. */
 export function temporaryFile(directory: number): number {

@@ -159,6 +159,7 @@ test("each restricted module is imported by its one permitted file only", () => 
     ["bun:ffi", "src/libc.ts"],
     ["openai", "src/llm/openai.ts"],
     ["citty", "src/cli/"],
+    ["tar-stream", "src/disk/tar-format.ts"],
     ["consola", "src/log.ts"],
     ["rotating-file-stream", "src/log-file.ts"],
   ];
@@ -216,6 +217,7 @@ test("only programs of the user, and llmfs itself, are started with llmfs's own 
     "src/cli/commands/run.ts",
     "src/cli/process/launcher.ts",
     "src/cli/process/namespace.ts",
+    "src/cli/process/run-without-mount.ts",
   ]);
 });
 

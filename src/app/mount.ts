@@ -172,9 +172,9 @@ function withoutRules(request: GenerationRequest): GenerationRequest | undefined
 }
 
 /** Rejects with LlmError or FsError. */
-async function growBeforeMount(
+export async function growBeforeMount(
   growable: GrowableTree,
-  { config, generation, log, progress, signal }: MountServeOptions,
+  { config, generation, log, progress, signal }: Omit<MountServeOptions, "mountpoint">,
 ): Promise<void> {
   const adder = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: process.pid };
   const request = { within: "/", prompt: config.grow?.text ?? "", dry: false, adder };

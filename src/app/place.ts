@@ -34,7 +34,7 @@ export interface SnapshotPlace {
 
 /** Without `named`, the mount that contains the current directory. Rejects with UserError. */
 export async function findPlace(named: string | undefined): Promise<Place> {
-  if (named === undefined) return await findMountHere();
+  if (named === undefined || named === "") return await findMountHere();
   if (findMount(named) !== undefined) return await inMount(named);
   const snapshot = findSnapshot(named);
   if (snapshot !== undefined) return snapshot;

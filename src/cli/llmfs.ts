@@ -31,6 +31,23 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
       load: async () => (await import("./commands/tree.ts")).tree,
     },
   ],
+  ["ls", { summary: "List a directory of a tree", load: async () => (await import("./commands/ls.ts")).ls }],
+  ["cat", { summary: "Print files of a tree", load: async () => (await import("./commands/cat.ts")).cat }],
+  ["write", { summary: "Write a file of a tree", load: async () => (await import("./commands/write.ts")).write }],
+  [
+    "export",
+    {
+      summary: "Turn a tree into a directory or an archive",
+      load: async () => (await import("./commands/export.ts")).exportTree,
+    },
+  ],
+  [
+    "import",
+    {
+      summary: "Add a directory or an archive to a tree",
+      load: async () => (await import("./commands/import.ts")).importFiles,
+    },
+  ],
   [
     "generate",
     {

@@ -10,13 +10,13 @@ import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { CONTROL_NAME } from "../attributes.ts";
 import { codeOf, FsError, messageOf } from "../errno.ts";
 import { readMounts } from "../mountinfo.ts";
-import { encodeDevice } from "../tree/device-node.ts";
 import type { Directory } from "../tree/directory.ts";
-import { type Inode, type Owner, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type SomeTimes, type Time } from "../tree/inode.ts";
+import { type Inode, type Owner, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type SomeTimes } from "../tree/inode.ts";
 import { join, toBytes, toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import { copyAttributes } from "./copy-attributes.ts";
 import { copyContent } from "./copy-content.ts";
+import { type DiskStat, deviceNumber, onDisk, timesOf } from "./disk-stat.ts";
 
 export interface DirectoryCopyOptions {
   /** The user who mounts, who owns everything that does not keep its owner. */
@@ -194,31 +194,4 @@ class Copier {
     this.#warnings++;
     if (this.#warnings <= MOST_WARNINGS) this.#options.warn(`${toText(path)}: ${what}`);
   }
-}
-
-type DiskStat = ReturnType<typeof statOf>;
-
-function statOf(path: string) {
-  return lstatSync(onDisk(path), { bigint: true });
-}
-
-/** The bytes of a path, for system calls. */
-function onDisk(path: string): Buffer {
-  return Buffer.from(path, "latin1");
-}
-
-function timesOf(stat: DiskStat): SomeTimes {
-  return { atime: timeOf(stat.atimeNs), mtime: timeOf(stat.mtimeNs) };
-}
-
-const SECOND = 1_000_000_000n;
-
-function timeOf(nanoseconds: bigint): Time {
-  const rest = ((nanoseconds % SECOND) + SECOND) % SECOND;
-  return { seconds: Number((nanoseconds - rest) / SECOND), nanoseconds: Number(rest) };
-}
-
-/** The C library's st_rdev (gnu_dev_makedev) is wider than the kernel's number. */
-function deviceNumber(rdev: bigint): number {
-  return encodeDevice(Number((rdev >> 8n) & 0xfffn), Number((rdev & 0xffn) | ((rdev >> 12n) & 0xfff00n)));
 }

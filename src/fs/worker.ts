@@ -105,6 +105,7 @@ class FilesystemThread {
   run(): void {
     const fd = this.#waitForMount();
     if (fd === undefined) return;
+    if (fd === "none") return this.#answerMainThread();
     const device = new Device(fd);
     const { mount } = this.#served;
     const limit = readRequestLimit();
@@ -166,6 +167,20 @@ class FilesystemThread {
     this.#sleepUntil(() => this.#closed);
   }
 
+  /** Without a mount, only the main thread asks. What is meant for the kernel is not sent. */
+  #answerMainThread(): void {
+    const nowhere = { send: () => 0, sendExtent: () => 0, sendAsync: () => undefined };
+    const log = (level: LogLevel, line: string) => this.#log(level, "fuse", line);
+    const capabilities = { flags: 0, flags2: 0, maxWrite: MAX_WRITE };
+    this.#session = new Session(this.#served.operations, nowhere, { ...capabilities, onInterrupt: () => false, log });
+    this.#post({ type: "ready", protocol: "none" });
+    const alarm = this.#createAlarm();
+    for (; !this.#closed; alarm.run()) {
+      libc.poll(this.#wakeAt, 1, alarm.due === undefined ? -1 : Math.ceil(alarm.due));
+      this.#drain();
+    }
+  }
+
   /** Releases everything that the kernel held. */
   #releaseAll(): void {
     const { mount } = this.#served;
@@ -211,8 +226,8 @@ class FilesystemThread {
     });
   }
 
-  #waitForMount(): number | undefined {
-    let fd: number | undefined;
+  #waitForMount(): number | "none" | undefined {
+    let fd: number | "none" | undefined;
     this.#onServe = (given) => {
       fd = given;
     };
@@ -221,7 +236,7 @@ class FilesystemThread {
     return fd;
   }
 
-  #onServe: (fd: number) => void = () => {};
+  #onServe: (fd: number | "none") => void = () => {};
 
   /** A struct pollfd. A field, because an array of which only the address is used may be garbage-collected. */
   readonly #wakeEntry = new Int32Array(2);

@@ -15,7 +15,7 @@
 import { MessageChannel, Worker } from "node:worker_threads";
 import { abortable } from "../abort.ts";
 import { FsError, reasonOf } from "../errno.ts";
-import { type KernelMount, mountFuse } from "../fuse/mounting/mount.ts";
+import { mountFuse } from "../fuse/mounting/mount.ts";
 import * as libc from "../libc.ts";
 import type { Generate, GenerationRequest, List, ListingRequest, NamedFiles, Plant } from "../rpc/generation.ts";
 import type { GrowableTree } from "../rpc/growth.ts";
@@ -34,6 +34,7 @@ import type {
 import { writeAtomically } from "../snapshot/write/write.ts";
 import { Commands, type RunCommand, toFsError } from "./commands.ts";
 import { GenerationTask } from "./generation-task.ts";
+import { NO_MOUNT, type ServedMount } from "./no-mount.ts";
 import { Outbox } from "./outbox.ts";
 import { type SnapshotSaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
 import { TreeViews } from "./tree-view.ts";
@@ -41,6 +42,8 @@ import { TreeViews } from "./tree-view.ts";
 export interface FilesystemOptions {
   /** An absolute path. */
   readonly mountpoint: string;
+  /** Mount nothing: only this process uses the tree. */
+  readonly noMount?: true;
   /** The source in mount tables. Default: "llmfs". */
   readonly source?: string;
   readonly readOnly?: boolean;
@@ -100,6 +103,8 @@ export interface MountedFilesystem extends GrowableTree, AsyncDisposable {
   readonly beganPending: boolean;
   /** Writes a snapshot of this moment, completely or not at all. Also works after `ended`, until disposed. */
   save(file: string, options?: SnapshotSaveOptions): Promise<void>;
+  /** The pieces of such a snapshot. */
+  snapshot(options?: SnapshotSaveOptions): AsyncIterable<Uint8Array>;
   /** Tells whether the tree may have changed since an earlier call. Also works after `ended`. */
   revision(): Promise<Revision>;
   /**
@@ -137,7 +142,8 @@ export async function startFilesystem(options: FilesystemOptions): Promise<Mount
     const loaded = await (options.signal === undefined ? link.loaded : abortable(options.signal, link.loaded));
     const pending = loaded || options.prepare !== undefined;
     await options.prepare?.(link.growable);
-    const mount = await mountFuse({ mountpoint, source, readOnly, allowOther, temporary });
+    const request = { mountpoint, source, readOnly, allowOther, temporary };
+    const mount = options.noMount === true ? NO_MOUNT : await mountFuse(request);
     return await link.serve(mount, pending);
   } catch (error) {
     link.close();
@@ -191,8 +197,7 @@ class Link {
     this.#worker.on("error", (error) => this.#onDeath(error instanceof Error ? error : new Error(String(error))));
     this.#worker.on("exit", () => this.#onDeath(new Error("the filesystem thread ended")));
     port1.on("message", (message: FromFilesystem | readonly FromFilesystem[]) => {
-      if (!isBatch(message)) return this.#take(message);
-      for (const one of message) this.#take(one);
+      for (const one of [message].flat()) this.#take(one);
     });
     for (const promise of [this.#loaded.promise, this.#ready.promise]) promise.catch(() => {});
   }
@@ -209,7 +214,7 @@ class Link {
     };
   }
 
-  async serve(mount: KernelMount, pending: boolean): Promise<MountedFilesystem> {
+  async serve(mount: ServedMount, pending: boolean): Promise<MountedFilesystem> {
     this.#ended.promise.then(() => mount.release());
     this.#outbox.post({ type: "serve", fd: mount.fd });
     try {
@@ -220,6 +225,7 @@ class Link {
     }
     const unmount = async () => {
       await mount.unmount();
+      if (mount === NO_MOUNT) this.#end({ reason: "unmounted" });
       await this.#ended.promise;
     };
     return {
@@ -228,6 +234,7 @@ class Link {
       beganPending: pending,
       device: mount.device,
       save: (file, options) => writeAtomically(file, snapshotPieces(this.#saver, options)),
+      snapshot: (options) => snapshotPieces(this.#saver, options),
       revision: () => this.#call("revision"),
       check: () => this.#call("check"),
       pending: () => this.#call("pending"),
@@ -390,7 +397,3 @@ class Link {
 
 /** The error for a generator that continues to write. One for all, because most never see it. */
 const OVER = new FsError("EINTR", "the generation is over");
-
-function isBatch(message: FromFilesystem | readonly FromFilesystem[]): message is readonly FromFilesystem[] {
-  return Array.isArray(message);
-}

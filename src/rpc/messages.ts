@@ -210,8 +210,8 @@ export type FromFilesystem =
 
 /** Main thread → filesystem thread; always several at once. */
 export type ToFilesystem =
-  /** The mount exists: `fd` is /dev/fuse. */
-  | { readonly type: "serve"; readonly fd: number }
+  /** The mount exists: `fd` is /dev/fuse. "none": there will be no mount. */
+  | { readonly type: "serve"; readonly fd: number | "none" }
   /** The next bytes of content that is being generated. Each is answered with "taken". */
   | { readonly type: "piece"; readonly ticket: number; readonly bytes: Uint8Array }
   | {

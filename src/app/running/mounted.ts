@@ -61,6 +61,7 @@ export async function findMountedFile(file: string): Promise<{ readonly mountpoi
 type ControlName =
   | "status.json"
   | "snapshot.json"
+  | "full-snapshot.json"
   | "tree.json"
   | "pending.json"
   | "outdated.json"
@@ -76,8 +77,12 @@ export function controlFilePath(mountpoint: string, name: ControlName): string {
  * The content of a control file in pieces. Rejects if the mount stops answering in the meantime, or with
  * UserError("failure") if the file cannot be read.
  */
-export async function* streamControlFile(mountpoint: string, name: ControlName): AsyncGenerator<Uint8Array> {
-  const path = controlFilePath(mountpoint, name);
+export function streamControlFile(mountpoint: string, name: ControlName): AsyncGenerator<Uint8Array> {
+  return streamMountedFile(mountpoint, controlFilePath(mountpoint, name));
+}
+
+/** The same for any file of a mount. */
+export async function* streamMountedFile(mountpoint: string, path: string): AsyncGenerator<Uint8Array> {
   const sick = Promise.withResolvers<never>();
   sick.promise.catch(() => {});
   const mount = findMountAt(mountpoint);

@@ -174,6 +174,27 @@ const saveFlags = defineFlags({
   },
 });
 
+/** For commands that generate files of a snapshot without a mount. */
+export const generateFlags = defineFlags({
+  ...modelFlags,
+  ...contextFlags,
+  ...configFlags,
+});
+
+/** Which pending files are generated, for commands that need them all at once. */
+export const chooseFlags = defineFlags({
+  pending: {
+    type: "enum",
+    options: ["generate", "skip"],
+    description: "generate pending files first, or leave them out; default: generate",
+  },
+  only: {
+    type: "string",
+    valueHint: "GLOB",
+    description: 'of the pending files, generate only these: "src/**", "*.md"; separate several with commas',
+  },
+});
+
 /** What it takes to make a mount, however long it lasts. */
 export const mountFlags = defineFlags({
   ...promptFlags,

@@ -83,6 +83,7 @@ class Reader {
       else this.#place(token);
     }
     if (this.#rest?.atLeast !== undefined) rest = this.#positionals.splice(this.#wanted.length);
+    if (this.#leavesOutFirst()) this.#positionals.unshift("");
     this.#checkCount(rest);
     return { argv: [...this.#given.values(), "--", ...this.#positionals], rest };
   }
@@ -150,6 +151,13 @@ class Reader {
     const arg = this.#args[key];
     if (arg?.type === "enum" && value !== undefined) requireChoice(spelling, value, arg.options ?? []);
     this.#given.set(key, value === undefined ? `--${key}` : `--${key}=${value}`);
+  }
+
+  /** Of `[SOURCE] TARGET`, a single argument is the target. Then the value of the other is an empty string. */
+  #leavesOutFirst(): boolean {
+    const [first, ...others] = this.#wanted;
+    const optional = first?.[1].required === false && others.some(([, arg]) => arg.required !== false);
+    return optional && this.#positionals.length === this.#wanted.length - 1;
   }
 
   #checkCount(rest: readonly string[]): void {

@@ -10,7 +10,7 @@ import type { Log } from "../../log.ts";
 import type { MountedFilesystem } from "../../mount/filesystem.ts";
 import { selfCommand } from "../../self.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
-import { checkFlags, logFlags, mountFlags } from "../args/flags.ts";
+import { checkFlags, chooseFlags, logFlags, mountFlags } from "../args/flags.ts";
 import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
@@ -23,6 +23,7 @@ import { endWithOuter, runInNamespace } from "../process/namespace.ts";
 import { commandInMount, forwardSignals } from "../process/run-child.ts";
 import { openLog } from "../process/serve.ts";
 import { Interrupted, onSignals } from "../process/signals.ts";
+import { type ChoiceArguments, chooseFiles } from "../process/source-tree.ts";
 import { withTemporaryMount } from "../process/temporary-mount.ts";
 
 export const run = defineCommand({
@@ -34,6 +35,16 @@ export const run = defineCommand({
       description: "first generate and repair files until this shell command passes, and freeze them; see llmfs check",
     },
     ...checkFlags,
+    noMount: {
+      type: "boolean",
+      description:
+        "without FUSE: generate all files, run CMD on a copy of the tree in a temporary folder, and take its changes back",
+    },
+    only: {
+      ...chooseFlags.only,
+      description:
+        'with --no-mount: generate only these files, such as "src/**,*.md"; the others are not in the folder',
+    },
     ...logFlags,
   }),
   rest: {
@@ -51,12 +62,17 @@ export const run = defineCommand({
       `and exits with status ${EXIT.notMounted.code}.`,
     "A file that cannot be generated affects the exit status only if CMD fails because of it. If CMD may ignore that, use " +
       `--warm, or end with: grep -q '"failed": 0' "$LLMFS_MOUNT/${CONTROL_NAME}/status.json".`,
+    "With --no-mount nothing is mounted, so it works in any container and on any system. CMD sees ordinary files that are all " +
+      `generated first; if some failed, CMD does not start (status ${EXIT.incomplete.code}). With --save, the tree is saved with ` +
+      "the changes that CMD made. Files that --only leaves out stay pending.",
     "Without root, if fusermount3 is missing or cannot mount, the mount is made in a user namespace, if the system allows " +
       "that. Inside a user namespace that shares its mount namespace (unshare -rn), it gets one of its own.",
   ],
   async run(args, rest) {
-    const way = await findWayToMount({ certain: true });
-    if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal);
+    if (args.noMount) return await runOnCopy(args, rest);
+    if (args.only !== undefined) throw new UsageError("--only works only with --no-mount");
+    const way = await findWayToMount({ certain: true }).catch(suggestNoMount);
+    if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal).catch(suggestNoMount);
     endWithOuter();
     const checking = checkArguments(args);
     const config = { ...readConfig(args), configFile: await findConfiguration(args.config, person) };
@@ -104,6 +120,32 @@ function checkArguments(args: CheckArguments & { readonly check?: string | undef
   if (check !== undefined) return [...given, "--", "/bin/sh", "-c", check];
   if (given[0] !== undefined) throw new UsageError(`${given[0]} is for --check, which is missing`);
   return undefined;
+}
+
+async function runOnCopy(
+  args: ChoiceArguments & { readonly check?: string | undefined },
+  cmd: readonly string[],
+): Promise<number> {
+  if (args.check !== undefined)
+    throw new UsageError("--check needs a mount; run llmfs check on one, or leave out --no-mount");
+  const { checkNoMount, runWithoutMount } = await import("../process/run-without-mount.ts");
+  const select = chooseFiles(args);
+  checkNoMount(readConfig(args));
+  const config = { ...readConfig(args), configFile: await findConfiguration(args.config, person) };
+  await checkOutputs(config, undefined);
+  return await runWithoutMount(config, select, cmd);
+}
+
+/** Where FUSE is not possible, the flag that needs none is the quickest way out. */
+function suggestNoMount(error: unknown): never {
+  if (!(error instanceof UserError) || error.exit !== "fuse" || error.message.includes(" --no-mount")) throw error;
+  throw new UserError(
+    "fuse",
+    `${error.message}. To run the command without FUSE, on a copy of the tree: llmfs run --no-mount`,
+    {
+      cause: error,
+    },
+  );
 }
 
 /** The command does not run unless every file was generated. */

@@ -71,6 +71,11 @@ export function passOn(bytes: Uint8Array, fd: 1 | 2): void {
   }
 }
 
+/** Prints bytes that are not text. */
+export function showBytes(bytes: Uint8Array): void {
+  write(bytes);
+}
+
 function write(result: string | Uint8Array): void {
   try {
     writeAll(1, Buffer.from(result));

@@ -116,11 +116,11 @@ function isSharedForWriting({ mode, recordings }: RecordingPlace): boolean {
 /** Generates every pending file of a mount that this process serves. */
 export async function warmMount(
   filesystem: MountedFilesystem,
-  { config, generation, progress, signal }: WarmMountOptions,
+  { config, generation, progress, signal, select = (files) => files }: WarmMountOptions,
 ): Promise<Warming> {
   using _ = filesystem.quietFailures();
   return await runWarming({
-    files: sortByPath(await filesystem.pending()),
+    files: select(sortByPath(await filesystem.pending())),
     concurrency: config.concurrency ?? CONCURRENCY,
     recording: config,
     make: filesystem.make,
@@ -136,6 +136,8 @@ export interface WarmMountOptions {
   readonly generation: Generation;
   readonly progress: Progress;
   readonly signal: AbortSignal;
+  /** Chooses among the pending files. Default: all. */
+  readonly select?: (files: readonly PendingFile[]) => readonly PendingFile[];
 }
 
 /** Sorts files into the order in which they are generated. */

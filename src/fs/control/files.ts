@@ -10,7 +10,7 @@ import { listedEntryOf, pendingFiles } from "../lazy/request.ts";
 import { findOutdated } from "../outdated.ts";
 import type { RpcHandlers } from "../rpc-handlers.ts";
 import { ControlChannel } from "./channel.ts";
-import type { ControlFiles } from "./directory.ts";
+import type { ControlFiles, ReadableFile } from "./directory.ts";
 import { SLICE_MS, serveLongText, serveStream, serveText } from "./produced.ts";
 
 const README = `Control files of this llmfs mount. This directory is not listed, but can be opened by name.
@@ -24,6 +24,7 @@ pending.json    the files that are not generated yet; generate them with 'llmfs 
 usage.json      what generating has cost so far, and the limits
 config.json     the model, the recordings and the prompts of this mount
 snapshot.json   the tree at the time of opening; 'llmfs save' copies this file
+full-snapshot.json  the same with times and owners; 'llmfs export' reads it
 control         accepts requests to generate files, one line of JSON each, and answers them
 
 A request:  {"id": 1, "op": "make", "path": "/a.md"}
@@ -60,12 +61,18 @@ export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: St
     "pending.json": serveLongText(mount, () => formatList(pendingFiles(mount))),
     "usage.json": serveText(() => handlers.getPublished("usage.json")),
     "config.json": serveText(() => handlers.getPublished("config.json")),
-    "snapshot.json": serveStream(mount, () => {
-      const saver = handlers.beginSnapshot(false);
-      return { next: () => saver.next({ milliseconds: SLICE_MS }), close: () => handlers.endSnapshot(saver) };
-    }),
+    "snapshot.json": serveSnapshot(mount, handlers, false),
+    "full-snapshot.json": serveSnapshot(mount, handlers, true),
     control: { dialogue: (writes, waits) => new ControlChannel(mount, handlers, writes, waits) },
   };
+}
+
+/** With `times`, it includes times and owners. */
+function serveSnapshot(mount: FsContext, handlers: RpcHandlers, times: boolean): ReadableFile {
+  return serveStream(mount, () => {
+    const saver = handlers.beginSnapshot(times);
+    return { next: () => saver.next({ milliseconds: SLICE_MS }), close: () => handlers.endSnapshot(saver) };
+  });
 }
 
 /** Formats a JSON list with one element a line. */

@@ -1,0 +1,214 @@
+/**
+ * Makes a tree the same as a directory of the disk, with as little change as possible: what is equal stays as it is, with
+ * its state and everything that is known about its content. What differs counts as written by hand.
+ */
+import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import { codeOf, messageOf } from "../errno.ts";
+import { readMounts } from "../mountinfo.ts";
+import type { Directory } from "../tree/directory.ts";
+import type { RegularFile } from "../tree/file.ts";
+import { type Inode, type Owner, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../tree/inode.ts";
+import { join, toBytes, toText } from "../tree/path.ts";
+import type { Tree } from "../tree/tree.ts";
+import { copyAttributes } from "./copy-attributes.ts";
+import { copyContent } from "./copy-content.ts";
+import { type DiskStat, deviceNumber, onDisk, statOf, timesOf } from "./disk-stat.ts";
+
+export interface MergeOptions {
+  /** To whom new entries belong, unless owners are kept. */
+  readonly owner: Owner;
+  readonly keepOwners: boolean;
+  /**
+   * Whether entries that are only in the tree are removed. Files without content stay in any case, because they were never
+   * written to the disk.
+   */
+  readonly removes: boolean;
+  /** Called with one sentence for each entry of the disk that is left out. */
+  readonly warn: (message: string) => void;
+}
+
+/** How many entries were created, changed and removed. */
+export interface Merged {
+  readonly created: number;
+  readonly changed: number;
+  readonly removed: number;
+}
+
+/** `source` is the absolute path of a directory. Throws FsError ENOSPC if the tree is full, and errors of the disk. */
+export function mergeDirectory(tree: Tree, into: Directory, source: string, options: MergeOptions): Merged {
+  return new Merger(tree, options).merge(into, toBytes(source));
+}
+
+class Merger {
+  readonly #tree: Tree;
+  readonly #options: MergeOptions;
+  /** Inodes of the tree by device and number of the disk's. */
+  readonly #linked = new Map<string, Inode>();
+  /** Inodes of the tree that stand for one of the disk already. */
+  readonly #taken = new Set<Inode>();
+  /** Places at which something else is mounted. It may be a mount of llmfs, or endless. */
+  readonly #mounts = new Set(readMounts().map(({ path }) => toBytes(path)));
+  readonly #count = { created: 0, changed: 0, removed: 0 };
+
+  constructor(tree: Tree, options: MergeOptions) {
+    this.#tree = tree;
+    this.#options = options;
+  }
+
+  merge(into: Directory, source: string): Merged {
+    const open = [{ directory: into, path: source }];
+    // Breadth first: `open` grows while it is read.
+    for (const { directory, path } of open) {
+      const names = new Set(readdirSync(onDisk(path), { encoding: "buffer" }).map((name) => name.toString("latin1")));
+      if (this.#options.removes) this.#removeOthers(directory, names);
+      for (const name of [...names].sort()) {
+        const below = this.#mergeIfPossible(directory, name, join(path, name));
+        if (below !== undefined) open.push({ directory: below, path: join(path, name) });
+      }
+    }
+    for (const { directory, path } of open.toReversed()) {
+      if (directory !== into) directory.setTimes(timesOf(statOf(path)));
+    }
+    return this.#count;
+  }
+
+  #removeOthers(directory: Directory, names: ReadonlySet<string>): void {
+    for (const { name, inode } of [...directory.entries()]) {
+      if (!names.has(name) && !holdsLazy(inode)) this.#remove(directory, name, inode);
+    }
+  }
+
+  #remove(directory: Directory, name: string, inode: Inode): void {
+    if (inode.kind === "directory") {
+      for (const entry of [...inode.entries()]) this.#remove(inode, entry.name, entry.inode);
+      this.#tree.rmdir(directory, name);
+    } else this.#tree.unlink(directory, name);
+    this.#count.removed += 1;
+  }
+
+  /** What cannot be read, or is another filesystem, is left out. */
+  #mergeIfPossible(directory: Directory, name: string, path: string): Directory | undefined {
+    if (this.#mounts.has(path)) {
+      this.#options.warn(`${toText(path)}: left out, because another filesystem is mounted there`);
+      return undefined;
+    }
+    try {
+      return this.#mergeEntry(directory, name, path);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === "EACCES" || code === "EPERM") this.#options.warn(`${toText(path)}: left out: ${messageOf(error)}`);
+      else if (code !== "ENOENT") throw error;
+      return undefined;
+    }
+  }
+
+  /** Returns a directory, whose entries are to be merged in their turn. */
+  #mergeEntry(directory: Directory, name: string, path: string): Directory | undefined {
+    const stat = statOf(path);
+    const there = directory.get(name)?.inode;
+    const key = `${stat.dev} ${stat.ino}`;
+    const linked = this.#linked.get(key);
+    if (linked !== undefined && linked.kind !== "directory") {
+      if (there !== linked) {
+        if (there !== undefined) this.#remove(directory, name, there);
+        this.#tree.link(linked, directory, name);
+        this.#count.changed += 1;
+      }
+      return undefined;
+    }
+    const same = there !== undefined && !this.#taken.has(there) && isSameKind(there, stat, path);
+    if (there !== undefined && !same) this.#remove(directory, name, there);
+    const inode = same ? there : this.#create(directory, name, path, stat);
+    this.#taken.add(inode);
+    if (stat.nlink > 1n) this.#linked.set(key, inode);
+    const rewritten = same && inode.kind === "file" && this.#rewrite(inode, path);
+    const altered = this.#setAttributes(inode, path, stat);
+    if (!same) this.#count.created += 1;
+    else if (rewritten || altered) this.#count.changed += 1;
+    if (inode.kind === "directory") return inode;
+    inode.setTimes(timesOf(stat));
+    return undefined;
+  }
+
+  #create(directory: Directory, name: string, path: string, stat: DiskStat): Inode {
+    const { owner } = this.#options;
+    const mode = Number(stat.mode);
+    switch (mode & S_IFMT) {
+      case S_IFDIR:
+        return this.#tree.mkdir(directory, name, mode & 0o7777, owner);
+      case S_IFLNK:
+        return this.#tree.symlink(directory, name, targetOf(path), owner);
+      case S_IFREG: {
+        const file = this.#tree.createFile(directory, name, mode & 0o7777, owner);
+        copyContent(onDisk(path), file);
+        return file;
+      }
+      default:
+        return this.#tree.mknod(directory, name, mode, deviceNumber(stat.rdev), owner);
+    }
+  }
+
+  /** Takes the content from the disk unless it is the same. A program that wrote the same bytes has changed nothing. */
+  #rewrite(file: RegularFile, path: string): boolean {
+    if (!file.lazy && isSameContent(file, path)) return false;
+    file.state = "static";
+    file.error = undefined;
+    file.truncate(0);
+    copyContent(onDisk(path), file);
+    return true;
+  }
+
+  #setAttributes(inode: Inode, path: string, stat: DiskStat): boolean {
+    const before = describe(inode);
+    if (this.#options.keepOwners) {
+      inode.uid = Number(stat.uid);
+      inode.gid = Number(stat.gid);
+    }
+    if (inode.kind === "symlink") return describe(inode) !== before;
+    inode.mode = (inode.mode & S_IFMT) | (Number(stat.mode) & 0o7777);
+    copyAttributes(onDisk(path), inode);
+    return describe(inode) !== before;
+  }
+}
+
+function describe(inode: Inode): string {
+  const xattrs = [...(inode.xattrs ?? [])].map(([name, value]) => `${name}=${Buffer.from(value).toString("latin1")}`);
+  return [inode.mode, inode.uid, inode.gid, ...xattrs].join("\0");
+}
+
+/** Whether the inode is a file without content, or a directory with one somewhere below. */
+function holdsLazy(inode: Inode): boolean {
+  if (inode.kind === "file") return inode.lazy;
+  return inode.kind === "directory" && [...inode.entries()].some((entry) => holdsLazy(entry.inode));
+}
+
+function isSameKind(inode: Inode, stat: DiskStat, path: string): boolean {
+  const mode = Number(stat.mode);
+  if ((inode.mode & S_IFMT) !== (mode & S_IFMT)) return false;
+  if (inode.kind === "symlink") return inode.target === targetOf(path);
+  return inode.kind !== "special" || inode.rdev === deviceNumber(stat.rdev);
+}
+
+function targetOf(path: string): string {
+  return readlinkSync(onDisk(path), { encoding: "buffer" }).toString("latin1");
+}
+
+const fromDisk = Buffer.alloc(1 << 20);
+const fromTree = Buffer.alloc(1 << 20);
+
+function isSameContent(file: RegularFile, path: string): boolean {
+  if (lstatSync(onDisk(path)).size !== file.size) return false;
+  const fd = openSync(onDisk(path), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    if (!fstatSync(fd).isFile()) return false;
+    for (let at = 0; at < file.size; ) {
+      const length = readSync(fd, fromDisk, 0, fromDisk.length, at);
+      if (length === 0 || file.read(at, fromTree.subarray(0, length)) !== length) return false;
+      if (!fromDisk.subarray(0, length).equals(fromTree.subarray(0, length))) return false;
+      at += length;
+    }
+    return true;
+  } finally {
+    closeSync(fd);
+  }
+}

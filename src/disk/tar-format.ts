@@ -1,0 +1,88 @@
+/** tar-stream, with the types that it has: those of @types/tar-stream lack options. */
+import { extract } from "tar-stream";
+
+export interface TarHeader {
+  readonly name: string;
+  readonly type?: string | null;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  readonly size?: number;
+  readonly mtime?: Date;
+  readonly linkname?: string | null;
+  readonly devmajor?: number;
+  readonly devminor?: number;
+  /** The records of the extended header, decoded as UTF-8. */
+  readonly pax?: Readonly<Record<string, string>> | null;
+}
+
+export interface TarExtract extends AsyncIterable<AsyncIterable<Uint8Array> & { readonly header: TarHeader }> {
+  write(bytes: Uint8Array): boolean;
+  once(event: "drain", handler: () => void): unknown;
+  emit(event: "error", error: Error): unknown;
+  end(): void;
+}
+
+/** Names come as one character for each byte, except those of extended headers. */
+export function createTarExtract(): TarExtract {
+  // The option and the async iterator of tar-stream 3, as its README describes them.
+  return (extract as unknown as (options: { filenameEncoding: string }) => TarExtract)({ filenameEncoding: "latin1" });
+}
+
+export const BLOCK = 512;
+
+const TYPES = {
+  file: "0",
+  link: "1",
+  symlink: "2",
+  "character-device": "3",
+  "block-device": "4",
+  directory: "5",
+  fifo: "6",
+  "extended-header": "x",
+} as const;
+
+export interface TarBlock {
+  /** At most 100 characters of ASCII, and so is `linkname`. */
+  readonly name: string;
+  readonly type: keyof typeof TYPES;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  /** In seconds since 1970; not before. */
+  readonly mtime: number;
+  readonly linkname?: string;
+  readonly devmajor?: number;
+  readonly devminor?: number;
+}
+
+/**
+ * The header of an entry: POSIX ustar, as pax(1) describes it. tar-stream writes headers too, but encodes every name and
+ * attribute as UTF-8, so that other bytes would be lost.
+ */
+export function encodeTarBlock(header: TarBlock): Uint8Array {
+  const block = Buffer.alloc(BLOCK);
+  /** Octal digits and a NUL, or, for what is too large, the base-256 of GNU tar. */
+  const number = (value: number, at: number, length: number) => {
+    const digits = value.toString(8);
+    if (digits.length < length) return block.write(digits.padStart(length - 1, "0"), at, "latin1");
+    block[at] = 0x80;
+    return block.writeUIntBE(value, at + length - 6, 6);
+  };
+  block.write(header.name, 0, 100, "latin1");
+  number(header.mode, 100, 8);
+  number(header.uid, 108, 8);
+  number(header.gid, 116, 8);
+  number(header.size, 124, 12);
+  number(header.mtime, 136, 12);
+  block.write(" ".repeat(8), 148, "latin1");
+  block.write(TYPES[header.type], 156, "latin1");
+  block.write(header.linkname ?? "", 157, 100, "latin1");
+  block.write("ustar\u000000", 257, "latin1");
+  number(header.devmajor ?? 0, 329, 8);
+  number(header.devminor ?? 0, 337, 8);
+  const sum = block.reduce((total, byte) => total + byte, 0);
+  block.write(`${sum.toString(8).padStart(6, "0")}\u0000 `, 148, "latin1");
+  return block;
+}

@@ -1,0 +1,359 @@
+/** cat, ls, write, export, import and run --no-mount, in the compiled binary: on snapshots without any mount, and on mounts. */
+import { afterAll, beforeAll, beforeEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { documented } from "../support/json-shapes.ts";
+import { contentOf, describeMounted, mounted, pathOf, snapshotOf } from "../support/mounted.ts";
+import { programs, testWith } from "../support/needs.ts";
+import { type Behaviour, type OpenaiServer, openaiServer } from "../support/openai-server.ts";
+import { BINARY, type Finished, Sandbox } from "../support/program.ts";
+
+setDefaultTimeout(60_000);
+
+let sandbox: Sandbox;
+let server: OpenaiServer;
+let refused: string | undefined;
+
+beforeAll(async () => {
+  server = await openaiServer([
+    (request): Behaviour => {
+      const path = pathOf(request) ?? "";
+      return path === refused ? { status: 400 } : { stream: contentOf(path) };
+    },
+  ]);
+});
+afterAll(() => server[Symbol.asyncDispose]());
+beforeEach(() => {
+  sandbox = new Sandbox();
+  refused = undefined;
+  server.requests.length = 0;
+  writeFileSync(sandbox.at("tree.json"), snapshotOf(["a.md", "src/b.md", "src/c.md"]));
+  return () => sandbox[Symbol.dispose]();
+});
+
+const run = (...args: string[]): Promise<Finished> => sandbox.llmfs(args, { program: BINARY });
+const model = () => ["--base-url", server.baseUrl, "--mode", "off"];
+const asked = () => server.requests.map((request) => pathOf(request)).sort();
+
+describe("llmfs cat", () => {
+  test("generates a pending file of a snapshot, which stays as it is", async () => {
+    const before = readFileSync(sandbox.at("tree.json"), "utf8");
+    const { status, stdout } = await run("cat", ...model(), "tree.json/src/b.md");
+    expect([status, stdout]).toEqual([0, contentOf("src/b.md")]);
+    expect(asked()).toEqual(["src/b.md"]);
+    expect(readFileSync(sandbox.at("tree.json"), "utf8")).toBe(before);
+  });
+
+  test("--save keeps what was generated in the snapshot", async () => {
+    const first = await run("cat", ...model(), "--save", "tree.json", "tree.json/a.md", "tree.json/src/b.md");
+    expect([first.status, first.stdout]).toEqual([0, contentOf("a.md") + contentOf("src/b.md")]);
+    expect((await run("cat", "tree.json/a.md", "tree.json/src/b.md")).stdout).toBe(first.stdout);
+    expect(server.requests.length).toBe(2);
+  });
+
+  test("reports a missing file, a directory, and a file that cannot be generated", async () => {
+    refused = "a.md";
+    const missing = await run("cat", "tree.json/nothing");
+    expect([missing.status, missing.stderr]).toEqual([84, expect.stringContaining("tree.json/nothing does not exist")]);
+    expect((await run("cat", "tree.json/src")).status).toBe(84);
+    const failed = await run("cat", ...model(), "tree.json/a.md");
+    expect([failed.status, failed.stdout]).toEqual([90, ""]);
+    expect(failed.stderr).toContain("failed: /a.md: EIO");
+  });
+});
+
+describe("llmfs ls and write", () => {
+  test("list and change a snapshot without a mount; a written file is never generated", async () => {
+    expect((await run("ls", "tree.json")).stdout).toBe("a.md\nsrc/\n");
+    expect((await run("ls", "-l", "tree.json/src")).stdout).toBe(
+      "0644  pending  -  llm  b.md\n0644  pending  -  llm  c.md\n",
+    );
+    expect((await run("ls", "tree.json/nothing")).status).toBe(84);
+    documented("ls", (await run("ls", "--json", "tree.json")).stdout);
+    const written = await sandbox.llmfs(["write", "tree.json/a.md"], { program: BINARY, stdin: "mine\n" });
+    expect(written).toEqual({ status: 0, stdout: "", stderr: "" });
+    await sandbox.llmfs(["write", "--append", "tree.json/a.md"], { program: BINARY, stdin: "more\n" });
+    expect((await run("cat", "tree.json/a.md")).stdout).toBe("mine\nmore\n");
+    const deep = await sandbox.llmfs(["write", "tree.json/x/y.md"], { program: BINARY, stdin: "" });
+    expect([deep.status, deep.stderr]).toEqual([84, expect.stringContaining("tree.json/x/y.md does not exist")]);
+    expect((await run("write", "-p", "--input", "tree.json", "tree.json/x/y.md")).status).toBe(0);
+    expect((await run("ls", "tree.json/x")).stdout).toBe("y.md\n");
+    expect((await run("write", "tree.json/src")).status).toBe(84);
+  });
+});
+
+describe("llmfs export", () => {
+  test("generates what is pending and writes a directory, once", async () => {
+    const { status, stdout } = await run("export", ...model(), "--json", "tree.json", "out");
+    expect(status).toBe(0);
+    expect(documented("export", stdout)).toEqual({ target: sandbox.at("out"), files: 3, directories: 1, leftOut: 0 });
+    expect(readFileSync(sandbox.at("out/src/c.md"), "utf8")).toBe(contentOf("src/c.md"));
+    const again = await run("export", ...model(), "tree.json", "out");
+    expect([again.status, again.stderr]).toEqual([89, expect.stringContaining("out is not empty")]);
+    expect((await run("export", ...model(), "--force", "tree.json", "out")).status).toBe(0);
+  });
+
+  test("leaves pending files out, or generates only some, as asked", async () => {
+    const skipped = await run("export", "--pending", "skip", "tree.json", "none");
+    expect([skipped.status, skipped.stderr]).toEqual([0, "wrote 0 files to none; left out 3 pending files\n"]);
+    expect(readdirSync(sandbox.at("none"))).toEqual(["src"]);
+    expect((await run("export", ...model(), "--only", "src/b*", "tree.json", "some")).status).toBe(0);
+    expect(readdirSync(sandbox.at("some/src"))).toEqual(["b.md"]);
+    expect(asked()).toEqual(["src/b.md"]);
+    expect((await run("export", "--pending", "skip", "--only", "x", "tree.json", "z")).status).toBe(2);
+  });
+
+  test("writes nothing if a file cannot be generated", async () => {
+    refused = "src/c.md";
+    const { status, stderr } = await run("export", ...model(), "tree.json", "out");
+    expect([status, existsSync(sandbox.at("out"))]).toEqual([90, false]);
+    expect(stderr).toContain("failed: /src/c.md: EIO");
+  });
+
+  testWith(programs("tar", "zstd"))(
+    "writes archives that tar reads, also to standard output and compressed",
+    async () => {
+      for (const name of ["a.tar", "a.tar.gz", "a.tar.zst"]) {
+        expect((await run("export", ...model(), "tree.json", name)).status).toBe(0);
+        const list = Bun.spawnSync(["tar", "tf", name], { cwd: sandbox.path }).stdout.toString();
+        expect([name, list]).toEqual([name, "a.md\nsrc/\nsrc/b.md\nsrc/c.md\n"]);
+      }
+      const child = sandbox.start(["export", ...model(), "tree.json/src", "-"], { program: BINARY });
+      const bytes = await new Response(child.stdout).bytes();
+      const list = Bun.spawnSync(["tar", "tf", "-"], { stdin: bytes }).stdout.toString();
+      expect(list).toBe("b.md\nc.md\n");
+    },
+  );
+});
+
+/** A directory with everything that a copy may lose. */
+function makeDirectory(): string {
+  const dir = sandbox.directory("dir");
+  mkdirSync(join(dir, "deep"), { mode: 0o750 });
+  writeFileSync(join(dir, "deep/file"), "content");
+  chmodSync(join(dir, "deep/file"), 0o4711);
+  linkSync(join(dir, "deep/file"), join(dir, "hard"));
+  symlinkSync("deep/file", join(dir, "soft"));
+  const odd = Buffer.concat([Buffer.from(`${dir}/`), Buffer.from([0x6e, 0xff])]);
+  writeFileSync(odd, "odd");
+  writeFileSync(join(dir, `${"long".repeat(60)}ü`), "long");
+  utimesSync(join(dir, "deep/file"), 1_000_000_000.123456, 1_000_000_000.123456);
+  Bun.spawnSync(["truncate", "-s", "1G", join(dir, "sparse")]);
+  Bun.spawnSync(["setfattr", "-n", "user.note", "-v", "remember", join(dir, "deep/file")]);
+  return dir;
+}
+
+/** What stat(1) says of everything below, in byte order. */
+function describeTree(dir: string): string {
+  const script = `find . -mindepth 1 | LC_ALL=C sort | xargs -d '\\n' stat -c '%n %a %h %s %F'; cat deep/file; readlink soft`;
+  return Bun.spawnSync(["sh", "-c", script], { cwd: dir }).stdout.toString("latin1");
+}
+
+describe("llmfs import", () => {
+  testWith(programs("setfattr", "truncate"))(
+    "a directory survives import and export, names, links, modes and holes included",
+    async () => {
+      const dir = makeDirectory();
+      expect((await run("import", "dir", "new.json")).status).toBe(0);
+      expect((await run("export", "new.json", "out")).status).toBe(0);
+      expect(describeTree(sandbox.at("out"))).toBe(describeTree(dir));
+      expect(statSync(sandbox.at("out/hard")).ino).toBe(statSync(sandbox.at("out/deep/file")).ino);
+      expect(statSync(sandbox.at("out/sparse")).blocks).toBeLessThan(100);
+    },
+  );
+
+  testWith(programs("tar", "setfattr", "getfattr"))(
+    "archives of tar and our own are read, with times and attributes",
+    async () => {
+      const dir = makeDirectory();
+      Bun.spawnSync(["rm", join(dir, "sparse")]);
+      Bun.spawnSync(["tar", "--format=posix", "--xattrs", "-czf", "theirs.tgz", "-C", "dir", "deep", "hard", "soft"], {
+        cwd: sandbox.path,
+      });
+      expect((await run("import", "theirs.tgz", "new.json/below")).status).toBe(0);
+      expect((await run("ls", "new.json/below")).stdout).toBe("deep/\nhard\nsoft\n");
+      expect((await run("cat", "new.json/below/soft")).stdout).toBe("content");
+      expect((await run("import", "--json", "dir", "own.json")).status).toBe(0);
+      expect((await run("export", "own.json", "own.tar")).status).toBe(0);
+      const imported = await run("import", "--json", "own.tar", "back.json");
+      expect(documented("import", imported.stdout)).toEqual({ target: sandbox.at("back.json"), entries: 6 });
+      expect(readFileSync(sandbox.at("back.json"), "utf8")).toBe(readFileSync(sandbox.at("own.json"), "utf8"));
+    },
+  );
+
+  test("what is there is replaced, and everything else stays", async () => {
+    const dir = sandbox.directory("dir");
+    writeFileSync(join(dir, "a.md"), "mine");
+    const { status, stderr } = await run("import", "dir", "tree.json");
+    expect([status, stderr]).toEqual([0, "imported 1 entry\n"]);
+    expect((await run("cat", "tree.json/a.md")).stdout).toBe("mine");
+    expect((await run("ls", "tree.json/src")).stdout).toBe("b.md\nc.md\n");
+  });
+
+  test("a hostile or damaged archive changes nothing", async () => {
+    const before = readFileSync(sandbox.at("tree.json"), "utf8");
+    const tar = (script: string) =>
+      Bun.spawnSync(["python3", "-c", `import tarfile,io\nt=tarfile.open("bad.tar","w")\n${script}\nt.close()`], {
+        cwd: sandbox.path,
+      });
+    const file = (name: string) => `i=tarfile.TarInfo(${JSON.stringify(name)});i.size=1;t.addfile(i,io.BytesIO(b"x"))`;
+    tar(file("../evil"));
+    expect(await run("import", "bad.tar", "tree.json")).toMatchObject({
+      status: 84,
+      stderr: expect.stringContaining("../evil leads out of the archive"),
+    });
+    tar(`i=tarfile.TarInfo("s");i.type=tarfile.SYMTYPE;i.linkname="/etc";t.addfile(i)\n${file("s/passwd")}`);
+    expect(await run("import", "bad.tar", "tree.json")).toMatchObject({
+      status: 84,
+      stderr: expect.stringContaining("is not a directory"),
+    });
+    writeFileSync(sandbox.at("noise.tar"), Buffer.alloc(2048, 7));
+    expect((await run("import", "noise.tar", "tree.json")).status).toBe(84);
+    expect((await run("import", "missing", "tree.json")).status).toBe(84);
+    expect(readFileSync(sandbox.at("tree.json"), "utf8")).toBe(before);
+  });
+});
+
+describe("llmfs run --no-mount", () => {
+  test("runs the command on generated files, and saves its changes with its exit status", async () => {
+    const script = "pwd; cat a.md; echo new > new; rm src/b.md; echo more >> src/c.md; chmod 755 a.md; exit 7";
+    const { status, stdout } = await run(
+      "run",
+      "--no-mount",
+      ...model(),
+      "--from",
+      "tree.json",
+      "--save",
+      "saved.json",
+      "--",
+      "sh",
+      "-c",
+      script,
+    );
+    expect(status).toBe(7);
+    const [folder = "", ...content] = stdout.split("\n");
+    expect(content.join("\n")).toBe(contentOf("a.md"));
+    expect(existsSync(folder)).toBe(false);
+    const entries = documented("tree", (await run("tree", "--json", "saved.json")).stdout);
+    const states = Object.fromEntries(
+      entries.map(({ path, state, mode }: Record<string, string>) => [path, `${state ?? "-"} ${mode}`]),
+    );
+    expect(states).toEqual({
+      "/a.md": "ready 0755",
+      "/new": "static 0644",
+      "/src": "- 0755",
+      "/src/c.md": "static 0644",
+    });
+  });
+
+  test("leaves files that were not asked for pending, and out of the folder", async () => {
+    const { status, stdout } = await run(
+      "run",
+      "--no-mount",
+      ...model(),
+      "--from",
+      "tree.json",
+      "--only",
+      "src/b.md",
+      "--save",
+      "saved.json",
+      "--",
+      "find",
+      ".",
+      "-type",
+      "f",
+    );
+    expect([status, stdout]).toEqual([0, "./src/b.md\n"]);
+    expect((await run("ls", "-l", "saved.json/src")).stdout).toMatch(/ready.*b\.md\n.*pending.*c\.md\n/);
+  });
+
+  test("says that changes are lost without --save, and nothing if there are none", async () => {
+    const lost = await run("run", "--no-mount", "--", "touch", "x");
+    expect([lost.status, lost.stderr]).toEqual([
+      0,
+      "1 change in the tree will be lost; to keep changes, use --save FILE\n",
+    ]);
+    expect(await run("run", "--no-mount", "--", "true")).toEqual({ status: 0, stdout: "", stderr: "" });
+  });
+
+  test("does not start the command if a file cannot be generated", async () => {
+    refused = "a.md";
+    const { status, stdout, stderr } = await run(
+      "run",
+      "--no-mount",
+      ...model(),
+      "--from",
+      "tree.json",
+      "--",
+      "echo",
+      "x",
+    );
+    expect([status, stdout]).toEqual([90, ""]);
+    expect(stderr).toContain("failed: /a.md: EIO");
+  });
+
+  test("has the exit statuses of run: not found, not executable, ended by a signal, and a save that fails", async () => {
+    const status = async (...args: string[]) => (await run("run", "--no-mount", ...args)).status;
+    expect(await status("--", "no-such-program")).toBe(127);
+    expect(await status("--", "/dev/null")).toBe(126);
+    expect(await status("--", "sh", "-c", "kill -TERM $$")).toBe(143);
+    expect(await status("--read-only", "--", "true")).toBe(2);
+    expect(await status("--save", "no/such/folder.json", "--", "true")).toBe(89);
+    expect((await run("run", "--only", "x", "--", "true")).status).toBe(2);
+  });
+
+  test("a folder that the command made inaccessible is removed", async () => {
+    const { stdout } = await run("run", "--no-mount", "--", "sh", "-c", "pwd; mkdir -p x/y; chmod 0 x");
+    expect(existsSync(stdout.trim())).toBe(false);
+  });
+});
+
+describeMounted("on a mount,", () => {
+  test("cat, ls, write, export and import work from any path below it", async () => {
+    await using m = await mounted({ pending: ["a.md", "src/b.md", "src/c.md"] });
+    const at = (...args: string[]) => m.sandbox.llmfs(args, { program: BINARY, cwd: join(m.dir, "src") });
+    expect((await at("cat", "b.md")).stdout).toBe(contentOf("src/b.md"));
+    expect((await at("cat", "../nothing")).status).toBe(84);
+    expect((await at("ls")).stdout).toBe("b.md\nc.md\n");
+    expect(await m.sandbox.llmfs(["write", join(m.dir, "own")], { program: BINARY, stdin: "own" })).toMatchObject({
+      status: 0,
+    });
+    const out = m.sandbox.at("out");
+    expect((await at("export", out)).status).toBe(0);
+    expect(readdirSync(out)).toEqual(["b.md", "c.md"]);
+    utimesSync(join(m.dir, "own"), 1_000_000_000, 1_000_000_000);
+    expect((await at("export", "--pending", "skip", m.dir, m.sandbox.at("all"))).status).toBe(0);
+    expect(readdirSync(m.sandbox.at("all")).sort()).toEqual(["own", "src"]);
+    expect(lstatSync(m.sandbox.at("all/own")).mtimeMs).toBe(1_000_000_000_000);
+    const inside = await at("export", "--pending", "skip", join(m.dir, "more"));
+    expect([inside.status, inside.stderr]).toEqual([2, expect.stringContaining("is inside the mount")]);
+    symlinkSync("here", m.sandbox.at("all/link"));
+    expect((await at("import", m.sandbox.at("all"), join(m.dir, "copy"))).status).toBe(0);
+    expect(readlinkSync(join(m.dir, "copy/link"))).toBe("here");
+    expect(readFileSync(join(m.dir, "copy/src/c.md"), "utf8")).toBe(contentOf("src/c.md"));
+    expect(m.asked("a.md")).toBe(0);
+    expect((await at("import", m.dir, m.sandbox.at("x.json"))).status).toBe(84);
+  });
+
+  test("cat reports why a file cannot be generated", async () => {
+    await using m = await mounted({
+      pending: ["a.md"],
+      answer: () => ({ status: 400, body: { error: { message: "no!" } } }),
+    });
+    const { status, stderr } = await m.sandbox.llmfs(["cat", join(m.dir, "a.md")], { program: BINARY });
+    expect([status, stderr]).toEqual([90, expect.stringContaining("no!")]);
+  });
+});

@@ -14,11 +14,13 @@ import type { RuleSummary } from "../generators/config/rule-summary.ts";
 import type { LanguageModel } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
+import type { StoreStatus } from "../recording/metrics.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import type { Generate, GenerationRequest } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 import { type Grower, layOutMore } from "./layout/growing.ts";
-import { openModel, openRecordings, withoutPriceIn } from "./model/open-model.ts";
+import { openModel, withoutPriceIn } from "./model/open-model.ts";
+import { type OpenedRecordings, openRecordings } from "./model/open-recordings.ts";
 import { describeConfig, formatAbout, withoutPassword } from "./mount-info.ts";
 import type { Progress } from "./progress.ts";
 import type { Config } from "./settings/settings.ts";
@@ -84,14 +86,20 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   const tell = () => {
     tellUsage();
     publish?.("config.json", () => formatAbout(about));
+    tellStore();
   };
   // Published before the content is returned, so that the usage includes every file that a program has read.
   const tally = new UsageCounter(tellUsage);
-  let store: RecordingStore | undefined;
+  let opening: OpenedRecordings | undefined;
+  let storeStatus: StoreStatus | undefined;
+  const tellStore = (status = storeStatus) => {
+    storeStatus = status;
+    if (status !== undefined) publish?.("recordings", () => JSON.stringify(storeStatus));
+  };
   /** A failure is not cached, because the server may be available the next time. */
   const model = memoizeSuccess(async () => {
-    store ??= recordings ?? (await openRecordings(config, log, () => mountedAt));
-    const opened = await openModel(config, log, store, tally, warnOnce);
+    opening ??= await openRecordings(config, log, { recordings, mountpoint: () => mountedAt, publish: tellStore });
+    const opened = await openModel(config, log, opening, tally, warnOnce);
     about = {
       ...about,
       model: opened.name,
@@ -177,7 +185,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     settled: () => tally.settled(),
     async settleRecordings() {
       try {
-        return (await store?.settle?.()) ?? [];
+        return (await opening?.store?.settle?.()) ?? [];
       } catch (error) {
         return [messageOf(error)];
       }
@@ -196,7 +204,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     },
     async [Symbol.asyncDispose]() {
       await (await opened?.catch(() => undefined))?.[Symbol.asyncDispose]();
-      await store?.close?.();
+      await opening?.store?.close?.();
     },
   };
 }

@@ -89,8 +89,19 @@ export interface RecordingStore {
    * answers that only this machine has, or that other machines have otherwise.
    */
   settle?(): Promise<readonly string[]>;
+  /** Whether it can be reached. Absent for stores that always can. */
+  health?(): StoreHealth;
   /** Closes connections. */
   close?(): Promise<void>;
+}
+
+export interface StoreHealth {
+  /** Undefined: it was not asked yet. */
+  readonly reachable?: boolean | undefined;
+  /** Since when, in milliseconds since 1970. */
+  readonly since?: number | undefined;
+  /** The number of answers that only this machine has. */
+  readonly onlyLocal: number;
 }
 
 /** The store as a whole cannot be used. */

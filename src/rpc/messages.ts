@@ -127,7 +127,7 @@ export type CommandOutcome =
   | { readonly failure: { readonly code: ErrnoName; readonly message: string; readonly kind?: string } };
 
 /** Control files whose text comes from the main thread. */
-export type PublishedName = "config.json" | "usage.json";
+export type PublishedName = "config.json" | "usage.json" | "recordings";
 
 /** A file without content, as a JSON value: `.llmfs/pending.json` is a list of them. */
 export interface PendingFile {

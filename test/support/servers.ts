@@ -72,7 +72,7 @@ export function conditionalProxy(upstream: string, options: S3ProxyOptions = {})
         method,
         headers,
         ...(method === "PUT" && { body }),
-      });
+      }).catch(() => new Response(null, { status: 503 }));
       if (method === "PUT") etags.set(pathname, response.headers.get("etag") ?? "");
       if (method === "DELETE") etags.delete(pathname);
       return response;

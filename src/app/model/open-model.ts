@@ -6,6 +6,7 @@ import type { RecordingStore } from "../../recording/recording.ts";
 import { explainShare, shareContext } from "../layout/context-share.ts";
 import { CONCURRENCY } from "../mount-info.ts";
 import type { Config } from "../settings/settings.ts";
+import type { OpenedRecordings } from "./open-recordings.ts";
 
 export interface OpenedModel {
   readonly model: LanguageModel;
@@ -23,7 +24,7 @@ export interface OpenedModel {
 export async function openModel(
   config: Config,
   log: Log,
-  store: RecordingStore | undefined,
+  { store, metrics }: OpenedRecordings,
   tally: UsageCounter,
   warn: (text: string) => void,
 ): Promise<OpenedModel> {
@@ -60,6 +61,7 @@ export async function openModel(
     ...(config.timeoutMs !== undefined && { waitMs: config.timeoutMs }),
     ...(config.owner !== undefined && { owner: config.owner }),
     ...(contextLength !== undefined && { contextLength }),
+    ...(metrics !== undefined && { metrics }),
     required: config.recordingsRequired,
     claimsAtOnce: CLAIMS_AHEAD * (config.concurrency ?? CONCURRENCY),
   });
@@ -172,31 +174,6 @@ export async function withoutPriceIn({ providers, prices, mode }: Config): Promi
   if (model === undefined) return undefined;
   const priceOf = pricesAt(openai ? OPENAI_BASE_URL : (url ?? ""), new Map(prices));
   return priceOf(model) === undefined ? withoutPrice(model) : undefined;
-}
-
-export async function openRecordings(
-  config: Config,
-  log: Log,
-  mountpoint: () => string | undefined,
-): Promise<RecordingStore | undefined> {
-  if (config.mode === "off") return undefined;
-  const [{ openStore }, { describeThisProcess }] = await Promise.all([
-    import("../../recording/stores/store.ts"),
-    import("../../recording/holder.ts"),
-  ]);
-  const { mode, ownRecordings: local, s3, recordingKeys: keys } = config;
-  const warn = (message: string) => log.write("warn", "recording", message);
-  return openStore(config.recordings, {
-    mode,
-    local,
-    s3,
-    keys,
-    warn,
-    required: config.recordingsRequired,
-    patient: true,
-    timeoutMs: config.timeoutMs,
-    who: () => describeThisProcess(mountpoint()),
-  });
 }
 
 /** No wait within an answer may exceed the limit for the whole answer. */

@@ -16,7 +16,8 @@ import { SLICE_MS, serveLongText, serveStream, serveText } from "./produced.ts";
 const README = `Control files of this llmfs mount. This directory is not listed, but can be opened by name.
 
 README          this text
-status.json     process, mountpoint, files by state, inodes and bytes used, inodes known to the kernel, requests
+status.json     process, mountpoint, files by state, inodes and bytes used, inodes known to the kernel, requests,
+                the store of recordings
 tree            every path with the state of its content
 tree.json       the same as JSON, with type, size, mode and generator
 outdated.json   files that were made from others that have changed; write them again with 'llmfs warm --outdated'
@@ -54,7 +55,7 @@ export interface StatusSource {
 export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: StatusSource): ControlFiles {
   return {
     README: serveText(() => README),
-    "status.json": serveLongText(mount, () => formatStatus(mount, source)),
+    "status.json": serveLongText(mount, () => formatStatus(mount, handlers, source)),
     tree: serveLongText(mount, () => renderTree(mount.tree)),
     "outdated.json": serveLongText(mount, () => listOutdated(mount)),
     "tree.json": serveLongText(mount, () => formatList(listEntries(mount.tree))),
@@ -85,9 +86,9 @@ function* formatList(values: Iterable<unknown>): Generator<string | undefined> {
   yield separator === "[\n" ? "[]\n" : "\n]\n";
 }
 
-function* formatStatus(mount: FsContext, source: StatusSource): Generator<string | undefined> {
+function* formatStatus(mount: FsContext, handlers: RpcHandlers, source: StatusSource): Generator<string | undefined> {
   const outdated = yield* findOutdated(mount.tree);
-  yield `${JSON.stringify({ ...describeStatus(mount, source), outdated: outdated.size }, null, 2)}\n`;
+  yield `${JSON.stringify({ ...describeStatus(mount, handlers, source), outdated: outdated.size }, null, 2)}\n`;
 }
 
 function* listOutdated({ tree, passthrough }: FsContext): Generator<string | undefined> {
@@ -96,7 +97,7 @@ function* listOutdated({ tree, passthrough }: FsContext): Generator<string | und
 }
 
 /** Reports counters that are updated as the tree changes, because the tree may be too large to walk for every request. */
-function describeStatus(mount: FsContext, source: StatusSource) {
+function describeStatus(mount: FsContext, handlers: RpcHandlers, source: StatusSource) {
   const { space } = mount.tree;
   // Writes that the kernel made by itself turn a generated file into a static one.
   mount.passthrough.bringIn();
@@ -110,6 +111,8 @@ function describeStatus(mount: FsContext, source: StatusSource) {
     generating: mount.pending.size,
     waiting: mount.waiters.listWaiting(MOST_WAITING),
     requests: source.counts(),
+    // The status of the store, once it was asked for the first time.
+    recordings: JSON.parse(handlers.getPublished("recordings")),
   };
 }
 

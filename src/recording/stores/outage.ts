@@ -21,6 +21,8 @@ export interface OutageOptions {
   readonly otherwise: string;
   /** Called when the store is back. */
   readonly onReturn: () => void;
+  /** Called whenever `reachable` has changed. */
+  readonly onChange: () => void;
 }
 
 interface Outage {
@@ -40,7 +42,7 @@ export class Outages {
   readonly #closed = new AbortController();
   #current: Outage | undefined;
   #reached = false;
-  /** When the current outage began, in milliseconds since 1970. */
+  /** Since when the store has been reachable, or not reachable, in milliseconds since 1970. */
   #since: number | undefined;
 
   constructor(options: OutageOptions) {
@@ -50,6 +52,12 @@ export class Outages {
   /** Whether the store is known not to answer at the moment. */
   get away(): boolean {
     return this.#current !== undefined;
+  }
+
+  /** Undefined: the store was not asked yet. */
+  get reachable(): boolean | undefined {
+    if (this.#current !== undefined) return false;
+    return this.#reached ? true : undefined;
   }
 
   get since(): number | undefined {
@@ -68,7 +76,11 @@ export class Outages {
 
   /** The store has answered. */
   reached(): void {
+    if (this.#reached) return;
     this.#reached = true;
+    if (this.#current !== undefined) return;
+    this.#since = Date.now();
+    this.#options.onChange();
   }
 
   begin(error: unknown): void {
@@ -77,6 +89,7 @@ export class Outages {
     const outage = { error, over: promise, end: resolve };
     this.#current = outage;
     this.#since = Date.now();
+    this.#options.onChange();
     this.#wait(outage).catch(() => {});
     this.#probe(outage).catch(() => {});
   }
@@ -126,8 +139,9 @@ export class Outages {
   #return(outage: Outage): void {
     if (this.#current !== outage) return;
     this.#current = undefined;
-    this.#since = undefined;
+    this.#since = Date.now();
     this.#reached = true;
+    this.#options.onChange();
     outage.end(true);
     this.#options.onReturn();
   }

@@ -30,6 +30,8 @@ export interface SharedOptions {
   readonly lastMs?: number;
   /** Reading must not write: recordings that only the local store has stay there. */
   readonly lookOnly?: boolean;
+  /** Called whenever `health` may have changed. */
+  readonly onChange?: () => void;
 }
 
 /** An answer that was used without the shared store, and has to be copied to it. */
@@ -55,6 +57,7 @@ const NO_KEY = "0".repeat(64);
 
 export function createSharedStore(shared: RecordingStore, options: SharedOptions): RecordingStore {
   const { local, warn, lookOnly = false, restMs = 60_000, lostMs = 60_000, absentMs = 30_000 } = options;
+  const { onChange = () => {} } = options;
   const { required = local === undefined, readyMs = 5_000, lastMs = 10_000 } = options;
   /** When to try a store again that refused a request. */
   const restsUntil = { reading: 0, writing: 0 };
@@ -76,6 +79,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
       lookForLoss();
       deliver();
     },
+    onChange,
   });
   const used = new UsedAnswers();
   /** The id that the store had when it was first used. */
@@ -181,6 +185,8 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     } catch (error) {
       owed.set(key, { label, replaces, recording });
       throw error;
+    } finally {
+      onChange();
     }
   }
 
@@ -192,6 +198,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
       })
       .finally(() => {
         delivering = undefined;
+        onChange();
       });
     return delivering;
   }
@@ -335,6 +342,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
       return (await use("writing", async () => shared.holder?.(key)))?.value ?? local?.holder?.(key);
     },
     settle,
+    health: () => ({ reachable: outages.reachable, since: outages.since, onlyLocal: owed.size }),
     async close() {
       clearInterval(timer);
       outages.close();

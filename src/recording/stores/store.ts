@@ -28,6 +28,8 @@ export interface OpenOptions {
   readonly s3?: S3Settings;
   /** Describes this process to others that wait for its answer. */
   readonly who?: () => string;
+  /** Called whenever the store's `health` may have changed. */
+  readonly onChange?: () => void;
   /** Keys that sign recordings, the current one first: see signature.ts. */
   readonly keys?: readonly string[];
 }
@@ -38,7 +40,7 @@ export interface OpenOptions {
  */
 export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
   const { mode, local, warn, who = describeThisProcess, lookOnly = false } = options;
-  const { required = false, patient = false, timeoutMs } = options;
+  const { required = false, patient = false, timeoutMs, onChange = () => {} } = options;
   const signed = options.keys === undefined || options.keys.length === 0 ? {} : { signer: createSigner(options.keys) };
   const scheme = schemeOf(location);
   if (scheme === undefined) return createFolderStore(location, { warn, who, ...signed });
@@ -52,9 +54,11 @@ export async function openStore(location: string, options: OpenOptions): Promise
   if (mode !== "auto" && !patient) return shared;
   const limit = timeoutMs === undefined ? Number.POSITIVE_INFINITY : timeoutMs / WAITS;
   const waits = patient ? { lostMs: Math.min(LOST_MS, limit), absentMs: Math.min(ABSENT_MS, limit) } : NO_WAITS;
-  if (mode !== "auto") return createSharedStore(shared, { warn, lookOnly: mode === "replay", ...waits, absentMs: 0 });
+  if (mode !== "auto") {
+    return createSharedStore(shared, { warn, lookOnly: mode === "replay", ...waits, absentMs: 0, onChange });
+  }
   const own = createFolderStore(local, { warn, who, ...signed });
-  return createSharedStore(shared, { local: own, warn, lookOnly, required, ...waits });
+  return createSharedStore(shared, { local: own, warn, lookOnly, required, ...waits, onChange });
 }
 
 /** How long a request to the store may take. */

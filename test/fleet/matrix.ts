@@ -1,0 +1,372 @@
+/**
+ * Three machines that share a store, and everything that can happen to the store or to them.
+ *
+ *   npm run fleet                          runs the whole matrix (about half an hour) and prints the table
+ *   npm run fleet -- --only REDIS/healthy  only cells whose name contains this, in any case
+ *   npm run fleet -- --write               also writes the table into docs/fleet.md
+ *
+ * Each machine generates the same tree. The model never gives the same answer twice, so trees are equal only if the
+ * machines used the same answers.
+ */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { structureToSnapshot } from "../../src/snapshot/structure.ts";
+import { type OpenaiServer, openaiServer } from "../support/openai-server.ts";
+import { BINARY } from "../support/program.ts";
+import { canMakeNamespaces, createLink, type Link } from "./network.ts";
+import { type Condition, createTestStore, type StoreKind, type TestStore } from "./stores.ts";
+
+export const KINDS: readonly StoreKind[] = ["Redis", "S3", "S3 without conditions"];
+const MACHINES = 3;
+const CONCURRENCY = 4;
+/** How long the model takes, in milliseconds. */
+const ANSWER_MS = 400;
+const PAUSE_S = 60;
+const CUT_S = 10;
+/** How long a run may take after its last wait has ended: it starts, reads files, and tells the store what it owes. */
+const SLACK_S = 30;
+
+export interface Scenario {
+  readonly name: string;
+  readonly condition?: Condition;
+  /** Of a round trip to the store, in milliseconds. */
+  readonly delay?: number;
+  /** Seconds by which the clocks of the machines are wrong. */
+  readonly clocks?: readonly number[];
+  readonly before?: (run: Run) => void;
+  /** Called once, after a third of the calls. */
+  readonly midway?: (run: Run) => Promise<void>;
+  /** Called when a machine has generated everything. */
+  readonly after?: (run: Run, machine: Machine) => Promise<void>;
+  /** The store cannot be written, so each machine needs every answer. */
+  readonly unshared?: true;
+}
+
+export const SCENARIOS: readonly Scenario[] = [
+  { name: "healthy" },
+  { name: "round trip of 50 ms", delay: 50 },
+  { name: "round trip of 200 ms", delay: 200 },
+  {
+    name: "store restarted empty",
+    midway: async ({ store, lost }) => {
+      lost.answers = await store.count();
+      await store.restartEmpty();
+    },
+  },
+  { name: "store full", condition: "full", unshared: true },
+  { name: "store read-only", condition: "read-only", unshared: true },
+  {
+    name: "one machine cut off before",
+    before: ({ machines }) => machines[2]?.link.cut(),
+    midway: ({ machines }) => healLater(machines[2]),
+  },
+  {
+    name: "one machine cut off during",
+    midway: async ({ machines }) => {
+      machines[1]?.link.cut();
+      await healLater(machines[1]);
+    },
+  },
+  {
+    name: "one machine cut off after",
+    after: async ({ machines }, machine) => {
+      if (machine !== machines[0]) return;
+      machine.link.cut();
+      await healLater(machine);
+    },
+  },
+  { name: "holder killed", midway: async ({ machines }) => killAll(machines[0]) },
+  {
+    name: `holder paused for ${PAUSE_S} s`,
+    midway: async ({ machines }) => {
+      signalAll(machines[0], "STOP");
+      await Bun.sleep(PAUSE_S * 1000);
+      signalAll(machines[0], "CONT");
+    },
+  },
+  { name: "clocks wrong by an hour and by 90 s", clocks: [0, 3600, -90] },
+  { name: "rights missing", condition: "rights missing" },
+];
+
+export interface Machine {
+  readonly link: Link;
+  readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly done: Promise<Outcome>;
+}
+
+interface Outcome {
+  /** Negative: killed. */
+  readonly status: number;
+  /** A digest of the tree; undefined if the machine did not get that far. */
+  readonly tree: string | undefined;
+  readonly output: string;
+  readonly seconds: number;
+}
+
+export interface Run {
+  readonly store: TestStore;
+  readonly machines: Machine[];
+  readonly lost: { answers: number };
+}
+
+/** What a cell of the matrix came to. */
+export interface Result {
+  readonly kind: StoreKind;
+  readonly scenario: string;
+  /** Calls that were needed: each answer once, and again if it was lost. */
+  readonly needed: number;
+  readonly paid: number;
+  /** Calls whose answers a killed machine took with it. */
+  readonly underWay: number;
+  readonly trees: number;
+  readonly statuses: readonly number[];
+  readonly seconds: number;
+  /** Empty: as it should be. */
+  readonly problems: readonly string[];
+}
+
+export interface MatrixOptions {
+  readonly files: number;
+  readonly timeoutS: number;
+  readonly namespaces: boolean;
+}
+
+export async function runCell(kind: StoreKind, scenario: Scenario, options: MatrixOptions): Promise<Result> {
+  const { files, timeoutS, namespaces } = options;
+  await using stack = new AsyncDisposableStack();
+  const folder = mkdtempSync(join(tmpdir(), "llmfs-fleet-"));
+  stack.defer(() => rmSync(folder, { recursive: true, force: true }));
+  const store = stack.use(await createTestStore(kind, scenario.condition ?? "well"));
+  const model = stack.use(await openaiServer());
+  const paths = Array.from({ length: files }, (_, index) => `f${index}.txt`);
+  writeFileSync(join(folder, "tree.json"), structureToSnapshot(paths.map((path) => ({ path, type: "file" }))));
+  const run: Run = { store, machines: [], lost: { answers: 0 } };
+  const midway = countCalls(model, Math.ceil(files / 3));
+  const links: Link[] = [];
+  for (let index = 0; index < MACHINES; index++) {
+    const link = await createLink({
+      index,
+      storePort: store.port,
+      modelPort: model.port,
+      delay: scenario.delay ?? 0,
+      namespaces,
+    });
+    links.push(stack.use(link));
+  }
+  const shim = scenario.clocks === undefined ? undefined : compileClock(folder);
+  for (const [index, link] of links.entries()) {
+    if (index === 2) scenario.before?.({ ...run, machines: links.map((one) => ({ link: one }) as Machine) }); // only its link is used
+    run.machines.push(
+      startMachine({ index, link, folder, store, timeoutS, paths, offset: scenario.clocks?.[index] ?? 0, shim }),
+    );
+  }
+  const events: Promise<unknown>[] = [];
+  const over = Promise.all(run.machines.map(({ done }) => done));
+  if (scenario.midway !== undefined) {
+    events.push(Promise.race([midway, over]).then(() => scenario.midway?.(run)));
+  }
+  if (scenario.after !== undefined) {
+    for (const machine of run.machines)
+      events.push(untilWarm(machine, folder, run).then(() => scenario.after?.(run, machine)));
+  }
+  const outcomes = await over;
+  await Promise.all(events);
+  return judge(kind, scenario, run, outcomes, model, store, options);
+}
+
+/** Answers with a text of its own for each call. Resolves when there have been so many calls. */
+function countCalls(model: OpenaiServer, many: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let calls = 0;
+  model.script(async () => {
+    calls += 1;
+    const call = calls;
+    if (calls === many) resolve();
+    await Bun.sleep(ANSWER_MS);
+    return { stream: `the answer to call ${call}\n` };
+  });
+  return promise;
+}
+
+interface StartOptions {
+  readonly index: number;
+  readonly link: Link;
+  readonly folder: string;
+  readonly store: TestStore;
+  readonly timeoutS: number;
+  readonly paths: readonly string[];
+  readonly offset: number;
+  readonly shim: string | undefined;
+}
+
+function startMachine({ index, link, folder, store, timeoutS, offset, shim }: StartOptions): Machine {
+  const home = join(folder, `machine${index}`);
+  mkdirSync(home);
+  const { url, env } = store.location(link.store.host, link.store.port);
+  const flags = [
+    ...["--from", join(folder, "tree.json"), "--recordings", url, "--model", "scripted"],
+    ...["--base-url", `http://${link.model.host}:${link.model.port}/v1`],
+    ...["--timeout", `${timeoutS}s`, "--concurrency", String(CONCURRENCY)],
+  ];
+  const show = `touch ${home}/warm; cat f*.txt | sha256sum; while test -e ${home}/wait; do sleep 0.1; done`;
+  const began = performance.now();
+  const child = Bun.spawn([...link.prefix, ...BINARY, "run", "--warm", ...flags, "--", "sh", "-c", show], {
+    cwd: home,
+    env: {
+      PATH: process.env.PATH ?? "",
+      HOME: home,
+      XDG_STATE_HOME: join(home, "state"),
+      TMPDIR: home,
+      // The proxies are on this machine.
+      NO_PROXY: "*",
+      ...env,
+      ...(shim !== undefined && offset !== 0 && { LD_PRELOAD: shim, CLOCK_OFFSET: String(offset) }),
+    },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const done = (async (): Promise<Outcome> => {
+    const [stdout, stderr] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+    const status = await child.exited;
+    const log = await Bun.file(join(home, "state/llmfs/llmfs.log"))
+      .text()
+      .catch(() => "");
+    return {
+      status: child.signalCode === null ? status : -1,
+      tree: /^([0-9a-f]{64})/.exec(stdout)?.[1],
+      output: `${stdout}${stderr}${log}`,
+      seconds: (performance.now() - began) / 1000,
+    };
+  })();
+  return { link, child, done };
+}
+
+function compileClock(folder: string): string {
+  const library = join(folder, "wrong-clock.so");
+  const source = join(import.meta.dir, "wrong-clock.c");
+  const { exitCode, stderr } = Bun.spawnSync(["gcc", "-shared", "-fPIC", "-o", library, source, "-ldl"]);
+  if (exitCode !== 0) throw new Error(`gcc: ${stderr}`);
+  return library;
+}
+
+async function untilWarm(machine: Machine, folder: string, { machines }: Run): Promise<void> {
+  const home = join(folder, `machine${machines.indexOf(machine)}`);
+  let over = false;
+  machine.done.then(() => {
+    over = true;
+  });
+  while (!over && !(await Bun.file(join(home, "warm")).exists())) await Bun.sleep(20);
+}
+
+async function healLater(machine: Machine | undefined): Promise<void> {
+  await Bun.sleep(CUT_S * 1000);
+  machine?.link.heal();
+}
+
+/** The processes of a machine: llmfs, its guardian and its command. */
+function processesOf(pid: number): readonly number[] {
+  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
+    .trim()
+    .split(" ")
+    .filter((one) => one !== "");
+  return [pid, ...children.flatMap((child) => processesOf(Number(child)))];
+}
+
+function signalAll(machine: Machine | undefined, signal: "STOP" | "CONT" | "KILL"): void {
+  if (machine === undefined || machine.child.exitCode !== null) return;
+  for (const pid of processesOf(machine.child.pid)) {
+    try {
+      process.kill(pid, `SIG${signal}`);
+    } catch {
+      // It has ended in the meantime.
+    }
+  }
+}
+
+/** Kills llmfs as the kernel does when memory is short: its helpers clean up after it. */
+function killAll(machine: Machine | undefined): void {
+  machine?.child.kill("SIGKILL");
+}
+
+async function judge(
+  kind: StoreKind,
+  scenario: Scenario,
+  run: Run,
+  outcomes: readonly Outcome[],
+  model: OpenaiServer,
+  store: TestStore,
+  { files, timeoutS }: MatrixOptions,
+): Promise<Result> {
+  const survivors = outcomes.filter(({ status }) => status >= 0);
+  const underWay = model.requests.filter(({ gone }) => gone).length;
+  const needed = scenario.unshared === true ? files * MACHINES : files + run.lost.answers;
+  const paid = model.requests.length;
+  const succeeded = survivors.filter(({ status }) => status === 0);
+  const trees = new Set(succeeded.map(({ tree }) => tree)).size;
+  const slowest = Math.max(...survivors.map(({ seconds }) => seconds));
+  const allowed = timeoutS + SLACK_S + (scenario.name.includes("paused") ? PAUSE_S : 0);
+  const leaks = outcomes.filter(({ output }) => store.secrets.some((secret) => output.includes(secret)));
+  const problems = [
+    ...(paid > Math.ceil(needed * 1.05) + underWay ? [`${paid} calls paid for ${needed}`] : []),
+    ...(trees > 1 ? [`${trees} different trees with status 0`] : []),
+    ...(slowest > allowed ? [`took ${slowest.toFixed(0)} s`] : []),
+    ...(leaks.length > 0 ? ["a password was printed"] : []),
+    ...(survivors.some(({ status, tree }) => status === 0 && tree === undefined) ? ["status 0 without a tree"] : []),
+  ];
+  if (problems.length > 0 && process.env.FLEET_OUTPUT !== undefined) {
+    for (const { output } of outcomes) console.error(output);
+  }
+  return {
+    kind,
+    scenario: scenario.name,
+    needed,
+    paid,
+    underWay,
+    trees: new Set(survivors.flatMap(({ tree }) => tree ?? [])).size,
+    statuses: outcomes.map(({ status }) => status),
+    seconds: slowest,
+    problems,
+  };
+}
+
+/** The table for docs/fleet.md. */
+export function formatTable(results: readonly Result[]): string {
+  const head =
+    "| what happens | store | calls needed | paid | trees | exit statuses | time |\n|---|---|---|---|---|---|---|";
+  const rows = results.map(({ scenario, kind, needed, paid, trees, statuses, seconds, problems }) => {
+    const shown = statuses.map((status) => (status < 0 ? "killed" : String(status))).join(", ");
+    const wrong = problems.length === 0 ? "" : ` **${problems.join("; ")}**`;
+    return `| ${scenario} | ${kind} | ${needed} | ${paid} | ${trees} | ${shown}${wrong} | ${seconds.toFixed(0)} s |`;
+  });
+  return [head, ...rows].join("\n");
+}
+
+export const PAGE = join(import.meta.dir, "../../docs/fleet.md");
+export const MARKS = ["<!-- written by `npm run fleet -- --write` -->", "<!-- end -->"] as const;
+
+async function main(): Promise<void> {
+  const only = process.argv[process.argv.indexOf("--only") + 1]?.toLowerCase() ?? "";
+  const wanted = process.argv.includes("--only") ? only : "";
+  const results: Result[] = [];
+  const options: MatrixOptions = { files: 60, timeoutS: 60, namespaces: canMakeNamespaces() };
+  console.error(options.namespaces ? "machines are network namespaces" : "machines are processes with proxies");
+  for (const scenario of SCENARIOS) {
+    for (const kind of KINDS) {
+      if (!`${kind}/${scenario.name}`.toLowerCase().includes(wanted)) continue;
+      const result = await runCell(kind, scenario, options);
+      results.push(result);
+      console.error(formatTable([result]).split("\n").at(-1));
+    }
+  }
+  console.log(formatTable(results));
+  if (process.argv.includes("--write")) {
+    const page = readFileSync(PAGE, "utf8");
+    const [before = "", after = ""] = [page.split(MARKS[0])[0], page.split(MARKS[1])[1]];
+    writeFileSync(PAGE, `${before}${MARKS[0]}\n\n${formatTable(results)}\n\n${MARKS[1]}${after}`);
+  }
+  process.exitCode = results.some(({ problems }) => problems.length > 0) ? 1 : 0;
+}
+
+if (import.meta.main) await main();

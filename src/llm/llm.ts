@@ -72,6 +72,8 @@ export interface ChatOptions {
    * sent and `complete` rejects with that error.
    */
   readonly repeat?: (request: ChatRequest, sent: boolean) => Promise<ChatRequest>;
+  /** Called when the request is about to be sent for the first time, after all waits. If it rejects, nothing is sent. */
+  readonly ready?: () => Promise<void>;
   /** Called when the request begins to wait, with the reason. */
   readonly onPhase?: (phase: ChatPhase) => void;
   /** Do not use an answer recorded earlier if a new one is possible. */

@@ -36,6 +36,8 @@ export interface RecordedOptions {
   readonly waitMs?: number;
   /** How long to wait before a warning names the machine that holds the claim. Default 10 s. */
   readonly patienceMs?: number;
+  /** How long it may take until a request is sent before the recordings are searched once more. Default 10 s. */
+  readonly staleMs?: number;
   /** The maximum number of claims held at a time. More would be claimed long before they are asked for. Default 16. */
   readonly claimsAtOnce?: number;
   /** The context of the server that answers: see RecordedAnswer. */
@@ -60,7 +62,7 @@ export function createRecordedModel(
   const store = options.owner === undefined ? storeOfAll : withOwner(storeOfAll, options.owner);
   const { mode, warn = () => {}, log = () => {}, onUse = () => {}, pollMs = 200 } = options;
   const { waitMs = 900_000, patienceMs = 10_000, claimsAtOnce = 16, required = false } = options;
-  const { contextLength, metrics } = options;
+  const { contextLength, metrics, staleMs = 10_000 } = options;
   const lookups = new Semaphore(LOOKUPS_AT_ONCE);
   const claims = new Semaphore(claimsAtOnce);
   const warned = new Set<string>();
@@ -78,7 +80,20 @@ export function createRecordedModel(
       const what = `${store.name} has no recording for ${options.label ?? "this request"}, and no model is configured`;
       throw new LlmError("unconfigured", `${what}; set OPENAI_API_KEY or --base-url, or record the answer first`);
     }
-    const answer = await model.complete(request, options);
+    const looked = performance.now();
+    /** A process that was stopped, or waited for long, may have lost its claim, and another one may have answered. */
+    const ready = async () => {
+      if (performance.now() - looked < staleMs) return;
+      const theirs = await findOrWarn(key, options.label, request);
+      if (theirs !== undefined) throw new AnsweredElsewhere(theirs);
+    };
+    let answer: ChatAnswer;
+    try {
+      answer = await model.complete(request, first ? { ...options, ready } : options);
+    } catch (error) {
+      if (error instanceof AnsweredElsewhere) return error.answer;
+      throw error;
+    }
     if (mode === "off") return { ...answer, key };
     const { text, usage } = answer;
     const label = options.label ?? "";
@@ -280,6 +295,16 @@ export function createRecordedModel(
       }
     },
   };
+}
+
+/** Another process has recorded the answer, so nothing was sent. */
+class AnsweredElsewhere extends Error {
+  readonly answer: ChatAnswer;
+
+  constructor(answer: ChatAnswer) {
+    super("another process has recorded the answer");
+    this.answer = answer;
+  }
 }
 
 /** How many requests are under way at a time, those that wait for another machine not counted: they take memory. */

@@ -107,7 +107,8 @@ interface Outcome {
 export interface Run {
   readonly store: TestStore;
   readonly machines: Machine[];
-  readonly lost: { answers: number };
+  /** Answers that the store lost, and calls that were being answered when it happened. */
+  readonly lost: { answers: number; calls: number };
 }
 
 /** What a cell of the matrix came to. */
@@ -117,7 +118,7 @@ export interface Result {
   /** Calls that were needed: each answer once, and again if it was lost. */
   readonly needed: number;
   readonly paid: number;
-  /** Calls whose answers a killed machine took with it. */
+  /** Calls that were being answered when it happened: their answers may be lost. */
   readonly underWay: number;
   readonly trees: number;
   readonly statuses: readonly number[];
@@ -141,8 +142,8 @@ export async function runCell(kind: StoreKind, scenario: Scenario, options: Matr
   const model = stack.use(await openaiServer());
   const paths = Array.from({ length: files }, (_, index) => `f${index}.txt`);
   writeFileSync(join(folder, "tree.json"), structureToSnapshot(paths.map((path) => ({ path, type: "file" }))));
-  const run: Run = { store, machines: [], lost: { answers: 0 } };
-  const midway = countCalls(model, Math.ceil(files / 3));
+  const run: Run = { store, machines: [], lost: { answers: 0, calls: 0 } };
+  const { midway, active } = countCalls(model, Math.ceil(files / 3));
   const links: Link[] = [];
   for (let index = 0; index < MACHINES; index++) {
     const link = await createLink({
@@ -164,7 +165,12 @@ export async function runCell(kind: StoreKind, scenario: Scenario, options: Matr
   const events: Promise<unknown>[] = [];
   const over = Promise.all(run.machines.map(({ done }) => done));
   if (scenario.midway !== undefined) {
-    events.push(Promise.race([midway, over]).then(() => scenario.midway?.(run)));
+    events.push(
+      Promise.race([midway, over]).then(() => {
+        run.lost.calls = active();
+        return scenario.midway?.(run);
+      }),
+    );
   }
   if (scenario.after !== undefined) {
     for (const machine of run.machines)
@@ -175,18 +181,23 @@ export async function runCell(kind: StoreKind, scenario: Scenario, options: Matr
   return judge(kind, scenario, run, outcomes, model, store, options);
 }
 
-/** Answers with a text of its own for each call. Resolves when there have been so many calls. */
-function countCalls(model: OpenaiServer, many: number): Promise<void> {
+/** Answers with a text of its own for each call. `midway` resolves when there have been so many; `active` are unanswered. */
+function countCalls(
+  model: OpenaiServer,
+  many: number,
+): { readonly midway: Promise<void>; readonly active: () => number } {
   const { promise, resolve } = Promise.withResolvers<void>();
   let calls = 0;
+  let answered = 0;
   model.script(async () => {
     calls += 1;
     const call = calls;
     if (calls === many) resolve();
     await Bun.sleep(ANSWER_MS);
+    answered += 1;
     return { stream: `the answer to call ${call}\n` };
   });
-  return promise;
+  return { midway: promise, active: () => calls - answered };
 }
 
 interface StartOptions {
@@ -300,7 +311,7 @@ async function judge(
   { files, timeoutS }: MatrixOptions,
 ): Promise<Result> {
   const survivors = outcomes.filter(({ status }) => status >= 0);
-  const underWay = model.requests.filter(({ gone }) => gone).length;
+  const underWay = run.lost.calls;
   const needed = scenario.unshared === true ? files * MACHINES : files + run.lost.answers;
   const paid = model.requests.length;
   const succeeded = survivors.filter(({ status }) => status === 0);
@@ -334,11 +345,11 @@ async function judge(
 /** The table for docs/fleet.md. */
 export function formatTable(results: readonly Result[]): string {
   const head =
-    "| what happens | store | calls needed | paid | trees | exit statuses | time |\n|---|---|---|---|---|---|---|";
-  const rows = results.map(({ scenario, kind, needed, paid, trees, statuses, seconds, problems }) => {
+    "| what happens | store | calls needed | under way | paid | trees | exit statuses | time |\n|---|---|---|---|---|---|---|---|";
+  const rows = results.map(({ scenario, kind, needed, underWay, paid, trees, statuses, seconds, problems }) => {
     const shown = statuses.map((status) => (status < 0 ? "killed" : String(status))).join(", ");
     const wrong = problems.length === 0 ? "" : ` **${problems.join("; ")}**`;
-    return `| ${scenario} | ${kind} | ${needed} | ${paid} | ${trees} | ${shown}${wrong} | ${seconds.toFixed(0)} s |`;
+    return `| ${scenario} | ${kind} | ${needed} | ${underWay === 0 ? "" : underWay} | ${paid} | ${trees} | ${shown}${wrong} | ${seconds.toFixed(0)} s |`;
   });
   return [head, ...rows].join("\n");
 }

@@ -1,7 +1,9 @@
 /** A store far away: many requests are under way to it at a time, but few claims are held. */
 import { expect, test } from "bun:test";
 import { createEngine } from "../../src/generate/engine.ts";
+import { limitConcurrency } from "../../src/generate/spending/limit-concurrency.ts";
 import type { ChatRequest } from "../../src/llm/llm.ts";
+import { requestKey } from "../../src/recording/key.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import type { RecordingStore } from "../../src/recording/recording.ts";
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
@@ -77,4 +79,20 @@ test("a request that waits for a slot can be cancelled", async () => {
   expect(await last).toMatchObject({ kind: "cancelled" });
   open();
   expect(await Promise.all(running)).toHaveLength(200);
+});
+
+test("a request that waited for its turn for long is not sent if another process has answered meanwhile", async () => {
+  const store = createMemoryStore("recordings");
+  const gate = Promise.withResolvers<string>();
+  const model = scriptedModel(() => gate.promise);
+  const recorded = createRecordedModel(limitConcurrency(model, 1), store, { mode: "auto", staleMs: 0 });
+  const first = recorded.complete(ask("first"));
+  const second = recorded.complete(ask("second"));
+  await eventually("the first request is sent", () => model.requests.length === 1);
+  const request = ask("second");
+  await store.put({ key: requestKey(request), label: "", request, answer: { text: "theirs", model: "m" } });
+  gate.resolve("ours");
+  expect((await first).text).toBe("ours");
+  expect(await second).toMatchObject({ text: "theirs", recorded: true });
+  expect(model.requests).toHaveLength(1);
 });

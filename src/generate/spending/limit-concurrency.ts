@@ -20,6 +20,7 @@ export function limitConcurrency(model: LanguageModel, limit: number): LanguageM
         });
       });
       try {
+        await options.ready?.();
         options.onPhase?.("asked");
         return await model.complete(request, options);
       } finally {

@@ -17,7 +17,7 @@ import { BINARY } from "../support/program.ts";
 import { canMakeNamespaces, createLink, type Link } from "./network.ts";
 import { type Condition, createTestStore, type StoreKind, type TestStore } from "./stores.ts";
 
-export const KINDS: readonly StoreKind[] = ["Redis", "S3", "S3 without conditions"];
+const KINDS: readonly StoreKind[] = ["Redis", "S3", "S3 without conditions"];
 const MACHINES = 3;
 const CONCURRENCY = 4;
 /** How long the model takes, in milliseconds. */
@@ -27,7 +27,7 @@ const CUT_S = 10;
 /** How long a run may take after its last wait has ended: it starts, reads files, and tells the store what it owes. */
 const SLACK_S = 30;
 
-export interface Scenario {
+interface Scenario {
   readonly name: string;
   readonly condition?: Condition;
   /** Of a round trip to the store, in milliseconds. */
@@ -89,7 +89,7 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "rights missing", condition: "rights missing" },
 ];
 
-export interface Machine {
+interface Machine {
   readonly link: Link;
   readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   readonly done: Promise<Outcome>;
@@ -104,7 +104,7 @@ interface Outcome {
   readonly seconds: number;
 }
 
-export interface Run {
+interface Run {
   readonly store: TestStore;
   readonly machines: Machine[];
   /** Answers that the store lost, and calls that were being answered when it happened. */
@@ -112,7 +112,7 @@ export interface Run {
 }
 
 /** What a cell of the matrix came to. */
-export interface Result {
+interface Result {
   readonly kind: StoreKind;
   readonly scenario: string;
   /** Calls that were needed: each answer once, and again if it was lost. */
@@ -343,7 +343,7 @@ async function judge(
 }
 
 /** The table for docs/fleet.md. */
-export function formatTable(results: readonly Result[]): string {
+function formatTable(results: readonly Result[]): string {
   const head =
     "| what happens | store | calls needed | under way | paid | trees | exit statuses | time |\n|---|---|---|---|---|---|---|---|";
   const rows = results.map(({ scenario, kind, needed, underWay, paid, trees, statuses, seconds, problems }) => {
@@ -354,8 +354,8 @@ export function formatTable(results: readonly Result[]): string {
   return [head, ...rows].join("\n");
 }
 
-export const PAGE = join(import.meta.dir, "../../docs/fleet.md");
-export const MARKS = ["<!-- written by `npm run fleet -- --write` -->", "<!-- end -->"] as const;
+const PAGE = join(import.meta.dir, "../../docs/fleet.md");
+const MARKS = ["<!-- written by `npm run fleet -- --write` -->", "<!-- end -->"] as const;
 
 async function main(): Promise<void> {
   const only = process.argv[process.argv.indexOf("--only") + 1]?.toLowerCase() ?? "";

@@ -10,6 +10,8 @@
  * No error here repeats any part of an address, because it may be part of a password.
  */
 
+import { findNearest } from "../../text/did-you-mean.ts";
+
 export interface RedisAddress {
   readonly kind: "server" | "sentinel" | "cluster";
   /** One, unless the kind is "sentinel" or "cluster". Empty for a socket. */
@@ -70,8 +72,18 @@ export function hasOwnPrefix(location: string): boolean {
   return scheme === "s3" ? parseS3(location).prefix !== "" : parseRedis(location).prefix !== DEFAULT_PREFIX;
 }
 
+/** What a person may expect to be a parameter of an S3 URL, and what it is instead. */
+const S3_PARAMETERS: Readonly<Record<string, string>> = {
+  prefix: "the prefix is the path after the bucket: write s3://BUCKET/PREFIX",
+  endpoint: "set AWS_ENDPOINT_URL",
+  region: "set AWS_REGION",
+  profile: "set AWS_PROFILE",
+};
+
 export function parseS3(location: string): S3Address {
   const rest = split(location)?.rest ?? "";
+  const parameter = findNearest(/\?([\w-]+)=/.exec(rest)?.[1] ?? "", Object.keys(S3_PARAMETERS));
+  if (parameter !== undefined) throw new Error(`s3://: there are no parameters; ${S3_PARAMETERS[parameter]}`);
   if (/[@?#]/.test(rest)) {
     throw new Error(
       "s3://: only a bucket and a prefix are allowed; set credentials with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY " +
@@ -184,11 +196,17 @@ function parseParameters(query: string): ReadonlyMap<Parameter, string> {
     if (part === "") continue;
     const [given = "", ...value] = part.split("=");
     const name = PARAMETERS.find((known) => known === given);
-    // The name is not repeated: it may be part of a password.
-    if (name === undefined) throw new Error(`redis://: unknown parameter after "?"; expected ${PARAMETERS.join(", ")}`);
+    if (name === undefined) throw new Error(explainParameter(given));
     found.set(name, decode(value.join("=")));
   }
   return found;
+}
+
+/** What was given is not repeated: it may be part of a password. */
+function explainParameter(given: string): string {
+  const meant = findNearest(given, PARAMETERS);
+  const cure = meant === undefined ? `expected ${PARAMETERS.join(", ")}` : `did you mean "${meant}"?`;
+  return `redis://: unknown parameter after "?"; ${cure}`;
 }
 
 function tlsOf(encrypted: boolean, parameters: ReadonlyMap<Parameter, string>): RedisAddress["tls"] {

@@ -71,7 +71,12 @@ for (const password of ["p@zq#1", "p@zq", "p#zq", "p/zq", "p?zq", "p[zq", "p%zq"
 
 test("invalid parts of an address are errors", () => {
   const wrong: readonly (readonly [address: string, reason: string])[] = [
-    ["redis://HOST?prefx=teamA", "unknown parameter"],
+    ["redis://HOST?prefx=teamA", 'unknown parameter after "?"; did you mean "prefix"?'],
+    ["redis+sentinel://HOST/main?sentinel-pasword=x", 'did you mean "sentinel-password"?'],
+    ["rediss://HOST?tls_ca=x", 'did you mean "tls-ca"?'],
+    ["redis://HOST?nonsense=teamA", "expected prefix, tls-ca"],
+    ["s3://BUCKET?prefx=teamA", "the prefix is the path after the bucket: write s3://BUCKET/PREFIX"],
+    ["s3://BUCKET/x?enpoint=http://h", "set AWS_ENDPOINT_URL"],
     ["redis://HOST/zero", "number of a database"],
     ["redis://HOST:99999", "no valid host and port"],
     ["redis://", "no valid host and port"],
@@ -82,7 +87,8 @@ test("invalid parts of an address are errors", () => {
     ["rediss://HOST?tls-cert=/c.pem", "need each other"],
     ["redis://HOST#1", "%23 for #"],
     [`s3://key:${secret}@bucket/x`, "AWS_ACCESS_KEY_ID"],
-    ["s3://bucket/x?prefix=y", "only a bucket and a prefix"],
+    ["s3://bucket/x?prefix=y", "the prefix is the path"],
+    ["s3://bucket/x?y", "only a bucket and a prefix"],
     ["s3:///x", "bucket name is missing"],
     ["ftp://x/y", "redis:// or s3://"],
   ];

@@ -1,6 +1,6 @@
 /** `llmfs grow`, and `--grow` of `mount` and `run`: more files for a tree that exists, with the compiled binary. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
 import { documented } from "../support/json-shapes.ts";
@@ -13,6 +13,7 @@ import {
   snapshotOf,
   unmounted,
 } from "../support/mounted.ts";
+import { testWith } from "../support/needs.ts";
 import type { ReceivedRequest } from "../support/openai-server.ts";
 import { BINARY, mountedType } from "../support/program.ts";
 
@@ -280,6 +281,18 @@ describeMounted("--grow", () => {
     expect(readdirSync(m.sandbox.at("repo"))).toEqual(["lib"]);
   });
 
+  test("mount --grow adds the files before it returns, and reports existing files", async () => {
+    await using m = await unmounted();
+    writeFileSync(m.sandbox.at("from.json"), snapshotOf(["/src/a.py"]));
+    m.tree = proposal([{ path: "tests/test_a.py", uses: ["src/a.py"] }, { path: "src/a.py" }]);
+    const args = ["mount", "mnt", "--from", "from.json", "--grow", "some tests", "--read-only", ...m.modelArgs()];
+    const done = await llmfs(m, ...args);
+    expect(done).toMatchObject({ status: 0 });
+    expect(done.stderr).toContain("warning: /src/a.py exists already, and was left as it is");
+    expect(await m.out("find . -type f | sort")).toBe("./src/a.py\n./tests/test_a.py\n");
+    expect(await m.out("cat tests/test_a.py")).toBe(contentOf("tests/test_a.py"));
+  });
+
   test("--grow fails before anything is mounted if the files cannot be laid out", async () => {
     await using m = await unmounted();
     m.tree = proposal([{ path: "../x" }]);
@@ -311,9 +324,12 @@ describeMounted("--grow", () => {
     expect(m.server.requests).toHaveLength(2);
   });
 
-  test("--grow on a clone of this project adds tests whose requests contain the code", async () => {
+  const git = existsSync(join(ROOT, ".git")) ? undefined : "a checkout with its history";
+  testWith(git)("--grow on a clone of this project adds tests whose requests contain the code", async () => {
     await using m = await unmounted((_, request) => ({ stream: bunTestOf(sentTo(request)) }));
-    expect(await m.sh(`git clone -q --no-hardlinks file://${ROOT} clone`, m.sandbox.path)).toMatchObject({ status: 0 });
+    // The checkout may belong to another user.
+    const clone = `git config --global safe.directory '*'; git clone -q --no-hardlinks file://${ROOT} clone`;
+    expect(await m.sh(clone, m.sandbox.path)).toMatchObject({ status: 0 });
     const tests = ["text/trailing", "text/did-you-mean", "abort"];
     m.tree = proposal(tests.map((name) => ({ path: `test/grown/${name}.test.ts`, uses: [`src/${name}.ts`] })));
     const prompt = "bun tests for src/text/trailing.ts, src/text/did-you-mean.ts and src/abort.ts";

@@ -4,6 +4,7 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ChatRequest } from "../../src/llm/llm.ts";
+import { writeRecording } from "../../src/recording/record.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { createFolderStore } from "../../src/recording/stores/folder.ts";
 import { createS3Store } from "../../src/recording/stores/remote/s3.ts";
@@ -124,6 +125,26 @@ describe("a claim on S3", () => {
     await proxy.kill();
   });
 
+  withS3("a claim on S3 that was given up and is written later is recognized by its client", async () => {
+    const { promise: gate, resolve: go } = Promise.withResolvers<void>();
+    const { store, endpoint, proxy } = open("given-up", {
+      timeoutMs: 800,
+      intercept: async (request) => {
+        if (isClaim(request)) await gate;
+        return undefined;
+      },
+    });
+    await store.get(KEY);
+    await expect(store.claim?.(KEY)).rejects.toThrow("no answer within");
+    go();
+    const other = createS3Store("s3://fleet/given-up", { ...S3_KEYS, endpoint });
+    await until(async () => (await other.holder?.(KEY)) !== undefined);
+    expect(await store.claim?.(KEY)).toBeDefined();
+    expect(await other.claim?.(KEY)).toBeUndefined();
+    await Promise.all([store.close?.(), other.close?.()]);
+    await proxy.kill();
+  });
+
   withS3(
     "a claim that S3 lost is made again by its holder, but a claim that another client took over is not",
     async () => {
@@ -171,6 +192,31 @@ describe("a claim on S3", () => {
       async () => (await createS3Store("s3://fleet/silent", { ...S3_KEYS, endpoint: s3.url }).list()).length === 1,
     );
     expect(await store.settle?.()).toEqual([]);
+    await store.close?.();
+    await proxy.kill();
+  });
+});
+
+describe("S3 over a slow link", () => {
+  withS3("a long recording is read as long as it makes progress", async () => {
+    const one = recordingOf("x".repeat(1_000));
+    const text = writeRecording(one);
+    const { store, proxy } = open("long", {
+      timeoutMs: 1_500,
+      intercept: (request) => {
+        if (request.method !== "GET") return undefined;
+        const body = async function* () {
+          for (let at = 0; at < text.length; at += 100) {
+            yield Buffer.from(text.slice(at, at + 100));
+            await Bun.sleep(200);
+          }
+        };
+        return new Response(body(), { headers: { etag: '"x"', "last-modified": new Date().toUTCString() } });
+      },
+    });
+    const begun = performance.now();
+    expect(await store.get(one.key)).toEqual(one);
+    expect(performance.now() - begun).toBeGreaterThan(1_500);
     await store.close?.();
     await proxy.kill();
   });

@@ -13,6 +13,27 @@ export interface Lease {
   drop(): Promise<void>;
 }
 
+/**
+ * Tokens of claims that were asked for without an answer, by place. The server may have made such a claim nevertheless: the
+ * next attempt uses the same token, and so recognizes it.
+ */
+export class Tokens {
+  readonly #unanswered = new Map<string, string>();
+
+  /** Calls `work` with the token for a claim at this place, and whether it was used before. */
+  async use<T>(place: string, who: string, work: (token: string, used: boolean) => Promise<T>): Promise<T> {
+    const before = this.#unanswered.get(place);
+    this.#unanswered.delete(place);
+    const token = before ?? `${crypto.randomUUID()} ${who}`;
+    try {
+      return await work(token, before !== undefined);
+    } catch (error) {
+      this.#unanswered.set(place, token);
+      throw error;
+    }
+  }
+}
+
 /** When the process ends: how long to wait for claims to be dropped. They expire anyway. */
 const LAST_MS = 2_000;
 

@@ -27,7 +27,9 @@ export interface RedisConnection {
 }
 
 /** A reply that takes longer is requested again on a new connection. */
-const SILENCE_MS = 5_000;
+const SILENCE_MS = 7_000;
+/** Long texts get more time: as much as at this many characters per millisecond. */
+const SLOWEST_LINK = 50;
 /** How often to try to connect, before and after the first success: a server restarts within a few seconds. */
 const FIRST_ATTEMPTS = 3;
 const MORE_ATTEMPTS = 8;
@@ -73,16 +75,18 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
     }
   }
 
-  async function limited<T>(work: Promise<T>): Promise<T> {
+  async function limited<T>(work: Promise<T>, limit = timeoutMs): Promise<T> {
     try {
-      return await within(timeoutMs, work, () => new Late(timeoutMs));
+      return await within(limit, work, () => new Late(limit));
     } catch (error) {
       throw explain(error, address, lost);
     }
   }
 
-  const run = (command: string, args: readonly (string | number)[]) =>
-    limited(attempt(command, args, performance.now() + timeoutMs));
+  const run = (command: string, args: readonly (string | number)[]) => {
+    const limit = timeoutMs + args.reduce<number>((sum, arg) => sum + String(arg).length, 0) / SLOWEST_LINK;
+    return limited(attempt(command, args, performance.now() + limit), limit);
+  };
 
   const connection: RedisConnection = {
     onReady: () => {},
@@ -119,7 +123,7 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
 
 class Late extends Error {
   constructor(timeoutMs: number) {
-    super(`no answer within ${timeoutMs / 1000} s`);
+    super(`no answer within ${Math.round(timeoutMs) / 1000} s`);
   }
 }
 
@@ -192,7 +196,11 @@ function explain(error: unknown, address: RedisAddress, lost: unknown): Error {
   );
 }
 
-function explainLoss(error: unknown, { hosts, socket }: RedisAddress): string {
+function explainLoss(error: unknown, address: RedisAddress): string {
+  const { hosts, socket } = address;
+  // A cluster reports that none of its nodes can be used, and why in another error.
+  const node = error instanceof Error && "lastNodeError" in error ? error.lastNodeError : undefined;
+  if (node instanceof Error) return explainLoss(node, address);
   const message = messageOf(error);
   const code = codeOf(error);
   const silent = /^Socket timeout\D*(\d+)ms/.exec(message)?.[1];

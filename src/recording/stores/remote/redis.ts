@@ -12,7 +12,7 @@ import { describeThisProcess, holderIn, LONGEST_TOKEN } from "../../holder.ts";
 import { LONGEST_RECORDING } from "../../record.ts";
 import type { Claim, RecordingStore } from "../../recording.ts";
 import { parseRedis } from "../address.ts";
-import { type Lease, Leases } from "./lease.ts";
+import { type Lease, Leases, Tokens } from "./lease.ts";
 import { connectRedis, type RedisConnection } from "./redis-connection.ts";
 import { RedisIndex } from "./redis-index.ts";
 import { createRemoteStore, type RemoteObjects, type RemoteOptions } from "./remote.ts";
@@ -95,6 +95,7 @@ class RedisClaims {
   readonly #claimMs: number;
   readonly #who: () => string;
   readonly #leases: Leases;
+  readonly #tokens = new Tokens();
   /** Whether we may run scripts; not every user may. */
   #scripts = true;
 
@@ -109,10 +110,11 @@ class RedisClaims {
 
   async take(key: string): Promise<Claim | undefined> {
     const place = this.#place(key);
-    const token = `${crypto.randomUUID()} ${this.#who()}`;
-    const set = await this.#connection.send("SET", place, token, "NX", "PX", this.#claimMs);
-    if (set === "OK" || (await this.#isOurs(place, token))) return this.#leases.hold(this.#lease(place, token));
-    return undefined;
+    return this.#tokens.use(place, this.#who(), async (token) => {
+      const set = await this.#connection.send("SET", place, token, "NX", "PX", this.#claimMs);
+      const ours = set === "OK" || (await this.#isOurs(place, token));
+      return ours ? this.#leases.hold(this.#lease(place, token)) : undefined;
+    });
   }
 
   async holder(key: string): Promise<string | undefined> {

@@ -7,7 +7,7 @@
  */
 import { holderIn, LONGEST_TOKEN } from "../../holder.ts";
 import type { Claim } from "../../recording.ts";
-import { type Lease, Leases } from "./lease.ts";
+import { type Lease, Leases, Tokens } from "./lease.ts";
 import type { ObjectHead, S3Connection } from "./s3-connection.ts";
 
 /** Servers give times in whole seconds. */
@@ -27,6 +27,7 @@ export interface S3ClaimsOptions {
 export class S3Claims {
   readonly #options: S3ClaimsOptions;
   readonly #leases: Leases;
+  readonly #tokens = new Tokens();
   /** Of a server that does not say what time it is: when we first saw the current version of a claim of others. */
   readonly #seen = new Map<string, { readonly etag: string; readonly since: number }>();
 
@@ -40,18 +41,16 @@ export class S3Claims {
     const place = this.#options.place(key);
     // This is the first thing that is written, and the moment for a warning.
     await conditional();
-    const standing = await connection.head(place);
-    if (standing !== undefined && !this.#isDead(key, standing)) return undefined;
-    const token = `${crypto.randomUUID()} ${who()}`;
-    try {
+    return this.#tokens.use(place, who(), async (token, used) => {
+      const standing = await connection.head(place);
+      if (standing !== undefined && used && (await this.#read(place)) === token) {
+        return this.#leases.hold(this.#lease(place, token, standing.etag));
+      }
+      if (standing !== undefined && !this.#isDead(key, standing)) return undefined;
       const etag = await this.#write(place, token, standing?.etag);
       this.#seen.delete(key);
       return etag === undefined ? undefined : this.#leases.hold(this.#lease(place, token, etag));
-    } catch (error) {
-      // It may have been written nevertheless, or may be written later. Nobody renews it, so it will expire.
-      this.#removeOurs(place, token).catch(() => {});
-      throw error;
-    }
+    });
   }
 
   /** The holder, in words. */

@@ -56,6 +56,8 @@ export interface S3Connection {
 
 /** As often as a request is sent: about 5 s if the server refuses each. */
 const ATTEMPTS = 5;
+/** Long texts get more time: as much as at this many characters per millisecond. */
+const SLOWEST_LINK = 50;
 const FALLBACK_REGION = "us-east-1";
 
 export function connectS3({ bucket, name }: S3Address, settings: S3Settings, timeoutMs: number): S3Connection {
@@ -64,17 +66,18 @@ export function connectS3({ bucket, name }: S3Address, settings: S3Settings, tim
   /** Rejects with Unreachable, or with TooLongError. Undefined for a missing object. */
   async function ask<T>(
     work: (client: S3Client, options: { abortSignal: AbortSignal }) => Promise<T>,
+    sent = 0,
   ): Promise<T | undefined> {
     const stop = new AbortController();
+    const limit = timeoutMs + sent / SLOWEST_LINK;
     try {
       const answer = client().then((opened) => work(opened, { abortSignal: stop.signal }));
-      return await within(timeoutMs, answer, () => new Error(`no answer within ${timeoutMs / 1000} s`));
+      return await within(limit, answer, () => new Error(`no answer within ${Math.round(limit) / 1000} s`));
     } catch (error) {
+      stop.abort();
       if (isNamed(error, "NoSuchKey", "NotFound")) return undefined;
       if (error instanceof TooLongError) throw error;
       throw new Unreachable(`${name}: ${reasonOf(error)}`, { refused: isRefusal(error) });
-    } finally {
-      stop.abort();
     }
   }
 
@@ -84,8 +87,8 @@ export function connectS3({ bucket, name }: S3Address, settings: S3Settings, tim
     get slowestWriteMs() {
       return slowestWriteMs;
     },
-    read: (key, most) =>
-      ask(async (s3, options) => {
+    async read(key, most) {
+      const found = await ask(async (s3, options) => {
         const {
           Body,
           ContentLength = 0,
@@ -93,9 +96,13 @@ export function connectS3({ bucket, name }: S3Address, settings: S3Settings, tim
           $metadata,
         } = await s3.send(new GetObjectCommand({ Bucket: bucket, Key: key }), options);
         if (ContentLength > most) throw new TooLongError(most);
-        const text = Body === undefined ? "" : await textOf(Body.transformToWebStream(), most);
-        return { text, ageMs: ageOf(LastModified, $metadata) };
-      }),
+        return { body: Body?.transformToWebStream(), ageMs: ageOf(LastModified, $metadata) };
+      });
+      if (found === undefined) return undefined;
+      // A long object may take long, as long as it makes progress.
+      const text = found.body === undefined ? "" : await textOf(found.body, most, ask);
+      return { text, ageMs: found.ageMs };
+    },
     head: (key) =>
       ask(async (s3, options) => {
         const { ETag, LastModified, $metadata } = await s3.send(
@@ -128,7 +135,7 @@ export function connectS3({ bucket, name }: S3Address, settings: S3Settings, tim
         } finally {
           slowestWriteMs = Math.max(slowestWriteMs, performance.now() - begun);
         }
-      }),
+      }, text.length),
     async remove(key) {
       await ask((s3, options) => s3.send(new DeleteObjectCommand({ Bucket: bucket, Key: key }), options));
     },
@@ -218,7 +225,8 @@ function prepared(client: S3Client): S3Client {
 function fetchWithin(ms: number): typeof fetch {
   const limited = async (input: Request | string | URL, init?: RequestInit): Promise<Response> => {
     const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(), ms);
+    const sent = Number(input instanceof Request ? input.headers.get("content-length") : 0);
+    const timer = setTimeout(() => stop.abort(), ms + sent / SLOWEST_LINK);
     const given = init?.signal ?? (input instanceof Request ? input.signal : undefined);
     try {
       const signal = given ? AbortSignal.any([given, stop.signal]) : stop.signal;
@@ -234,16 +242,26 @@ function fetchWithin(ms: number): typeof fetch {
   return Object.assign(limited, { preconnect: fetch.preconnect });
 }
 
-/** Reads piece by piece, up to a maximum length. */
-async function textOf(stream: ReadableStream<Uint8Array>, most: number): Promise<string> {
+/** Reads piece by piece, up to a maximum length; `ask` limits the wait for each piece. */
+async function textOf(
+  stream: ReadableStream<Uint8Array>,
+  most: number,
+  ask: <T>(work: () => Promise<T>) => Promise<T | undefined>,
+): Promise<string> {
   const pieces: Uint8Array[] = [];
   let length = 0;
-  for await (const piece of stream) {
-    length += piece.length;
-    if (length > most) throw new TooLongError(most);
-    pieces.push(piece);
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const next = await ask(() => reader.read());
+      if (next?.value === undefined) return Buffer.concat(pieces).toString("utf8");
+      length += next.value.length;
+      if (length > most) throw new TooLongError(most);
+      pieces.push(next.value);
+    }
+  } finally {
+    reader.cancel().catch(() => {});
   }
-  return Buffer.concat(pieces).toString("utf8");
 }
 
 function explainLoss(error: unknown): string {

@@ -99,7 +99,7 @@ export function createEngine(options: EngineOptions): Engine {
     };
     return await sight(contextOfRule.viewer).context.compose(path, { ...contextOfRule, read });
   }
-  /** The only generator that reports itself when the work begins, which is when the request is sent. */
+  /** Unlike the others, this generator reports the start of its work itself, because that is when the request is sent. */
   const llm = createLlmGenerator({
     model: options.model,
     modelName: options.modelName,

@@ -111,8 +111,8 @@ describeMounted("files that a layout writes from each other", () => {
     m.tree = {
       whole: JSON.stringify({
         files: [
-          { path: "a", description: "in a circle", uses: ["b", "../../../etc/passwd", ".llmfs/status.json"] },
-          { path: "b", description: "in a circle", uses: ["a"] },
+          { path: "a", description: "in a cycle", uses: ["b", "../../../etc/passwd", ".llmfs/status.json"] },
+          { path: "b", description: "in a cycle", uses: ["a"] },
           { path: "c", description: "uses everything", uses: many },
         ],
       }),

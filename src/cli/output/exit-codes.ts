@@ -1,8 +1,8 @@
 /**
- * Every exit status of llmfs, named and explained. They are a promise: docs/cli.md lists the same table, and a test
- * compares the two.
+ * Every exit status of llmfs, named and explained. They do not change between versions: docs/cli.md lists the same
+ * table, and a test compares the two.
  *
- * Those of llmfs's own failures lie from 80 up, where few programs have theirs, because `run` returns the status of
+ * Those of llmfs's own failures begin at 80, because few programs use such numbers, and `run` returns the status of
  * the command it ran.
  */
 import type { FailureKind } from "../../app/errors.ts";

@@ -34,7 +34,7 @@ const drawings = new WeakMap<readonly TreeEntry[], Drawing>();
 class Drawing {
   readonly #root: OutlineNode;
   readonly #everything: string;
-  /** Undefined unless the whole tree does not fit. */
+  /** Defined only if the whole tree does not fit. */
   #parts: Promise<Parts> | undefined;
   #whole: Promise<boolean> | undefined;
   #budget = 0;

@@ -161,7 +161,7 @@ describe("an answer that may contain more than the file", () => {
     const spent = made(scriptedModel(UNCLEAR, new LlmError("quota", "the budget is spent")));
     expect(await spent.content).toMatchObject({ content: UNCLEAR });
     expect(spent.warnings).toEqual([
-      "the answer has more than the file, and a corrected one is not available: the budget is spent",
+      "the answer contains more than the file, and a corrected one is not available: the budget is spent",
     ]);
     const cancelled = made(scriptedModel(UNCLEAR, new LlmError("cancelled", "stopped")));
     await expect(cancelled.content).rejects.toThrow("stopped");

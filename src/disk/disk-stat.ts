@@ -1,4 +1,4 @@
-/** What lstat(2) tells of an entry of the disk, in the words of a tree. */
+/** The result of lstat(2) for an entry on disk, in the terms of a tree. */
 import { lstatSync } from "node:fs";
 import { encodeDevice } from "../tree/device-node.ts";
 import type { SomeTimes, Time } from "../tree/inode.ts";
@@ -25,7 +25,7 @@ function timeOf(nanoseconds: bigint): Time {
   return { seconds: Number((nanoseconds - rest) / SECOND), nanoseconds: Number(rest) };
 }
 
-/** st_rdev of the C library (gnu_dev_makedev) is wider than what the kernel keeps. */
+/** The C library's st_rdev (gnu_dev_makedev) is wider than the kernel's number. */
 export function deviceNumber(rdev: bigint): number {
   return encodeDevice(Number((rdev >> 8n) & 0xfffn), Number((rdev & 0xffn) | ((rdev >> 12n) & 0xfff00n)));
 }

@@ -1,6 +1,6 @@
 /**
- * Makes a tree the same as a directory of the disk, with as little change as possible: what is equal stays as it is, with
- * its state and everything that is known about its content. What differs counts as written by hand.
+ * Makes a tree equal to a directory on disk, with as few changes as possible: entries that are equal already keep their
+ * state and everything that is known about their content. Entries that differ count as written by hand.
  */
 import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
 import { codeOf, messageOf } from "../errno.ts";
@@ -15,15 +15,15 @@ import { copyContent } from "./copy-content.ts";
 import { type DiskStat, deviceNumber, onDisk, statOf, timesOf } from "./disk-stat.ts";
 
 export interface MergeOptions {
-  /** To whom new entries belong, unless owners are kept. */
+  /** The owner of new entries, unless owners are kept. */
   readonly owner: Owner;
   readonly keepOwners: boolean;
   /**
-   * Whether entries that are only in the tree are removed. Files without content stay in any case, because they were never
+   * Whether entries that are only in the tree are removed. Files without content always stay, because they were never
    * written to the disk.
    */
   readonly removes: boolean;
-  /** Called with one sentence for each entry of the disk that is left out. */
+  /** Called with one sentence for each entry on disk that is left out. */
   readonly warn: (message: string) => void;
 }
 
@@ -42,11 +42,11 @@ export function mergeDirectory(tree: Tree, into: Directory, source: string, opti
 class Merger {
   readonly #tree: Tree;
   readonly #options: MergeOptions;
-  /** Inodes of the tree by device and number of the disk's. */
+  /** Inodes of the tree, by the device and number of the inode on disk. */
   readonly #linked = new Map<string, Inode>();
-  /** Inodes of the tree that stand for one of the disk already. */
+  /** Inodes of the tree that already have a counterpart on disk. */
   readonly #taken = new Set<Inode>();
-  /** Places at which something else is mounted. It may be a mount of llmfs, or endless. */
+  /** Where other filesystems are mounted. One may be an llmfs mount, or endless. */
   readonly #mounts = new Set(readMounts().map(({ path }) => toBytes(path)));
   readonly #count = { created: 0, changed: 0, removed: 0 };
 
@@ -57,7 +57,7 @@ class Merger {
 
   merge(into: Directory, source: string): Merged {
     const open = [{ directory: into, path: source }];
-    // Breadth first: `open` grows while it is read.
+    // Breadth first: directories are added to `open` while it is read.
     for (const { directory, path } of open) {
       const names = new Set(readdirSync(onDisk(path), { encoding: "buffer" }).map((name) => name.toString("latin1")));
       if (this.#options.removes) this.#removeOthers(directory, names);
@@ -86,7 +86,7 @@ class Merger {
     this.#count.removed += 1;
   }
 
-  /** What cannot be read, or is another filesystem, is left out. */
+  /** Entries that cannot be read, and other filesystems, are left out. */
   #mergeIfPossible(directory: Directory, name: string, path: string): Directory | undefined {
     if (this.#mounts.has(path)) {
       this.#options.warn(`${toText(path)}: left out, because another filesystem is mounted there`);
@@ -102,7 +102,7 @@ class Merger {
     }
   }
 
-  /** Returns a directory, whose entries are to be merged in their turn. */
+  /** Returns a directory, whose entries are merged later. */
   #mergeEntry(directory: Directory, name: string, path: string): Directory | undefined {
     const stat = statOf(path);
     const there = directory.get(name)?.inode;
@@ -148,7 +148,7 @@ class Merger {
     }
   }
 
-  /** Takes the content from the disk unless it is the same. A program that wrote the same bytes has changed nothing. */
+  /** Takes the content from the disk unless it is the same: a program that wrote the same bytes has changed nothing. */
   #rewrite(file: RegularFile, path: string): boolean {
     if (!file.lazy && isSameContent(file, path)) return false;
     file.state = "static";
@@ -176,7 +176,7 @@ function describe(inode: Inode): string {
   return [inode.mode, inode.uid, inode.gid, ...xattrs].join("\0");
 }
 
-/** Whether the inode is a file without content, or a directory with one somewhere below. */
+/** Whether the inode is a file without content, or a directory that contains one at any depth. */
 function holdsLazy(inode: Inode): boolean {
   if (inode.kind === "file") return inode.lazy;
   return inode.kind === "directory" && [...inode.entries()].some((entry) => holdsLazy(entry.inode));

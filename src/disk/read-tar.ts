@@ -1,6 +1,6 @@
 /**
- * Reads a tar archive into a tree. An archive is input from outside: a name never leads out of the directory, nor through a
- * symlink. A later entry replaces an earlier one, as it does for tar.
+ * Reads a tar archive into a tree. An archive is not trusted: its names cannot lead out of the directory, nor through a
+ * symlink. A later entry replaces an earlier one of the same name, as tar does it.
  */
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { CONTROL_NAME, OURS } from "../attributes.ts";
@@ -20,7 +20,7 @@ export interface TarReadOptions {
   readonly warn: (message: string) => void;
 }
 
-/** The archive is damaged, or holds what a tree cannot hold. The message is for people. */
+/** The archive is damaged, or contains something that a tree cannot store. The message is for people. */
 class TarError extends Error {
   override readonly name = "TarError";
 }
@@ -94,7 +94,7 @@ class TarReader {
     const parts = partsOf(nameOf(header, EXACT_PATH, "path", header.name));
     const shown = toText(parts.join("/"));
     const inode = await this.#create(header, parts, content);
-    // What was not read is skipped.
+    // Skips unread bytes.
     for await (const _ of content);
     if (inode === undefined) return;
     this.count += 1;
@@ -241,7 +241,7 @@ function partsOf(name: string): string[] {
 function timesOf({ mtime, pax }: TarHeader) {
   const [, sign = "", whole = "", decimals = ""] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(pax?.mtime ?? "") ?? [];
   if (whole === "") return { mtime: { seconds: Math.floor((mtime?.getTime() ?? 0) / 1000), nanoseconds: 0 } };
-  // Our own archives count nanoseconds forwards before 1970, too; others are a second off at most.
+  // In our own archives, nanoseconds before 1970 count forwards too. With others, the time is wrong by at most a second.
   const seconds = Number(`${sign}${whole}`);
   return { mtime: { seconds, nanoseconds: Number(decimals.slice(0, 9).padEnd(9, "0")) } };
 }

@@ -1,4 +1,4 @@
-/** tar-stream, with the types that it has: those of @types/tar-stream lack options. */
+/** tar-stream with complete types: @types/tar-stream lacks some options. */
 import { extract } from "tar-stream";
 
 export interface TarHeader {
@@ -23,7 +23,7 @@ export interface TarExtract extends AsyncIterable<AsyncIterable<Uint8Array> & { 
   end(): void;
 }
 
-/** Names come as one character for each byte, except those of extended headers. */
+/** Names have one character for each byte, except those of extended headers. */
 export function createTarExtract(): TarExtract {
   // The option and the async iterator of tar-stream 3, as its README describes them.
   return (extract as unknown as (options: { filenameEncoding: string }) => TarExtract)({ filenameEncoding: "latin1" });
@@ -43,14 +43,14 @@ const TYPES = {
 } as const;
 
 export interface TarBlock {
-  /** At most 100 characters of ASCII, and so is `linkname`. */
+  /** At most 100 characters of ASCII, like `linkname`. */
   readonly name: string;
   readonly type: keyof typeof TYPES;
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
   readonly size: number;
-  /** In seconds since 1970; not before. */
+  /** In seconds since 1970; not negative. */
   readonly mtime: number;
   readonly linkname?: string;
   readonly devmajor?: number;
@@ -58,12 +58,12 @@ export interface TarBlock {
 }
 
 /**
- * The header of an entry: POSIX ustar, as pax(1) describes it. tar-stream writes headers too, but encodes every name and
- * attribute as UTF-8, so that other bytes would be lost.
+ * The header of an entry: POSIX ustar, as pax(1) describes it. tar-stream can write headers too, but encodes every name
+ * and attribute as UTF-8, which would damage other bytes.
  */
 export function encodeTarBlock(header: TarBlock): Uint8Array {
   const block = Buffer.alloc(BLOCK);
-  /** Octal digits and a NUL, or, for what is too large, the base-256 of GNU tar. */
+  /** Octal digits and a NUL. Numbers that are too large for that use GNU tar's base-256. */
   const number = (value: number, at: number, length: number) => {
     const digits = value.toString(8);
     if (digits.length < length) return block.write(digits.padStart(length - 1, "0"), at, "latin1");

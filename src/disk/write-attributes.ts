@@ -1,4 +1,4 @@
-/** Gives an entry of the disk the mode, owner, extended attributes and times of an inode of a tree. */
+/** Gives an entry on disk the mode, owner, extended attributes and times of an inode of a tree. */
 import { chmodSync, lchownSync } from "node:fs";
 import { OURS } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
@@ -9,18 +9,18 @@ import { isAcl } from "../tree/permissions/acl.ts";
 export interface AttributeOptions {
   /** Whether to set owners, which only root can. */
   readonly keepOwners: boolean;
-  /** Called with what could not be set. */
+  /** Called for each attribute that could not be set. */
   readonly warn: (problem: string) => void;
 }
 
-/** Everything but the times, which later changes would change again. */
+/** Sets everything except the times, which later changes would overwrite. */
 export function writeAttributes(path: Buffer, inode: Inode, { keepOwners, warn }: AttributeOptions): void {
   // A change of the owner clears bits of the mode.
   if (keepOwners) lchownSync(path, inode.uid, inode.gid);
   if (inode.kind === "symlink") return;
   chmodSync(path, inode.mode & 0o7777);
   for (const [name, value] of inode.xattrs ?? []) {
-    // What llmfs knows about a file means nothing outside of a mount.
+    // The attributes of llmfs have no meaning outside of a mount.
     if (name.startsWith(OURS) || !(name.startsWith("user.") || isAcl(name))) continue;
     try {
       setxattr(path, name, value);

@@ -1,7 +1,7 @@
 /**
  * Writes a tree to the disk, as `cp -a` would: names, contents with their holes, modes, times, symlinks, hard links, fifos
- * and extended attributes. Files without content are left out. Nothing outside of the directory is touched: a symlink that
- * is there already is replaced, never followed.
+ * and extended attributes. Files without content are left out. Nothing outside of the directory is touched: existing
+ * symlinks are replaced, never followed.
  */
 import {
   closeSync,
@@ -33,11 +33,11 @@ export interface DirectoryWriteOptions {
 export interface WrittenDirectory {
   readonly files: number;
   readonly directories: number;
-  /** Files without content, which were left out. */
+  /** The number of files without content, which were left out. */
   readonly leftOut: number;
 }
 
-/** Writes what is below `from` into `target`, an existing directory. Throws errors of the disk. */
+/** Writes the entries below `from` into `target`, an existing directory. Throws errors of the disk. */
 export function writeDirectory(
   tree: Tree,
   from: { readonly directory: Directory; readonly path: string },
@@ -85,7 +85,7 @@ export function writeDirectory(
   return count;
 }
 
-/** Removes what is in the way. A directory in the place of a directory stays. */
+/** Removes what is in the way. A directory can stay if the new entry is a directory too. */
 function makeRoom(path: Buffer, forDirectory: boolean): void {
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there === undefined || (forDirectory && there.isDirectory())) return;
@@ -108,7 +108,7 @@ function write(path: Buffer, inode: Inode): void {
 
 const buffer = Buffer.alloc(1 << 20);
 
-/** Holes stay holes. */
+/** Preserves holes. */
 function writeContent(path: Buffer, file: RegularFile): void {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);

@@ -15,7 +15,7 @@ export interface TarOptions {
   readonly warn: (message: string) => void;
 }
 
-/** What is below `from`, in pieces. */
+/** The archive of the entries below `from`, in pieces. */
 export async function* writeTar(
   tree: Tree,
   from: { readonly directory: Directory; readonly path: string },

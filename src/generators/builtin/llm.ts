@@ -107,7 +107,9 @@ export function createLlmGenerator(options: LlmOptions): LlmGenerator {
       context.log.warn(`${answer.model} answered twice with more than the file; the answer is kept unchanged`);
     } catch (error) {
       if (!(error instanceof LlmError) || error.kind === "cancelled") throw error;
-      context.log.warn(`the answer contains more than the file, and a corrected one is not available: ${error.message}`);
+      context.log.warn(
+        `the answer contains more than the file, and a corrected one is not available: ${error.message}`,
+      );
     }
     return undefined;
   }

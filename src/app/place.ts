@@ -66,6 +66,11 @@ async function inMount(named: string): Promise<MountPlace> {
   return { kind: "mount", ...(await findMountedFile(named)) };
 }
 
+/** Whether the path is an ordinary directory, outside of all mounts of llmfs. */
+export function isDirectoryOnDisk(named: string): boolean {
+  return findMount(named) === undefined && examine(absolutePath(named)).kind === "directory";
+}
+
 /** The longest beginning of the path that is a file is the snapshot, and the rest is the path in it. */
 function findSnapshot(named: string): SnapshotPlace | undefined {
   const parts = absolutePath(named).split("/");

@@ -48,6 +48,7 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
       load: async () => (await import("./commands/import.ts")).importFiles,
     },
   ],
+  ["diff", { summary: "Compare two trees", load: async () => (await import("./commands/diff.ts")).diff }],
   [
     "generate",
     {

@@ -9,8 +9,8 @@ import { readTar } from "../disk/read-tar.ts";
 import { type WrittenDirectory, writeDirectory } from "../disk/write-directory.ts";
 import { writeTar } from "../disk/write-tar.ts";
 import { FsError } from "../errno.ts";
-import { infoOf } from "../fs/lazy/request.ts";
-import type { FileInfo } from "../rpc/tree-port.ts";
+import { infoOf, listedEntryOf } from "../fs/lazy/request.ts";
+import type { FileInfo, ListedEntry } from "../rpc/tree-port.ts";
 import { loadSnapshot } from "../snapshot/read/load.ts";
 import { SnapshotSaver } from "../snapshot/write/save.ts";
 import type { Directory } from "../tree/directory.ts";
@@ -54,6 +54,14 @@ export class Workspace {
     if (source === undefined) return;
     if ("directory" in source) copyDirectory(this.#tree, source.directory, { owner, keepOwners: isRoot(), warn });
     else loadSnapshot(this.#tree, "file" in source ? source.file : source.text, { owner, warn });
+  }
+
+  /** Every entry below a directory. Throws FsError ENOENT, ENOTDIR. */
+  entries(path = "/"): readonly ListedEntry[] {
+    const from = this.#from(path);
+    return [...this.#tree.walk(from.directory, from.path)]
+      .filter(({ inode }) => inode !== from.directory)
+      .map((at) => listedEntryOf(at.path, at.inode));
   }
 
   /** Symlinks are followed. Throws FsError ENOENT, ENOTDIR. */

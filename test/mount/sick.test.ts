@@ -46,6 +46,7 @@ describeMounted("a mount whose process is stopped", () => {
       ["tree", m.dir],
       ["tree", "link"],
       ["ls", m.dir],
+      ["diff", m.dir, "from.json"],
       ["cat", join(m.dir, "a.txt")],
       ["write", join(m.dir, "a.txt")],
       ["export", m.dir, "out"],

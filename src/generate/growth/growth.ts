@@ -154,9 +154,9 @@ async function showTree(
   visible: readonly TreeEntry[],
   options: GrowthOptions,
 ): Promise<Omit<GrowthParts, "within" | "prompt"> & { readonly outlineTokens: number }> {
-  const { within, prompt, tree, signal } = options;
+  const { within, prompt, tree, signal, uses = true } = options;
   const prompts = await Promise.all((await promptsFor(within, tree)).map(redact));
-  const room = await measureRoom(growthPrompt({ outline: "", prompts, files: [], within, prompt }), options);
+  const room = await measureRoom(growthPrompt({ outline: "", prompts, files: [], within, prompt, uses }), options);
   const outlineTokens = Math.floor(room / 2);
   // With the slash, entries in the directory itself count as the nearest ones.
   const outline = await redact(await renderOutline(visible, `${within === "/" ? "" : within}/`, outlineTokens));
@@ -168,7 +168,7 @@ async function showTree(
     readStatic: tree.readStatic,
     ...(signal !== undefined && { signal }),
   });
-  return { outline, prompts, files, outlineTokens };
+  return { outline, prompts, files, uses, outlineTokens };
 }
 
 /** The instructions that apply to the place, from the root down. */

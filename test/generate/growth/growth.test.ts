@@ -72,6 +72,8 @@ describe("the part of a growing tree that the model sees", () => {
     expect(text).not.toContain("secret of the body");
     // The instructions of a directory count only there.
     expect(text).not.toContain("No classes.");
+    expect(text).toContain('among its "uses"');
+    expect(await sent(PROJECT, { uses: false })).not.toContain('"uses"');
     expect(await sent(PROJECT, { within: "/src/new/deep" })).toContain("Python 3.12 only.\n\nNo classes.");
   });
 

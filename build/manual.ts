@@ -46,7 +46,7 @@ const INTRODUCTION = `# The command line
 - Unknown flags, extra arguments, missing values and repeated flags are errors, reported before anything is done.
 - \`llmfs DIR …\` is short for \`llmfs mount DIR …\`, unless DIR does not exist and resembles a command;
   \`llmfs help COMMAND\` is the same as \`llmfs COMMAND --help\`.
-- What follows the name of a snapshot is a path in it: \`tree.json/src/main.c\`.
+- The path of a file in a snapshot begins with the name of the snapshot: \`tree.json/src/main.c\`.
 - A number without a unit means seconds or bytes: \`--timeout 90\`, \`--size 1048576\`.
 
 ## Text or file

@@ -181,7 +181,7 @@ export async function runCell(kind: StoreKind, scenario: Scenario, options: Matr
   return judge(kind, scenario, run, outcomes, model, store, options);
 }
 
-/** Answers with a text of its own for each call. `midway` resolves when there have been so many; `active` are unanswered. */
+/** Gives a different answer to each call. `midway` resolves after that many calls; `active` counts unanswered ones. */
 function countCalls(
   model: OpenaiServer,
   many: number,

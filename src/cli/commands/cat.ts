@@ -21,7 +21,7 @@ export const cat = defineCommand({
     save: {
       type: "string",
       valueHint: "FILE",
-      description: "of a snapshot: also save the tree, with what was generated, to FILE; it may be the snapshot itself",
+      description: "for a snapshot: also save the tree, with the generated content, to FILE, which may be the snapshot",
     },
     ...generateFlags,
   }),

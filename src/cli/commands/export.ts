@@ -35,7 +35,7 @@ export const exportTree = defineCommand({
   }),
   notes: [
     "Turns a tree into ordinary files, with modes, times, links, holes and attributes. Files that are not generated are " +
-      "left out. A snapshot needs no mount, and stays as it is. A mount uses its own settings; those flags are for snapshots.",
+      "left out. A snapshot needs no mount, and stays as it is. The flags for generating are for snapshots; a mount uses its own settings.",
     `If a file cannot be generated, nothing is written, and the exit status is ${EXIT.incomplete.code}.`,
   ],
   async run(args) {

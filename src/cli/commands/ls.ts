@@ -20,7 +20,7 @@ export const ls = defineCommand({
     long: { type: "boolean", alias: "l", description: "also show mode, state, size and generator" },
     json: { type: "boolean", description: "print the entries as a JSON list, as llmfs tree does" },
   }),
-  notes: ["Lists one directory, a name a line. Looking generates nothing."],
+  notes: ["Lists one directory, one name per line, and generates nothing."],
   async run(args) {
     const place = await findPlace(args.path);
     const entries = await listPlace(place, say);

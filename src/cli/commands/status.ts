@@ -24,7 +24,7 @@ export const status = defineCommand({
   }),
   notes: [
     "Shows the files by state, the requests under way, tokens and cost against the budget, the memory of the process, and " +
-      "the files that failed with the reasons. Looking generates nothing.",
+      "the files that failed with the reasons. Generates nothing.",
     "--watch redraws the view on a terminal. Elsewhere it prints a line when something has changed. It ends with status 0 " +
       `when the mount is unmounted, and with ${EXIT.unresponsive.code} if the mount stops answering.`,
   ],

@@ -21,8 +21,8 @@ export const write = defineCommand({
       description: "a file in a mount, such as DIR/notes.md, or in a snapshot, such as tree.json/notes.md",
     },
     input: { type: "string", valueHint: "FILE", description: "the content; default: standard input" },
-    append: { type: "boolean", alias: "a", description: "add to what is in the file instead of replacing it" },
-    parents: { type: "boolean", alias: "p", description: "create the directories above, if needed" },
+    append: { type: "boolean", alias: "a", description: "append to the content instead of replacing it" },
+    parents: { type: "boolean", alias: "p", description: "create missing parent directories" },
   }),
   notes: [
     "Writes a file. A pending file that is written is never generated. A snapshot needs no mount; it is replaced completely " +

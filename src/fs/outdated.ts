@@ -12,6 +12,7 @@ import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import { toBytes, toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
+import { setXattr } from "../tree/xattrs.ts";
 
 /** Of a longer file, only the beginning and the size count. More is never shown to a model. */
 const LONGEST = 1024 * 1024;
@@ -73,6 +74,14 @@ export function usesOf(tree: Tree, inode: Inode): readonly Use[] {
       const [, sum, path] = /^([0-9a-f]{16}) (\/.*)$/.exec(line) ?? [];
       return sum === undefined || path === undefined ? [] : [useOf(tree, path, sum)];
     });
+}
+
+/** The content of the file was found to be right for the used files as they are. */
+export function markCurrent(tree: Tree, file: RegularFile): void {
+  const lines = usesOf(tree, file).flatMap(({ path, file: used }) =>
+    used === undefined || used.lazy ? [] : [`${checksumOf(used)} ${path}`],
+  );
+  if (lines.length > 0) setXattr(file, USED, Buffer.from(lines.join("\n")));
 }
 
 function useOf(tree: Tree, path: string, sum: string): Use {

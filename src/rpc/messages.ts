@@ -95,7 +95,10 @@ export interface Methods {
   generated(): Promise<readonly string[]>;
   /** What would be asked for these files now. Those without generated content are left out. The tickets are NO_TICKET. */
   requestsFor(paths: readonly string[]): Promise<readonly GenerationRequest[]>;
-  /** Replaces metadata of files with generated content; undefined removes it. Other files are left alone. */
+  /**
+   * Replaces metadata of files with generated content; undefined removes it. They count as made from the files that they use
+   * as these are now. Other files are left alone.
+   */
   setMetadata(files: readonly FileMetadata[]): Promise<void>;
 }
 

@@ -174,6 +174,14 @@ describeMounted("a frozen tree", () => {
     return m;
   };
 
+  test("a frozen tree has no outdated files, and one that is only repaired has", async () => {
+    await using m = await chained();
+    expect((await check(m, "--repairs", "1", "--", "sh", "-c", "make test; exit 1")).status).toBe(1);
+    expect(await m.out("cat .llmfs/tree")).toContain("main.c (ready, outdated)");
+    expect((await check(m)).status).toBe(0);
+    expect(await m.out("cat .llmfs/tree")).not.toContain("outdated");
+  });
+
   test("replay gives the frozen tree in a new process, whatever is read first", async () => {
     await using m = await chained();
     expect((await check(m)).stderr).toContain("frozen: 4 files, 2 recordings written;");

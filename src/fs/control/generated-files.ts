@@ -9,6 +9,7 @@ import { removeXattr } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
 import { keepMetadata } from "../lazy/pending.ts";
 import { buildRequest, contentsOf, pathToMake } from "../lazy/request.ts";
+import { markCurrent } from "../outdated.ts";
 
 /** Changes with the names and the contents of files. */
 export function versionOf(mount: FsContext): number {
@@ -33,6 +34,7 @@ export function requestsFor(mount: FsContext, paths: readonly string[]): readonl
   });
 }
 
+/** Each file is up to date afterwards: its content belongs to the files that it uses, as they are. */
 export function setMetadata(mount: FsContext, files: readonly FileMetadata[]): void {
   for (const { path, metadata } of files) {
     const file = findGenerated(mount, path);
@@ -43,6 +45,7 @@ export function setMetadata(mount: FsContext, files: readonly FileMetadata[]): v
       else if (file.xattrs?.has(`${METADATA}${key}`)) removeXattr(file, `${METADATA}${key}`);
     }
     for (const problem of keepMetadata(file, { metadata: kept })) mount.warn(`${path}: ${problem}`);
+    markCurrent(mount.tree, file);
   }
 }
 

@@ -142,6 +142,21 @@ describeMounted("a check that", () => {
     expect(JSON.stringify(diagnosis?.body).length).toBeLessThan(60_000);
   });
 
+  test("a check whose command, output and instructions are very long is repaired all the same", async () => {
+    const long = "very ".repeat(200_000);
+    await using m = await mountedProject({
+      diagnosis: () => ({
+        why: long,
+        checkIsWrong: false,
+        files: [{ path: "tides.c", instruction: `rename it ${long}` }],
+      }),
+    });
+    const script = `: ${"x".repeat(100_000)}; head -c 1000000 /dev/zero; make test`;
+    const done = await check(m, "--", "sh", "-c", script);
+    expect(done.status).toBe(0);
+    expect(done.stderr.length).toBeLessThan(5000);
+  });
+
   test("a check that reads its standard input gets end of file", async () => {
     await using m = await correct();
     expect(await inCheck(m, "cat; echo end")).toMatchObject({ status: 0, stdout: "end\n" });

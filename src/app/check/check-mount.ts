@@ -34,7 +34,7 @@ export async function checkMount(options: MountCheckOptions): Promise<CheckResul
         freeze: (version) => client.freeze(version),
         isRefusal: (error) => error instanceof Refused && !signal.aborted,
       },
-      command: command.map(quote).join(" "),
+      command: formatCommand(command),
       repairs,
       ...(replayed && {
         noRepairs: "it is not repaired: the tree is replayed from recordings",
@@ -78,6 +78,14 @@ function readSize(mountpoint: string): number {
     throw new UserError("notMounted", `${path} cannot be read`, { cause: error });
   }
   throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);
+}
+
+/** A script may be part of the command line. */
+const LONGEST_COMMAND = 4000;
+
+function formatCommand(command: readonly string[]): string {
+  const whole = command.map(quote).join(" ");
+  return whole.length <= LONGEST_COMMAND ? whole : `${whole.slice(0, LONGEST_COMMAND).toWellFormed()}…`;
 }
 
 /** As in a shell. */

@@ -133,7 +133,7 @@ async function repair(
   const common = { status, ending, seconds };
   let diagnosis: Diagnosis;
   try {
-    const earlier = rounds.flatMap(describeRound);
+    const earlier = rounds.flatMap(describeRound).slice(-MOST_EARLIER);
     diagnosis = await mount.diagnose({ command, ending, output, earlier });
   } catch (error) {
     if (!mount.isRefusal(error)) throw error;
@@ -168,6 +168,11 @@ function describeRound({ rewritten, refused, ending }: CheckRound, index: number
   ];
 }
 
+/** How much of earlier rounds a request shows. */
+const MOST_EARLIER = 40;
+const LONGEST_EARLIER = 500;
+
 function toOneLine(text: string): string {
-  return text.replace(/\s+/g, " ").trim();
+  const line = text.replace(/\s+/g, " ").trim();
+  return line.length <= LONGEST_EARLIER ? line : `${line.slice(0, LONGEST_EARLIER).toWellFormed()}…`;
 }

@@ -156,13 +156,21 @@ function readProposal(answer: string): Proposal | { readonly problem: string } {
     if (typeof path !== "string" || typeof instruction !== "string" || instruction.trim() === "") {
       return { problem: 'every one of "files" must have the texts "path" and "instruction"' };
     }
-    named.push({ path, instruction: instruction.trim() });
+    named.push({ path, instruction: cut(instruction) });
   }
   const wrong = checkIsWrong === true;
   if (named.length === 0 && !wrong) {
     return { problem: '"files" is empty; name a file to write again, or set "checkIsWrong" to true' };
   }
-  return { why: typeof why === "string" ? why.trim() : "", checkIsWrong: wrong, files: named };
+  return { why: typeof why === "string" ? cut(why) : "", checkIsWrong: wrong, files: named };
+}
+
+/** A few sentences are enough. Requests to the mount have a limit, too. */
+const LONGEST_TEXT = 4000;
+
+function cut(said: string): string {
+  const whole = said.trim();
+  return whole.length <= LONGEST_TEXT ? whole : `${whole.slice(0, LONGEST_TEXT).toWellFormed()}…`;
 }
 
 async function whyRefused(

@@ -49,7 +49,7 @@ const model = () => ["--base-url", server.baseUrl, "--mode", "off"];
 const asked = () => server.requests.map((request) => pathOf(request)).sort();
 
 describe("llmfs cat", () => {
-  test("generates a pending file of a snapshot, which stays as it is", async () => {
+  test("llmfs cat generates a pending file of a snapshot, and does not change the snapshot", async () => {
     const before = readFileSync(sandbox.at("tree.json"), "utf8");
     const { status, stdout } = await run("cat", ...model(), "tree.json/src/b.md");
     expect([status, stdout]).toEqual([0, contentOf("src/b.md")]);
@@ -57,14 +57,14 @@ describe("llmfs cat", () => {
     expect(readFileSync(sandbox.at("tree.json"), "utf8")).toBe(before);
   });
 
-  test("--save keeps what was generated in the snapshot", async () => {
+  test("llmfs cat --save stores the generated content in the snapshot", async () => {
     const first = await run("cat", ...model(), "--save", "tree.json", "tree.json/a.md", "tree.json/src/b.md");
     expect([first.status, first.stdout]).toEqual([0, contentOf("a.md") + contentOf("src/b.md")]);
     expect((await run("cat", "tree.json/a.md", "tree.json/src/b.md")).stdout).toBe(first.stdout);
     expect(server.requests.length).toBe(2);
   });
 
-  test("reports a missing file, a directory, and a file that cannot be generated", async () => {
+  test("llmfs cat reports a missing file, a directory, and a file that cannot be generated", async () => {
     refused = "a.md";
     const missing = await run("cat", "tree.json/nothing");
     expect([missing.status, missing.stderr]).toEqual([84, expect.stringContaining("tree.json/nothing does not exist")]);
@@ -76,7 +76,7 @@ describe("llmfs cat", () => {
 });
 
 describe("llmfs ls and write", () => {
-  test("list and change a snapshot without a mount; a written file is never generated", async () => {
+  test("llmfs ls and write work on a snapshot without a mount; a written file is never generated", async () => {
     expect((await run("ls", "tree.json")).stdout).toBe("a.md\nsrc/\n");
     expect((await run("ls", "-l", "tree.json/src")).stdout).toBe(
       "0644  pending  -  llm  b.md\n0644  pending  -  llm  c.md\n",
@@ -96,7 +96,7 @@ describe("llmfs ls and write", () => {
 });
 
 describe("llmfs export", () => {
-  test("generates what is pending and writes a directory, once", async () => {
+  test("llmfs export generates pending files and writes a directory, but not into one that is not empty", async () => {
     const { status, stdout } = await run("export", ...model(), "--json", "tree.json", "out");
     expect(status).toBe(0);
     expect(documented("export", stdout)).toEqual({ target: sandbox.at("out"), files: 3, directories: 1, leftOut: 0 });
@@ -106,7 +106,7 @@ describe("llmfs export", () => {
     expect((await run("export", ...model(), "--force", "tree.json", "out")).status).toBe(0);
   });
 
-  test("leaves pending files out, or generates only some, as asked", async () => {
+  test("llmfs export can leave pending files out, or generate only some", async () => {
     const skipped = await run("export", "--pending", "skip", "tree.json", "none");
     expect([skipped.status, skipped.stderr]).toEqual([0, "wrote 0 files to none; left out 3 pending files\n"]);
     expect(readdirSync(sandbox.at("none"))).toEqual(["src"]);
@@ -116,7 +116,7 @@ describe("llmfs export", () => {
     expect((await run("export", "--pending", "skip", "--only", "x", "tree.json", "z")).status).toBe(2);
   });
 
-  test("writes nothing if a file cannot be generated", async () => {
+  test("llmfs export writes nothing if a file cannot be generated", async () => {
     refused = "src/c.md";
     const { status, stderr } = await run("export", ...model(), "tree.json", "out");
     expect([status, existsSync(sandbox.at("out"))]).toEqual([90, false]);
@@ -124,7 +124,7 @@ describe("llmfs export", () => {
   });
 
   testWith(programs("tar", "zstd"))(
-    "writes archives that tar reads, also to standard output and compressed",
+    "llmfs export writes archives that tar reads, also to standard output and compressed",
     async () => {
       for (const name of ["a.tar", "a.tar.gz", "a.tar.zst"]) {
         expect((await run("export", ...model(), "tree.json", name)).status).toBe(0);
@@ -176,7 +176,7 @@ describe("llmfs import", () => {
   );
 
   testWith(programs("tar", "setfattr", "getfattr"))(
-    "archives of tar and our own are read, with times and attributes",
+    "llmfs import reads the archives of tar and our own, with times and attributes",
     async () => {
       const dir = makeDirectory();
       Bun.spawnSync(["rm", join(dir, "sparse")]);
@@ -194,7 +194,7 @@ describe("llmfs import", () => {
     },
   );
 
-  test("what is there is replaced, and everything else stays", async () => {
+  test("llmfs import replaces existing files of the same name, and everything else stays", async () => {
     const dir = sandbox.directory("dir");
     writeFileSync(join(dir, "a.md"), "mine");
     const { status, stderr } = await run("import", "dir", "tree.json");
@@ -203,7 +203,7 @@ describe("llmfs import", () => {
     expect((await run("ls", "tree.json/src")).stdout).toBe("b.md\nc.md\n");
   });
 
-  test("a hostile or damaged archive changes nothing", async () => {
+  test("llmfs import of a hostile or damaged archive changes nothing", async () => {
     const before = readFileSync(sandbox.at("tree.json"), "utf8");
     const tar = (script: string) =>
       Bun.spawnSync(["python3", "-c", `import tarfile,io\nt=tarfile.open("bad.tar","w")\n${script}\nt.close()`], {
@@ -228,7 +228,7 @@ describe("llmfs import", () => {
 });
 
 describe("llmfs run --no-mount", () => {
-  test("runs the command on generated files, and saves its changes with its exit status", async () => {
+  test("run --no-mount runs the command on generated files, saves its changes, and returns its exit status", async () => {
     const script = "pwd; cat a.md; echo new > new; rm src/b.md; echo more >> src/c.md; chmod 755 a.md; exit 7";
     const { status, stdout } = await run(
       "run",
@@ -259,7 +259,7 @@ describe("llmfs run --no-mount", () => {
     });
   });
 
-  test("leaves files that were not asked for pending, and out of the folder", async () => {
+  test("run --no-mount --only leaves other files pending and out of the folder", async () => {
     const { status, stdout } = await run(
       "run",
       "--no-mount",
@@ -280,7 +280,7 @@ describe("llmfs run --no-mount", () => {
     expect((await run("ls", "-l", "saved.json/src")).stdout).toMatch(/ready.*b\.md\n.*pending.*c\.md\n/);
   });
 
-  test("says that changes are lost without --save, and nothing if there are none", async () => {
+  test("run --no-mount without --save says that changes are lost, if there are any", async () => {
     const lost = await run("run", "--no-mount", "--", "touch", "x");
     expect([lost.status, lost.stderr]).toEqual([
       0,
@@ -289,7 +289,7 @@ describe("llmfs run --no-mount", () => {
     expect(await run("run", "--no-mount", "--", "true")).toEqual({ status: 0, stdout: "", stderr: "" });
   });
 
-  test("does not start the command if a file cannot be generated", async () => {
+  test("run --no-mount does not start the command if a file cannot be generated", async () => {
     refused = "a.md";
     const { status, stdout, stderr } = await run(
       "run",
@@ -305,7 +305,7 @@ describe("llmfs run --no-mount", () => {
     expect(stderr).toContain("failed: /a.md: EIO");
   });
 
-  test("has the exit statuses of run: not found, not executable, ended by a signal, and a save that fails", async () => {
+  test("run --no-mount has the exit statuses of run: not found, not executable, ended by a signal, failed save", async () => {
     const status = async (...args: string[]) => (await run("run", "--no-mount", ...args)).status;
     expect(await status("--", "no-such-program")).toBe(127);
     expect(await status("--", "/dev/null")).toBe(126);
@@ -315,14 +315,14 @@ describe("llmfs run --no-mount", () => {
     expect((await run("run", "--only", "x", "--", "true")).status).toBe(2);
   });
 
-  test("a folder that the command made inaccessible is removed", async () => {
+  test("run --no-mount removes its folder even if the command made it inaccessible", async () => {
     const { stdout } = await run("run", "--no-mount", "--", "sh", "-c", "pwd; mkdir -p x/y; chmod 0 x");
     expect(existsSync(stdout.trim())).toBe(false);
   });
 });
 
-describeMounted("on a mount,", () => {
-  test("cat, ls, write, export and import work from any path below it", async () => {
+describeMounted("files of a mount", () => {
+  test("cat, ls, write, export and import accept any path in a mount", async () => {
     await using m = await mounted({ pending: ["a.md", "src/b.md", "src/c.md"] });
     const at = (...args: string[]) => m.sandbox.llmfs(args, { program: BINARY, cwd: join(m.dir, "src") });
     expect((await at("cat", "b.md")).stdout).toBe(contentOf("src/b.md"));

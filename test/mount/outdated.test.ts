@@ -68,7 +68,7 @@ describeMounted("files that were made from others", () => {
     expect(m.server.received(5).body.messages.at(-1).content).toContain("b.c 2");
   });
 
-  test("are counted by plan: the steps they take, the longest chain, and what it costs to show them", async () => {
+  test("llmfs plan reports the steps and the longest chain of dependent files, and what it costs to show them", async () => {
     await using m = await mounted({ snapshot: chain() });
     const { stdout } = await llmfs(m, "plan", m.dir);
     expect(stdout).toContain("Files depend on each other: 3 steps, the longest chain is /a.h → /b.c → /c.c");

@@ -11,26 +11,29 @@ setDefaultTimeout(120_000);
 const withRedis = testWith(programs("redis-server"));
 
 describeMounted("the store in status.json", () => {
-  withRedis("counts hits and misses, and says since when it is away and what it lacks", async () => {
-    await using redis = await redisServer();
-    // A third of this is how long an answer waits for the store.
-    const args = ["--recordings", redis.url, "--timeout", "6s"];
-    await using m = await mounted({ pending: ["a.txt", "b.txt", "c.txt"], args });
-    const status = () => JSON.parse(readFileSync(`${m.dir}/.llmfs/status.json`, "utf8")).recordings;
-    expect(status()).toEqual({});
-    await m.out("cat a.txt b.txt");
-    const well = status();
-    expect(well).toMatchObject({ store: redis.url, reachable: true, hits: 0, misses: 2, waits: 0, waiting: 0 });
-    expect(well.onlyLocal).toBe(0);
-    expect(Date.now() - Date.parse(well.since)).toBeLessThan(60_000);
-    await redis.kill();
-    await m.out("cat c.txt");
-    await eventually("the store is reported as away", () => status().reachable === false);
-    expect(Date.parse(status().since)).toBeGreaterThanOrEqual(Date.parse(well.since));
-    expect(status()).toMatchObject({ misses: 3, onlyLocal: 1 });
-  });
+  withRedis(
+    "status.json counts hits and misses, and says since when the store does not answer and what it lacks",
+    async () => {
+      await using redis = await redisServer();
+      // A third of this is how long an answer waits for the store.
+      const args = ["--recordings", redis.url, "--timeout", "6s"];
+      await using m = await mounted({ pending: ["a.txt", "b.txt", "c.txt"], args });
+      const status = () => JSON.parse(readFileSync(`${m.dir}/.llmfs/status.json`, "utf8")).recordings;
+      expect(status()).toEqual({});
+      await m.out("cat a.txt b.txt");
+      const well = status();
+      expect(well).toMatchObject({ store: redis.url, reachable: true, hits: 0, misses: 2, waits: 0, waiting: 0 });
+      expect(well.onlyLocal).toBe(0);
+      expect(Date.now() - Date.parse(well.since)).toBeLessThan(60_000);
+      await redis.kill();
+      await m.out("cat c.txt");
+      await eventually("the store is reported as away", () => status().reachable === false);
+      expect(Date.parse(status().since)).toBeGreaterThanOrEqual(Date.parse(well.since));
+      expect(status()).toMatchObject({ misses: 3, onlyLocal: 1 });
+    },
+  );
 
-  test("has no times for a folder", async () => {
+  test("status.json has no times for a folder of recordings", async () => {
     await using m = await mounted({ pending: ["a.txt"], args: ["--recordings", "rec"] });
     await m.out("cat a.txt");
     const { recordings } = JSON.parse(readFileSync(`${m.dir}/.llmfs/status.json`, "utf8"));

@@ -129,6 +129,13 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
     },
   ],
   [
+    "doctor",
+    {
+      summary: "Check whether mounts work here, and how to fix it",
+      load: async () => (await import("./commands/doctor.ts")).doctor,
+    },
+  ],
+  [
     "demo",
     {
       summary: "Show llmfs at work, without a key or a network",

@@ -32,11 +32,11 @@ export class Schedule<T extends Dependent> {
     return this.#ready.take()?.node;
   }
 
-  /** Whether a file that waits is more urgent than the next one, and will need the next free slot when it is ready. */
-  get hasMoreUrgent(): boolean {
+  /** Whether a file that waits is as urgent as the next one, so that it needs a free slot as soon as it is ready. */
+  get hasUrgent(): boolean {
     while (this.#highest > 0 && (this.#waiting[this.#highest] ?? 0) === 0) this.#highest -= 1;
     const next = this.#ready.first;
-    return next !== undefined && next.node.rank < this.#highest;
+    return next !== undefined && next.node.rank <= this.#highest;
   }
 
   /** The file has content, so files that waited for it may be ready. */

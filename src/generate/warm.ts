@@ -13,7 +13,7 @@ export interface WarmOptions {
   /** The maximum number of files in progress. Their number grows by one with each finished file. */
   readonly most: number;
   /**
-   * The maximum number of files in progress while a file with a longer chain behind it waits for one of them: as many as can
+   * The maximum number of files in progress while a file that is as urgent as the next one waits for one of them: as many as can
    * be generated at a time, so that this file need not queue. Default: `most`.
    */
   readonly slots?: number;
@@ -55,7 +55,7 @@ export async function warm(files: readonly WarmFile[], options: WarmOptions): Pr
   else signal.addEventListener("abort", stop, { once: true });
 
   function start(): void {
-    while (!signal.aborted && working < (schedule.hasMoreUrgent ? Math.min(slots, allowed) : allowed)) {
+    while (!signal.aborted && working < (schedule.hasUrgent ? Math.min(slots, allowed) : allowed)) {
       const node = schedule.take();
       if (node === undefined) break;
       working += 1;

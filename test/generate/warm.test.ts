@@ -102,7 +102,7 @@ describe("warming", () => {
     expect(steps).toEqual([
       // Not more than there are slots: otherwise "/middle" would have to queue behind "/alone2".
       ["/base", "/alone1"],
-      ["/base", "/alone1", "/middle", "/alone2"],
+      ["/base", "/alone1", "/middle"],
       ["/base", "/alone1", "/middle", "/alone2"],
       ["/base", "/alone1", "/middle", "/alone2", "/top"],
       ["/base", "/alone1", "/middle", "/alone2", "/top"],

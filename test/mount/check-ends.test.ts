@@ -142,7 +142,7 @@ describeMounted("a check that", () => {
     expect(JSON.stringify(diagnosis?.body).length).toBeLessThan(60_000);
   });
 
-  test("a check whose command, output and instructions are very long is repaired all the same", async () => {
+  test("a check whose command, output and instructions are very long is repaired anyway", async () => {
     const long = "very ".repeat(200_000);
     await using m = await mountedProject({
       diagnosis: () => ({

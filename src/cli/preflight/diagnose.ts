@@ -14,7 +14,7 @@ export interface Check {
   readonly name: string;
   /** Absent: there is nothing to pass; it is only reported. */
   readonly ok?: boolean;
-  /** What was tried, and what came of it. */
+  /** What was tried, and the result. */
   readonly found: string;
   /** What to do. Absent if nothing is wrong. */
   readonly cure?: string;

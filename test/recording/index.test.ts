@@ -130,6 +130,28 @@ describe.skipIf(REDIS === null)("Redis with thousands of recordings (needs redis
     await store.close?.();
   });
 
+  test("a value that is too long to be a recording is not read to its end", async () => {
+    const key = "e".repeat(64);
+    await client.send("SETRANGE", [`long:recording:${key}`, String(300 << 20), "x"]);
+    const warnings: string[] = [];
+    const store = createRedisStore(`${redis.url}?prefix=long`, { warn: (line) => warnings.push(line) });
+    Bun.gc(true);
+    const before = process.memoryUsage.rss();
+    expect(await store.get(key)).toBeUndefined();
+    expect(process.memoryUsage.rss() - before).toBeLessThan(100 << 20);
+    expect(warnings).toEqual([expect.stringContaining("is not used")]);
+    await client.send("DEL", [`long:recording:${key}`]);
+    await store.close?.();
+  });
+
+  test("a recording of several megabytes is read whole, with characters of several bytes", async () => {
+    const store = createRedisStore(`${redis.url}?prefix=large`);
+    const one = { ...recordingOf("/large"), answer: { text: "a🌊".repeat(600_000), model: "m" } };
+    await store.put(one);
+    expect(await store.get(one.key)).toEqual(one);
+    await store.close?.();
+  });
+
   test("a user without the rights for the index can record and replay", async () => {
     await client.send("ACL", ["SETUSER", "plain", "on", ">pw", "~*", "-@all", "+get", "+getrange", "+set"]);
     const warnings: string[] = [];

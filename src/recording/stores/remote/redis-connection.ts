@@ -15,6 +15,8 @@ import type { RedisAddress } from "../address.ts";
 export interface RedisConnection {
   /** Sends a command about one key. Rejects with Unreachable, or with an error about the key. */
   send(command: string, key: string, ...args: readonly (string | number)[]): Promise<unknown>;
+  /** A part of a value, as bytes; empty if there is none. Rejects like `send`. */
+  getRange(key: string, from: number, to: number): Promise<Buffer>;
   /** Runs a script on one key. */
   evaluate(script: string, key: string, args: readonly (string | number)[]): Promise<unknown>;
   /** All keys with a prefix, on all masters; or some, at least `most` of them. */
@@ -64,10 +66,10 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
   }
 
   /** Sends, and sends again as long as the server is only temporarily unable. */
-  async function attempt(command: string, args: readonly (string | number)[], until: number): Promise<unknown> {
+  async function attempt(send: (client: Redis | Cluster) => Promise<unknown>, until: number): Promise<unknown> {
     for (let delay = 50; ; delay = Math.min(delay * 2, SLOWEST_RETRY_MS)) {
       try {
-        return await open().call(command, ...args);
+        return await send(open());
       } catch (error) {
         if (!TEMPORARY.test(messageOf(error)) || performance.now() + delay > until) throw error;
         await pause(delay * (0.5 + Math.random() / 2));
@@ -85,12 +87,17 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
 
   const run = (command: string, args: readonly (string | number)[]) => {
     const limit = timeoutMs + args.reduce<number>((sum, arg) => sum + String(arg).length, 0) / SLOWEST_LINK;
-    return limited(attempt(command, args, performance.now() + limit), limit);
+    return limited(attempt((opened) => opened.call(command, ...args), performance.now() + limit), limit);
   };
 
   const connection: RedisConnection = {
     onReady: () => {},
     send: (command, key, ...args) => run(command, [key, ...args]),
+    async getRange(key, from, to) {
+      const get = (opened: Redis | Cluster) => opened.callBuffer("GETRANGE", key, from, to);
+      const bytes = await limited(attempt(get, performance.now() + timeoutMs));
+      return Buffer.isBuffer(bytes) ? bytes : Buffer.alloc(0);
+    },
     evaluate: (script, key, args) => run("EVAL", [script, 1, key, ...args]),
     async time() {
       const reply = await run("TIME", []);

@@ -35,10 +35,8 @@ export function createRedisStore(url: string, options: RemoteOptions = {}): Reco
     parallel: PARALLEL,
     nameOf,
     async read(object) {
-      const text = await connection.send("GETRANGE", object, 0, LONGEST_RECORDING);
-      if (typeof text !== "string" || text === "") return undefined;
-      if (Buffer.byteLength(text) > LONGEST_RECORDING) throw new TooLongError(LONGEST_RECORDING);
-      return { text };
+      const text = await readText(connection, object);
+      return text === "" ? undefined : { text };
     },
     async write(object, text, label) {
       // Sent together, so that the index costs no time.
@@ -80,6 +78,21 @@ export function createRedisStore(url: string, options: RemoteOptions = {}): Reco
     },
   };
   return createRemoteStore(objects, options);
+}
+
+/** More than nearly all recordings have: they are read with one request. */
+const FIRST_BYTES = 1 << 20;
+
+/** Reads no more than the beginning of a value that is too long to be a recording. */
+async function readText(connection: RedisConnection, object: string): Promise<string> {
+  const first = await connection.getRange(object, 0, FIRST_BYTES - 1);
+  if (first.length < FIRST_BYTES) return first.toString("utf8");
+  // Not every user may ask for the length.
+  const length = await connection.send("STRLEN", object).catch(() => 0);
+  if (Number(length) > LONGEST_RECORDING) throw new TooLongError(LONGEST_RECORDING);
+  const rest = await connection.getRange(object, FIRST_BYTES, LONGEST_RECORDING);
+  if (first.length + rest.length > LONGEST_RECORDING) throw new TooLongError(LONGEST_RECORDING);
+  return Buffer.concat([first, rest]).toString("utf8");
 }
 
 /** Only the holder may renew or drop a claim: the server compares and acts in one step. */

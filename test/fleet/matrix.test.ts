@@ -1,10 +1,10 @@
 /** A few cells of the matrix: the others take too long for every run of the tests. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { describeMounted } from "../support/mounted.ts";
 import { programs, testWith } from "../support/needs.ts";
 import { S3RVER } from "../support/servers.ts";
-import { type MatrixOptions, runCell, SCENARIOS } from "./matrix.ts";
+import { KINDS, type MatrixOptions, PAGE, runCell, SCENARIOS } from "./matrix.ts";
 import { canMakeNamespaces } from "./network.ts";
 import type { StoreKind } from "./stores.ts";
 
@@ -31,4 +31,12 @@ describeMounted("three machines that share a store", () => {
       expect((await runCell(kind, scenario, options)).problems).toEqual([]);
     });
   }
+});
+
+test("docs/fleet.md has the result of every cell of the matrix", () => {
+  const page = readFileSync(PAGE, "utf8");
+  for (const { name } of SCENARIOS) {
+    for (const kind of KINDS) expect(page).toContain(`| ${name} | ${kind} |`);
+  }
+  expect(page).not.toContain("**");
 });

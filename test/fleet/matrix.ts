@@ -17,7 +17,7 @@ import { BINARY } from "../support/program.ts";
 import { canMakeNamespaces, createLink, type Link } from "./network.ts";
 import { type Condition, createTestStore, type StoreKind, type TestStore } from "./stores.ts";
 
-const KINDS: readonly StoreKind[] = ["Redis", "S3", "S3 without conditions"];
+export const KINDS: readonly StoreKind[] = ["Redis", "S3", "S3 without conditions"];
 const MACHINES = 3;
 const CONCURRENCY = 4;
 /** How long the model takes, in milliseconds. */
@@ -354,7 +354,7 @@ function formatTable(results: readonly Result[]): string {
   return [head, ...rows].join("\n");
 }
 
-const PAGE = join(import.meta.dir, "../../docs/fleet.md");
+export const PAGE = join(import.meta.dir, "../../docs/fleet.md");
 const MARKS = ["<!-- written by `npm run fleet -- --write` -->", "<!-- end -->"] as const;
 
 async function main(): Promise<void> {

@@ -87,7 +87,10 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
 
   const run = (command: string, args: readonly (string | number)[]) => {
     const limit = timeoutMs + args.reduce<number>((sum, arg) => sum + String(arg).length, 0) / SLOWEST_LINK;
-    return limited(attempt((opened) => opened.call(command, ...args), performance.now() + limit), limit);
+    return limited(
+      attempt((opened) => opened.call(command, ...args), performance.now() + limit),
+      limit,
+    );
   };
 
   const connection: RedisConnection = {

@@ -61,7 +61,11 @@ export function createOfflineTree(
     [...view.filterVisible(tree.walk())].flatMap(({ path, inode }) => (path === "/" ? [] : [entryOf(path, inode)]));
   /** Cached, because the tree never changes. */
   let layout: readonly TreeEntry[] | undefined;
-  let outdated: ReturnType<typeof collectOutdated> | undefined;
+  let foundOutdated: ReturnType<typeof collectOutdated> | undefined;
+  const outdated = () => {
+    foundOutdated ??= collectOutdated(tree);
+    return foundOutdated;
+  };
   const contents = new Map<string, Uint8Array>();
   const contentOf = (path: string, limit: number) => {
     const file = fileAt(path);
@@ -85,15 +89,16 @@ export function createOfflineTree(
       return found;
     },
     get entries() {
-      return [...tree.walk()].flatMap(({ path, inode }) => (path === "/" ? [] : [listedEntryOf(path, inode)]));
+      return [...tree.walk()].flatMap(({ path, inode }) =>
+        path === "/" ? [] : [listedEntryOf(path, inode, outdated())],
+      );
     },
     request(path) {
       const file = fileAt(path);
       return buildRequest({ tree, authors, definitions: 0, writes: 0 }, file, file.ino, 0);
     },
     changedUses(path) {
-      outdated ??= collectOutdated(tree);
-      return outdated.get(fileAt(path))?.changed ?? [];
+      return outdated().get(fileAt(path))?.changed ?? [];
     },
     settings(path, name) {
       const found: Setting[] = [];

@@ -22,6 +22,8 @@ export interface ListedEntry extends TreeEntry {
   readonly mode: string;
   /** The generator that made the file, or that the file names for itself. */
   readonly generator?: string;
+  /** A file that was made from others that have changed since. */
+  readonly outdated?: true;
 }
 
 /** The file to be generated. */

@@ -60,6 +60,11 @@ describeMounted("files that were made from others", () => {
     expect(m.server.requests.length).toBe(4);
 
     version = 2;
+    expect((await llmfs(m, "status", m.dir)).stdout).toContain("outdated   2 files");
+    const drawn = (await llmfs(m, "tree", m.dir)).stdout;
+    expect(drawn).toMatch(/b\.c +ready .* outdated\n/);
+    expect(drawn).toMatch(/other\.txt +ready (?!.*outdated)/);
+    expect(drawn).toContain("; 2 outdated\n");
     const { status, stderr } = await llmfs(m, "warm", "--outdated", m.dir);
     expect([status, stderr]).toEqual([0, expect.stringContaining("2 of 2 files generated")]);
     expect(await m.out("cat b.c c.c other.txt")).toBe("b.c 2\nc.c 2\nother.txt 1\n");
@@ -99,6 +104,7 @@ describeMounted("files that were made from others", () => {
     expect((await m.unmount()).status).toBe(0);
     const offline = await llmfs(m, "why", "--from", m.sandbox.at("saved.json"), "b.c");
     expect(offline.stdout).toContain("it was written before these changed: /a.h");
+    expect((await llmfs(m, "tree", m.sandbox.at("saved.json"))).stdout).toContain("; 2 outdated\n");
     await m.mount(["--from", "saved.json", ...m.modelArgs()]);
     expect(outdated(m)).toBe(2);
     expect((await llmfs(m, "warm", "--outdated", m.dir)).status).toBe(0);

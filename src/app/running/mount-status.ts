@@ -26,6 +26,8 @@ export interface MountStatus {
   readonly files: FileCounts;
   /** The files that are being generated. */
   readonly underWay: readonly RunningGeneration[];
+  /** How many files were made from others that have changed since. */
+  readonly outdated: number;
   readonly failed: readonly { readonly path: string; readonly error: string }[];
   /** What the contents take, in bytes. */
   readonly bytes: number;
@@ -49,6 +51,7 @@ interface ControlStatus {
   readonly inodes: number;
   readonly bytes: number;
   readonly generating: number;
+  readonly outdated: number;
 }
 
 /** Rejects with UserError if the mount does not answer, or is served by another version of llmfs. */
@@ -59,7 +62,7 @@ export async function readMountStatus(mountpoint: string): Promise<MountStatus> 
     readJson(mountpoint, "config.json"),
   ]);
   if (!isStatus(status) || !isUsage(usage) || !isAbout(about)) throw createVersionError(mountpoint);
-  const { files, pid, inodes, bytes } = status;
+  const { files, pid, inodes, bytes, outdated } = status;
   const pending = files.generating > 0 || files.failed > 0 ? await readJson(mountpoint, "pending.json") : [];
   if (!isPendingList(pending)) throw createVersionError(mountpoint);
   const mount = findMountAt(mountpoint);
@@ -75,6 +78,7 @@ export async function readMountStatus(mountpoint: string): Promise<MountStatus> 
     recordings,
     concurrency,
     files,
+    outdated,
     underWay: pending.flatMap(({ path, state, generator, waitsFor }) =>
       state === "generating" ? [{ path, generator, ...(waitsFor === undefined ? {} : { waitsFor }) }] : [],
     ),

@@ -31,6 +31,12 @@ export function formatStatus(now: Sample, before?: Sample): readonly string[] {
   add("model", formatModel(status));
   add("recordings", `${status.recordings} (mode ${status.mode})`);
   add("files", formatFiles(files));
+  if (status.outdated > 0) {
+    add(
+      "outdated",
+      `${plural(status.outdated, "file")}, made from others that have changed; see llmfs warm --outdated`,
+    );
+  }
   add(
     "requests",
     underWay.length === 0

@@ -50,6 +50,7 @@ export function drawTree(entries: readonly ListedEntry[], { depth, from }: TreeO
       { text: gap, color: "" },
       { text: state.padEnd(STATE), color: COLORS[state] },
       { text: ` ${details}`.trimEnd(), color: "" },
+      ...(entry.outdated === true ? [{ text: "  outdated", color: COLORS.pending }] : []),
     ];
   });
 }
@@ -75,5 +76,6 @@ export function countEntries(entries: readonly ListedEntry[]): string {
     return count > 0 ? [`${count} ${state}`] : [];
   });
   const counts = `${plural(directories, "directory", "directories")}, ${plural(files.length, "file")}`;
-  return parts.length === 0 ? counts : `${counts}: ${parts.join(", ")}`;
+  const outdated = files.filter((file) => file.outdated).length;
+  return `${[counts, ...(parts.length === 0 ? [] : [parts.join(", ")])].join(": ")}${outdated === 0 ? "" : `; ${outdated} outdated`}`;
 }

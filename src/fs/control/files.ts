@@ -121,8 +121,9 @@ const MOST_WAITING = 100;
 
 /** What tree.json has: every entry but the root, with undefined for a step that yields none. */
 function* listEntries(tree: Tree): Generator<ListedEntry | undefined> {
+  const outdated = yield* findOutdated(tree);
   for (const at of walkInSteps(tree.root, "/"))
-    yield at === undefined || at.path === "/" ? undefined : listedEntryOf(at.path, at.inode);
+    yield at === undefined || at.path === "/" ? undefined : listedEntryOf(at.path, at.inode, outdated);
 }
 
 /** One path per line. Directories end in a slash; files with generated or pending content show their state. */

@@ -49,11 +49,16 @@ export function entryOf(path: string, inode: Inode): TreeEntry {
   }
 }
 
-export function listedEntryOf(path: string, inode: Inode): ListedEntry {
+/** `outdated`: the outdated files of the tree. */
+export function listedEntryOf(path: string, inode: Inode, outdated?: ReadonlyMap<RegularFile, unknown>): ListedEntry {
   const entry = { ...entryOf(path, inode), mode: (inode.mode & 0o7777).toString(8).padStart(4, "0") };
   if (inode.kind !== "file" || inode.state === "static") return entry;
   const generator = textXattr(inode, `${METADATA}generator`) ?? textXattr(inode, GENERATOR);
-  return generator === undefined ? entry : { ...entry, generator };
+  return {
+    ...entry,
+    ...(generator === undefined ? {} : { generator }),
+    ...(outdated?.has(inode) === true ? { outdated: true } : {}),
+  };
 }
 
 export function infoOf(path: string, inode: Inode): FileInfo {

@@ -83,7 +83,9 @@ test("a file generated through the engine and a real server gets the bytes and t
   const { bytes, metadata } = await engine.generate(tree.request("/a.c"), never);
   expect(new TextDecoder().decode(bytes)).toBe("int x;\n");
   expect(Object.fromEntries(metadata)).toMatchObject({ model: "served-model", input_tokens: "11", output_tokens: "7" });
-  expect(server.received(0).body.messages.at(-1).content).toContain("Write the file a.c\nWhat it is: an int");
+  expect(server.received(0).body.messages.at(-1).content).toContain(
+    "Write the file a.c\nThis is a C source file.\nWhat it is: an int",
+  );
 });
 
 test("temperature and maximum length are inherited from the nearest directory that sets them", async () => {

@@ -279,7 +279,7 @@ export class RpcHandlers {
 
   /** Starts a snapshot; `beforeChange` reports every change to it until it ends. */
   beginSnapshot(times: boolean): SnapshotSaver {
-    const saver = new SnapshotSaver(this.#mount.tree, { times, owner: times });
+    const saver = new SnapshotSaver(this.#mount.tree, { times });
     this.#savers.set(this.#nextSaver++, saver);
     return saver;
   }

@@ -2,7 +2,7 @@
 import type { Methods } from "../rpc/messages.ts";
 
 export interface SnapshotSaveOptions {
-  /** Includes times and owners. */
+  /** Includes times. */
   readonly times?: boolean;
   /** Called with the number of bytes received so far. */
   readonly progress?: (bytes: number) => void;

@@ -9,7 +9,7 @@ import { openLog } from "./serve.ts";
 import { Interrupted, onSignals } from "./signals.ts";
 
 export interface GeneratedTree {
-  /** A snapshot with times and owners. */
+  /** A snapshot with times. */
   readonly text: Uint8Array;
   readonly result: Warming;
 }

@@ -25,7 +25,7 @@ pending.json    the files that are not generated yet; generate them with 'llmfs 
 usage.json      what generating has cost so far, and the limits
 config.json     the model, the recordings and the prompts of this mount
 snapshot.json   the tree at the time of opening; 'llmfs save' copies this file
-full-snapshot.json  the same with times and owners; 'llmfs export' reads it
+full-snapshot.json  the same with times; 'llmfs export' reads it
 control         accepts requests to generate files, one line of JSON each, and answers them
 
 A request:  {"id": 1, "op": "make", "path": "/a.md"}
@@ -68,7 +68,7 @@ export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: St
   };
 }
 
-/** With `times`, it includes times and owners. */
+/** With `times`, it includes times. */
 function serveSnapshot(mount: FsContext, handlers: RpcHandlers, times: boolean): ReadableFile {
   return serveStream(mount, () => {
     const saver = handlers.beginSnapshot(times);

@@ -52,11 +52,15 @@ describe("text written to the terminal", () => {
     show: "show(EVIL)",
     showBold: "showBold(EVIL)",
     showJson: "showJson({ [EVIL]: EVIL }); showJson(EVIL, 0)",
+    showPieces: "showPieces([{ text: EVIL, color: '' }, { text: EVIL, color: '33' }], true)",
+    Screen: "{ using screen = new Screen(); screen.draw([EVIL, EVIL]); screen.draw([EVIL]); }",
   };
+  /** These write bytes as they are, unless to a terminal; and one only reads. */
+  const OTHERS = ["isTerminal", "passOn", "readLine", "showBytes", "showExactly"];
 
   async function written(body: string): Promise<string> {
     const script = `import * as t from ${JSON.stringify(join(import.meta.dir, "../../src/cli/output/terminal.ts"))};
-      const { say, overwrite, show, showBold, showJson, showExactly } = t;
+      const { say, overwrite, show, showBold, showJson, showPieces, showExactly, Screen } = t;
       const EVIL = ${JSON.stringify(EVIL)};
       ${body}`;
     const child = Bun.spawn({ cmd: [process.execPath, "-e", script], stdio: ["ignore", "pipe", "pipe"] });
@@ -67,7 +71,7 @@ describe("text written to the terminal", () => {
 
   test("text written to the terminal comes only from the functions in this list", () => {
     const functions = Object.entries(terminal).flatMap(([name, value]) => (typeof value === "function" ? [name] : []));
-    expect(functions.sort()).toEqual([...Object.keys(WRITERS), "isTerminal", "showExactly"].sort());
+    expect(functions.sort()).toEqual([...Object.keys(WRITERS), ...OTHERS].sort());
   });
 
   test.each(Object.entries(WRITERS))(
@@ -75,7 +79,10 @@ describe("text written to the terminal", () => {
     async (_, body) => {
       const text = await written(body);
       expect(text).toContain("owned");
-      const own = ["\r\u001b[K", "\u001b[1m", "\u001b[22m", "\u001b[33m", "\u001b[39m"];
+      const own = [
+        ...["\r\u001b[K", "\u001b[K", "\u001b[J", "\u001b[2A", "\u001b[?25l", "\u001b[?25h"],
+        ...["\u001b[1m", "\u001b[22m", "\u001b[33m", "\u001b[39m", "\u001b[0m"],
+      ];
       const others = own.reduce((rest, sequence) => rest.replaceAll(sequence, ""), text);
       expect(others.match(/[^\P{Cc}\n\t]|\u202e|\u2066|\u200b|\ufeff|\u2028|\ufffd/gu)).toBeNull();
     },

@@ -220,7 +220,7 @@ describeMounted("llmfs grow --from", () => {
     m.tree = ONE_TEST;
     const before = snapshotOf(["/src/a.py"]).replace(
       '{"path": "/src/a.py"',
-      '{"path": "/kept", "type": "file", "mode": "0600", "uid": 7, "gid": 8, "mtime": "12.5", "text": "x\\n"},\n    {"path": "/src/a.py"',
+      '{"path": "/kept", "type": "file", "mode": "0644", "uid": 7, "gid": 8, "mtime": "12.5", "text": "x\\n"},\n    {"path": "/src/a.py"',
     );
     writeFileSync(m.sandbox.at("tree.json"), before);
     const grow = (...args: string[]) =>
@@ -231,7 +231,7 @@ describeMounted("llmfs grow --from", () => {
     expect(await grow()).toMatchObject({ status: 0, stdout: readFileSync(m.sandbox.at("grown.json"), "utf8") });
     expect(m.server.requests).toHaveLength(1);
     await m.mount(["--from", "grown.json", ...m.modelArgs()]);
-    expect(await m.out("cat kept; stat -c '%a %u %g' kept; ls tests")).toBe("x\n600 7 8\ntest_a.py\n");
+    expect(await m.out("cat kept; stat -c '%a %u %g' kept; ls tests")).toBe("x\n644 7 8\ntest_a.py\n");
     expect(await m.out("cat tests/test_a.py")).toBe(contentOf("tests/test_a.py"));
   });
 

@@ -379,7 +379,7 @@ const COLLECT_AFTER = 10_000;
 
 /** Nobody may spin who saves power. With one processor there is nothing to choose from. */
 function placementOn(processors: Processors | undefined, lowPower: boolean): Placement | undefined {
-  return processors && new Placement(lowPower ? ["follow", "rest"] : ["follow", "spin", "rest"], processors);
+  return processors && new Placement(lowPower ? ["follow", "rest"] : ["spin", "follow", "rest"], processors);
 }
 
 const wakeCount = new Uint8Array(8);

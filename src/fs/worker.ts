@@ -117,7 +117,7 @@ class FilesystemThread {
       onInterrupt: (unique, thread) => this.#served.interrupt(unique, thread),
       onRequest: () => this.#stamps.advance(),
       requestTimeout: limit.askS,
-      ...(deadlines && { onParked: (unique: number) => deadlines.add(unique) }),
+      ...(deadlines && { onParked: () => deadlines.check() }),
       onReady: ({ minor, flags2 }) => {
         if (this.#options.passthrough && (flags2 & FUSE_PASSTHROUGH) !== 0) mount.passthrough.enable(fd);
         this.#post({ type: "ready", protocol: `7.${minor}` });
@@ -218,7 +218,7 @@ class FilesystemThread {
     return new Deadlines({
       timers: this.#served.timers,
       withinMs,
-      isWaiting: (unique) => this.#requireSession().isParked(unique),
+      oldest: () => this.#requireSession().oldestParked,
       end: (unique) => {
         this.#log("warn", "fs", `${timedOut.code}: ${timedOut.message}`);
         this.#served.expire(unique, timedOut);

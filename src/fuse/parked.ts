@@ -6,6 +6,8 @@ interface ParkedRequest<Row> {
   readonly nodeid: number;
   /** The thread that sent it; 0 if its process namespace is not ours or below ours. */
   readonly thread: number;
+  /** When it was parked, by performance.now(). */
+  readonly since: number;
 }
 
 /** `Row` is the type of the request's row in the operation table. */
@@ -19,8 +21,14 @@ export class ParkedRequests<Row extends { readonly name: OpName }> {
   }
 
   add({ unique, nodeid, pid }: Header, row: Row): void {
-    this.#byUnique.set(unique, { row, nodeid, thread: pid });
+    this.#byUnique.set(unique, { row, nodeid, thread: pid, since: performance.now() });
     if (row.name === "lookup") this.#lookups.set(nodeid, (this.#lookups.get(nodeid) ?? 0) + 1);
+  }
+
+  /** The request that has waited longest: a Map keeps the order in which they were parked. */
+  get oldest(): { readonly unique: number; readonly since: number } | undefined {
+    for (const [unique, { since }] of this.#byUnique) return { unique, since };
+    return undefined;
   }
 
   get(unique: number): ParkedRequest<Row> | undefined {

@@ -47,7 +47,7 @@ export interface SessionOptions {
   /** How long the kernel is asked to let requests wait, in seconds; 0 or absent asks for nothing. */
   readonly requestTimeout?: number;
   /** Called when a request is parked. */
-  readonly onParked?: (unique: number) => void;
+  readonly onParked?: () => void;
   /** Log every request and reply at debug. */
   readonly debug?: boolean;
 }
@@ -141,7 +141,7 @@ export class Session {
       const value = row.handler(request, header, this.#target);
       if (value === PARKED) {
         this.#parked.add(header, row);
-        this.#options.onParked?.(unique);
+        this.#options.onParked?.();
       } else this.#reply(row, unique, value);
     } catch (error) {
       if (row.reply !== "silence") this.#replyError(row, unique, error);
@@ -195,6 +195,10 @@ export class Session {
 
   get parked(): number {
     return this.#parked.size;
+  }
+
+  get oldestParked(): ParkedRequests<OperationRow>["oldest"] {
+    return this.#parked.oldest;
   }
 
   /** Whether this request is parked. */

@@ -5,41 +5,30 @@ export interface DeadlinesOptions {
   readonly timers: Timers;
   /** How long a request may wait, in ms. */
   readonly withinMs: number;
-  readonly isWaiting: (unique: number) => boolean;
-  /** Answers a request whose time is over. */
+  /** The request that has waited longest, and since when, by the clock of the timers. */
+  readonly oldest: () => { readonly unique: number; readonly since: number } | undefined;
+  /** Answers a request whose time is over, so that it no longer waits. */
   readonly end: (unique: number) => void;
 }
 
 export class Deadlines {
   readonly #options: DeadlinesOptions;
-  /** In the order of their times, because all wait for the same time. Those that are answered stay until their time. */
-  readonly #waiting: { readonly unique: number; readonly at: number }[] = [];
+  #isScheduled = false;
 
   constructor(options: DeadlinesOptions) {
     this.#options = options;
   }
 
-  /** The request waits from now on. */
-  add(unique: number): void {
-    const { timers, withinMs } = this.#options;
-    this.#waiting.push({ unique, at: timers.now + withinMs });
-    if (this.#waiting.length === 1) this.#scheduleNext();
-  }
-
-  #scheduleNext(): void {
-    const { timers } = this.#options;
-    const next = this.#waiting[0];
-    if (next !== undefined) timers.schedule(Math.max(0, next.at - timers.now), () => this.#endOverdue());
+  /** Call this when a request begins to wait. */
+  check(): void {
+    if (!this.#isScheduled) this.#endOverdue();
   }
 
   #endOverdue(): void {
-    const { timers, isWaiting, end } = this.#options;
-    let over = 0;
-    for (; (this.#waiting[over]?.at ?? Number.POSITIVE_INFINITY) <= timers.now; over++) {
-      const { unique } = this.#waiting[over] ?? { unique: 0 };
-      if (isWaiting(unique)) end(unique);
-    }
-    this.#waiting.splice(0, over);
-    this.#scheduleNext();
+    const { timers, withinMs, oldest, end } = this.#options;
+    let next = oldest();
+    for (; next !== undefined && next.since + withinMs <= timers.now; next = oldest()) end(next.unique);
+    this.#isScheduled = next !== undefined;
+    if (next !== undefined) timers.schedule(next.since + withinMs - timers.now, () => this.#endOverdue());
   }
 }

@@ -5,12 +5,12 @@ import { Timers } from "../../../src/fs/waiting/timers.ts";
 test("a request is ended when its time is over, unless it was answered", () => {
   const clock = { now: 0 };
   const timers = new Timers(() => clock.now);
-  const waiting = new Set<number>();
+  const waiting = new Map<number, number>();
   const ended: number[] = [];
   const deadlines = new Deadlines({
     timers,
     withinMs: 100,
-    isWaiting: (unique) => waiting.has(unique),
+    oldest: () => [...waiting].map(([unique, since]) => ({ unique, since }))[0],
     end(unique) {
       ended.push(unique);
       waiting.delete(unique);
@@ -22,8 +22,8 @@ test("a request is ended when its time is over, unless it was answered", () => {
   };
   const park = (...uniques: number[]) => {
     for (const unique of uniques) {
-      waiting.add(unique);
-      deadlines.add(unique);
+      waiting.set(unique, clock.now);
+      deadlines.check();
     }
   };
   park(1, 2);

@@ -36,19 +36,14 @@ export const trust = defineCommand({
       return EXIT.ok.code;
     }
     if (json) throw new UsageError("--json needs --list");
-    if (remove && file !== undefined) {
-      // The file may have been removed.
-      const path = absolutePath(file);
+    if (remove) {
+      // A named file may be gone.
+      const path = file === undefined ? (await chooseConfigurationToTrust(file, say)).file : absolutePath(file);
       if (!forgetTrust(path)) throw new UserError("input", `${path} is not trusted`);
       say(`no longer trusted: ${path}`);
       return EXIT.ok.code;
     }
     const configuration = await chooseConfigurationToTrust(file, say);
-    if (remove) {
-      if (!forgetTrust(configuration.file)) throw new UserError("input", `${configuration.file} is not trusted`);
-      say(`no longer trusted: ${configuration.file}`);
-      return EXIT.ok.code;
-    }
     remember(configuration);
     say(`trusted: ${configuration.file}`);
     return EXIT.ok.code;

@@ -1,12 +1,9 @@
 /** The information that a mount publishes for commands: `.llmfs/config.json` and `.llmfs/usage.json`. */
-import { readFileSync } from "node:fs";
-import { messageOf } from "../errno.ts";
 import type { Usage } from "../generate/spending/usage-counter.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
 import type { Price } from "../llm/prices.ts";
 import { withoutSecrets } from "../recording/stores/address.ts";
-import { UserError } from "./errors.ts";
-import { controlFilePath } from "./running/mounted.ts";
+import { readControlJson } from "./running/mounted.ts";
 import type { Config } from "./settings/settings.ts";
 
 /** Everything except the tree that a request for content depends on, and the location of recordings. No secrets. */
@@ -57,27 +54,12 @@ export function formatAbout(about: About): string {
 }
 
 export function readAbout(mountpoint: string): About {
-  return readControl(mountpoint, "config.json", isAbout);
+  return readControlJson(mountpoint, "config.json", isAbout);
 }
 
 /** The usage so far, or undefined before the first request. */
 export function readUsage(mountpoint: string): Usage | undefined {
-  return readControl(mountpoint, "usage.json", isUsage);
-}
-
-function readControl<T>(
-  mountpoint: string,
-  name: "config.json" | "usage.json",
-  check: (value: unknown) => value is T,
-): T {
-  const path = controlFilePath(mountpoint, name);
-  try {
-    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
-    if (check(value)) return value;
-  } catch (error) {
-    throw new UserError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
-  }
-  throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);
+  return readControlJson(mountpoint, "usage.json", isUsage);
 }
 
 /** `formatAbout` of this same version wrote it, so one member is enough to recognize it. */

@@ -107,21 +107,25 @@ export async function readControlFile(mountpoint: string, name: ControlName): Pr
 
 /** The pending files of a mount. Throws UserError. */
 export function readPendingFiles(mountpoint: string): PendingFile[] {
-  return readList(mountpoint, "pending.json");
+  return readControlJson(mountpoint, "pending.json", isList<PendingFile>);
 }
 
 /** The files of a mount that were made from others that have changed. Throws UserError. */
 export function readOutdatedFiles(mountpoint: string): OutdatedFile[] {
-  return readList(mountpoint, "outdated.json");
+  return readControlJson(mountpoint, "outdated.json", isList<OutdatedFile>);
 }
 
-/** The element type must be that of the control file. */
-function readList<T>(mountpoint: string, name: ControlName): T[] {
+/** This same version of llmfs wrote the list, so its elements are of the type of the control file. */
+function isList<T>(value: unknown): value is T[] {
+  return Array.isArray(value);
+}
+
+/** The value of a control file. Throws UserError, also if `check` finds that another version of llmfs wrote it. */
+export function readControlJson<T>(mountpoint: string, name: ControlName, check: (value: unknown) => value is T): T {
   const path = controlFilePath(mountpoint, name);
   try {
-    const files: unknown = JSON.parse(readFileSync(path, "utf8"));
-    // Written by this same version of llmfs: see fs/control/files.ts.
-    if (Array.isArray(files)) return files;
+    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
+    if (check(value)) return value;
   } catch (error) {
     throw new UserError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
   }

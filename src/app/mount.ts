@@ -8,32 +8,24 @@ import { orderFiles, withoutDependencies } from "../generate/binding.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
-import type { GrowableTree } from "../rpc/growth.ts";
 import { openSources, type Sources } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
-import type { Generation } from "./generation.ts";
 import { describeProblem, Keeper } from "./keeper.ts";
-import { describeLeftOut, growTree } from "./layout/growing.ts";
-import { reportLayout } from "./layout/layout-progress.ts";
 import { findStartingTree } from "./layout/starting-tree.ts";
 import { raiseLimits } from "./machine/limits.ts";
-import type { Progress } from "./progress.ts";
 import { RecordWriter, type SaveOutcome } from "./running/mount-record.ts";
 import type { Config } from "./settings/settings.ts";
 import { chooseSourceName } from "./source-name.ts";
+import { type TreeParts, treeOptions } from "./tree-options.ts";
 
 /** How often the progress of a save is reported. */
 const PROGRESS_MS = 100;
 
-export interface MountServeOptions {
-  readonly config: Config;
+export interface MountServeOptions extends TreeParts {
   /** The real path of an empty directory. */
   readonly mountpoint: string;
   /** Whether the directory was created for this mount. */
   readonly temporary?: boolean;
-  readonly generation: Generation;
-  readonly log: Log;
-  readonly progress: Progress;
   /** Called after the layout, just before mounting. */
   readonly beforeMount?: () => void;
   /** Cancels until the mount exists. After that, the caller must check whether it was aborted in the meantime. */
@@ -78,15 +70,13 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     let freezing: Promise<unknown> = Promise.resolve();
     const record = openRecord(config, mountpoint, async () => (await keeper?.save()) ?? { kind: "none" });
     const filesystem = await startFilesystem({
+      ...treeOptions(options, sources, from),
       mountpoint,
       source: chooseSourceName(config, mountpoint),
       temporary: options.temporary ?? false,
       readOnly: config.readOnly,
       allowOther: config.allowOther,
       lowPower: config.lowPower,
-      size: config.size,
-      inodes: config.inodes,
-      ...(from === undefined ? {} : { from }),
       command: async (command, stop) => {
         if (command.op === "save") return { saved: (await keeper?.save()) ?? { kind: "none" } };
         const { runTreeCommand } = await import("./tree-commands.ts");
@@ -100,14 +90,6 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
         return running;
       },
       signal,
-      ...(config.grow === undefined ? {} : { prepare: (growable) => growBeforeMount(growable, options) }),
-      generate: sources?.generate(generation.generate) ?? generation.generate,
-      ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants, named: sources.named }),
-      onUndone: generation.restoreRecording,
-      whenSettled: generation.settled,
-      log: (level, tag, text) => log.write(level, tag, text),
-      debug: config.debug,
-      ...(config.epoch === undefined ? {} : { epoch: config.epoch }),
     });
     generation.attach(filesystem, mountpoint, sources?.summary);
     sources?.attach(filesystem);
@@ -169,23 +151,6 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
 /** The request for the model where there are no rules. */
 function withoutRules(request: GenerationRequest): GenerationRequest | undefined {
   return request.generator === DEFAULT_GENERATOR ? request : undefined;
-}
-
-/** Rejects with LlmError or FsError. */
-export async function growBeforeMount(
-  growable: GrowableTree,
-  { config, generation, log, progress, signal }: Omit<MountServeOptions, "mountpoint">,
-): Promise<void> {
-  const adder = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: process.pid };
-  const request = { within: "/", prompt: config.grow?.text ?? "", dry: false, adder };
-  progress.step("laying out what to add");
-  const growth = await growTree(
-    growable,
-    { ...request, onProgress: reportLayout(progress) },
-    { generation, log, signal },
-  );
-  signal.throwIfAborted();
-  for (const line of describeLeftOut(growth)) log.write("warn", "generate", line);
 }
 
 /** How much of a prompt is published, in UTF-16 units. */

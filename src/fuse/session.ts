@@ -46,7 +46,6 @@ export interface SessionOptions {
   readonly log: (level: "debug" | "warn" | "error", text: string) => void;
   /** How long the kernel is asked to let requests wait, in seconds; 0 or absent asks for nothing. */
   readonly requestTimeout?: number;
-  /** Called when a request is parked. */
   readonly onParked?: () => void;
   /** Log every request and reply at debug. */
   readonly debug?: boolean;
@@ -201,7 +200,6 @@ export class Session {
     return this.#parked.oldest;
   }
 
-  /** Whether this request is parked. */
   isParked(unique: number): boolean {
     return this.#parked.get(unique) !== undefined;
   }

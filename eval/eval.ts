@@ -45,7 +45,7 @@ async function main(): Promise<number> {
   const binary = resolve(import.meta.dir, "../dist/llmfs");
   if (values.help) return say(USAGE, 0);
   if (model === undefined) return say(`--model is missing\n\n${USAGE}`, 2);
-  if (unknown !== undefined) return say(`there is no case ${unknown}\n\n${USAGE}`, 2);
+  if (unknown !== undefined) return say(`unknown case: ${unknown}\n\n${USAGE}`, 2);
   if (!existsSync(binary)) return say("dist/llmfs is missing; run npm run build first", 2);
   const scratch = values.keep === undefined ? mkdtempSync(join(tmpdir(), "llmfs-eval-")) : resolve(values.keep);
   const modelFlags = [

@@ -127,7 +127,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       insist,
       async finish(givenUp) {
         clearInterval(timer);
-        // What is recorded as a whole must not be left half recorded.
+        // Freezing writes several recordings, and must not be cut off between them.
         await freezing;
         const unsettled = (await generation.settleRecordings()).join("; ") || undefined;
         await generation[Symbol.asyncDispose]();

@@ -29,7 +29,7 @@ export interface CommandRun {
   /** In words: "exit status 2". */
   readonly ending: string;
   readonly stopped?: "time" | "space" | "disk";
-  /** There is no such command. */
+  /** Set if the command does not exist. */
   readonly notFound?: true;
   /** The end of what it printed, as text, with paths as they are in the mount. */
   readonly output: string;

@@ -118,7 +118,7 @@ async function removeFolder(path: string): Promise<void> {
   }
 }
 
-/** It reads lines until this process says that it is no longer needed, or is gone. */
+/** Reads lines from this process. Exits on the line "done". If this process ends without it, kills the group and removes the copy. */
 const KEEPER = `
 trap '' HUP INT QUIT TERM
 group=

@@ -14,7 +14,7 @@ export interface CheckedMount {
   diagnose(failure: FailedCheck): Promise<Diagnosis>;
   rewrite(path: string, instruction: string): Promise<void>;
   freeze(version: number): Promise<Frozen>;
-  /** Whether an error says that the mount cannot do this, rather than that there is no mount any more. */
+  /** True for an error of one request; false if the mount itself is gone. */
   isRefusal(error: unknown): boolean;
 }
 
@@ -57,7 +57,7 @@ export interface CheckResult {
   readonly rounds: readonly CheckRound[];
   /** Every file that was written again. */
   readonly rewritten: readonly string[];
-  /** What was recorded; null if the tree did not pass, or is not frozen. */
+  /** How much was recorded. null if the check failed, or nothing was recorded. */
   readonly frozen: Frozen | null;
   /** Whether it should have been frozen and was not. */
   readonly freezingFailed: boolean;

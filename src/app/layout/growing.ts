@@ -86,7 +86,7 @@ export async function growMount(
   }
 }
 
-/** What was left out of a proposal, in sentences for people. */
+/** A sentence for each part of the proposal that was left out. */
 export function describeLeftOut({ clashes, leftOut }: Pick<Growth, "clashes" | "leftOut">): readonly string[] {
   return [...clashes.map((path) => `${path} exists already, and was left as it is`), ...leftOut];
 }

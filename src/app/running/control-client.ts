@@ -39,7 +39,7 @@ export interface RegenOptions {
   readonly force?: boolean | undefined;
 }
 
-/** What is known of a file that is added. */
+/** The attributes of a new file. */
 export interface AddOptions {
   readonly description: string;
   readonly prompt?: string | undefined;

@@ -2,6 +2,14 @@
 import { attribute } from "../../attributes.ts";
 import { defineFlags } from "./command.ts";
 
+/** See app/place.ts. */
+export const placeArgument = {
+  type: "positional",
+  required: false,
+  description:
+    "a mount, a snapshot, or a directory in one, such as DIR/src or tree.json/src; default: the mount that contains the current directory",
+} as const;
+
 export const promptFlags = defineFlags({
   prompt: {
     type: "string",

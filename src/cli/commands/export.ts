@@ -7,7 +7,7 @@ import { codeOf, messageOf } from "../../errno.ts";
 import { findMountOnPath } from "../../inside-mount.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
-import { chooseFlags, generateFlags } from "../args/flags.ts";
+import { chooseFlags, generateFlags, placeArgument } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { plural } from "../output/quantity.ts";
 import { isTerminal, say, showBytes, showJson } from "../output/terminal.ts";
@@ -16,12 +16,7 @@ import { asUserError, openSourceTree } from "../process/source-tree.ts";
 
 export const exportTree = defineCommand({
   args: defineFlags({
-    source: {
-      type: "positional",
-      required: false,
-      description:
-        "a mount, a snapshot, or a directory in one, such as DIR/src or tree.json/src; default: the mount that contains the current directory",
-    },
+    source: placeArgument,
     target: {
       type: "positional",
       required: true,

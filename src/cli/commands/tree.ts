@@ -2,18 +2,14 @@ import { describePlace, findPlace, listPlace } from "../../app/place.ts";
 import { wantsColor } from "../../app/settings/settings.ts";
 import { parseCount } from "../../app/settings/values.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
+import { placeArgument } from "../args/flags.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { isTerminal, say, show, showJson, showPieces } from "../output/terminal.ts";
 import { countEntries, drawTree } from "../output/tree-report.ts";
 
 export const tree = defineCommand({
   args: defineFlags({
-    source: {
-      type: "positional",
-      required: false,
-      description:
-        "a mount, a snapshot, or a directory in one, such as DIR/src or tree.json/src; default: the mount that contains the current directory",
-    },
+    source: placeArgument,
     depth: { type: "string", valueHint: "N", description: "show N levels of directories; default: all" },
     json: { type: "boolean", description: "print the entries as a JSON list" },
   }),

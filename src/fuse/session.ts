@@ -39,7 +39,6 @@ export interface SessionOptions {
   readonly maxWrite: number;
   /** Handles a signal to the thread that sent a parked request. Returns false if no handler has it parked. */
   readonly onInterrupt: (unique: number, thread: number) => boolean;
-  /** Called before each request. */
   readonly onRequest?: () => void;
   /** Called once, after the handshake. */
   readonly onReady?: (granted: Granted) => void;

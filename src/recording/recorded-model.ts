@@ -8,7 +8,7 @@ import { explainMiss } from "./explain-miss.ts";
 import { freezeInto } from "./freeze.ts";
 import { requestKey } from "./key.ts";
 import type { StoreMetrics } from "./metrics.ts";
-import { type Claim, NOBODY_ELSE, type Recording, type RecordingStore } from "./recording.ts";
+import { type Claim, NOBODY_ELSE, type Recording, type RecordingStore, Refused } from "./recording.ts";
 
 /**
  * | mode | with a recording | without one |
@@ -83,6 +83,7 @@ export function createRecordedModel(
     const looked = performance.now();
     /** A process that was stopped, or waited for long, may have lost its claim, and another one may have answered. */
     const ready = async () => {
+      store.ensureAccepts?.();
       if (performance.now() - looked < staleMs) return;
       const theirs = await findOrWarn(key, options.label, request);
       if (theirs !== undefined) throw new AnsweredElsewhere(theirs);
@@ -126,7 +127,7 @@ export function createRecordedModel(
     try {
       return await find(key, label, request);
     } catch (error) {
-      if (required) throw error;
+      if (required || error instanceof Refused) throw error;
       warnOnce("read", `${store.name} cannot be read, so recordings are not used: ${reasonOf(error, store.name)}`);
       return undefined;
     }
@@ -200,7 +201,7 @@ export function createRecordedModel(
     try {
       return await store.claim(key);
     } catch (error) {
-      if (required) throw error;
+      if (required || error instanceof Refused) throw error;
       warnOnce("write", explainNotRecorded(error, store));
       return NOBODY_ELSE;
     }
@@ -210,8 +211,13 @@ export function createRecordedModel(
    * A process that cannot write a claim cannot record either. The claim of another process does not matter: this answer
    * will replace its answer.
    */
+  async function claimAgain(key: string): Promise<Claim | undefined> {
+    if (mode === "auto") return claimOrWarn(key);
+    return mode === "record" && model !== undefined ? store.claim?.(key) : undefined;
+  }
+
   async function askAgain(request: ChatRequest, options: ChatOptions, key: string): Promise<ChatAnswer> {
-    await using _claim = mode === "record" && model !== undefined ? await store.claim?.(key) : undefined;
+    await using _claim = await claimAgain(key);
     const before =
       options.again === true && mode !== "off" ? await findRecorded(key, options.label, request) : undefined;
     const answer = await ask(request, options, key);
@@ -289,9 +295,8 @@ export function createRecordedModel(
       } catch (error) {
         if (error instanceof LlmError) throw error;
         if (options.signal?.aborted) throw cancelled(options.label ?? "a file");
-        throw new LlmError("recordings", `${store.name} cannot be used: ${reasonOf(error, store.name)}`, {
-          cause: error,
-        });
+        const trouble = `${store.name} cannot be used: ${reasonOf(error, store.name)}`;
+        throw new LlmError("recordings", error instanceof Refused ? error.message : trouble, { cause: error });
       }
     },
   };

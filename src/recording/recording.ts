@@ -89,6 +89,8 @@ export interface RecordingStore {
    * answers that only this machine has, or that other machines have otherwise.
    */
   settle?(): Promise<readonly string[]>;
+  /** Throws Refused if no answer should be paid for, because the store refuses new ones. Absent if it never does. */
+  ensureAccepts?(): void;
   /** Whether it can be reached. Absent for stores that always can. */
   health?(): StoreHealth;
   /** Closes connections. */
@@ -112,6 +114,16 @@ export class Unreachable extends Error {
   constructor(message: string, { refused = false }: { readonly refused?: boolean } = {}) {
     super(message);
     this.refused = refused;
+  }
+}
+
+/**
+ * The store answers, but refuses new answers, so the machines that share it cannot avoid paying for the same one. The
+ * message is complete.
+ */
+export class Refused extends Unreachable {
+  constructor(message: string) {
+    super(message, { refused: true });
   }
 }
 

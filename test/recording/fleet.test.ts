@@ -283,7 +283,7 @@ describe("a shared store that fails", () => {
     const shared = createMemoryStore("shared", [recordingOf("shared", "/there")], { readOnly: true });
     const local = createMemoryStore("local");
     const warnings: string[] = [];
-    const store = createSharedStore(shared, { local, warn: (line) => warnings.push(line) });
+    const store = createSharedStore(shared, { local, alone: true, warn: (line) => warnings.push(line) });
     const [here, there] = [recordingOf("local", "/here"), recordingOf("shared", "/there")];
     await store.put(here);
     expect(await store.get(there.key)).toEqual(there);

@@ -43,6 +43,7 @@ export async function openRecordings(
     keys,
     warn,
     required: config.recordingsRequired,
+    alone: config.paysAlone,
     patient: true,
     timeoutMs: config.timeoutMs,
     who: () => describeThisProcess(mountpoint()),

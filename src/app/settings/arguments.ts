@@ -17,6 +17,7 @@ export interface SettingsArguments {
   readonly price?: string | undefined;
   readonly recordings?: string | undefined;
   readonly recordingsRequired?: boolean | undefined;
+  readonly noRecordingsRequired?: boolean | undefined;
   readonly from?: string | undefined;
   readonly grow?: string | undefined;
   readonly size?: string | undefined;

@@ -7,7 +7,8 @@ export const VARIABLES = {
   LLMFS_MODEL: "as --model",
   LLMFS_LAYOUT_TOKENS: "as --layout-tokens",
   LLMFS_RECORDINGS: "as --recordings",
-  LLMFS_RECORDINGS_REQUIRED: "as --recordings-required, if set to 1 or true",
+  LLMFS_RECORDINGS_REQUIRED:
+    "as --recordings-required, if set to 1 or true; as --no-recordings-required, if set to 0 or false",
   LLMFS_RECORDINGS_KEY:
     "a secret of at least 16 characters that signs recordings; all others are then refused. Separate older keys that are still valid with commas",
   LLMFS_OWNER:

@@ -33,6 +33,8 @@ export interface ModelConfig {
   readonly recordings: string;
   /** Nothing is answered without these recordings. */
   readonly recordingsRequired: boolean;
+  /** If a shared store refuses new answers, they are paid for anyway. */
+  readonly paysAlone: boolean;
   /** The user's own folder of recordings. */
   readonly ownRecordings: string;
   readonly s3: S3Settings;
@@ -76,7 +78,7 @@ export function readModelConfig(args: SettingsArguments, variable: Lookup): Mode
     prices: parseOptional(args.price, parsePrices) ?? [],
     mode: args.mode ?? parseMode(variable("LLMFS_MODE")),
     recordings,
-    recordingsRequired: readRequired(args, variable, recordings === ownRecordings),
+    ...readRequired(args, variable, recordings === ownRecordings),
     ownRecordings,
     s3: readS3Settings(variable),
     recordingKeys: parseOptional(variable("LLMFS_RECORDINGS_KEY"), parseRecordingKeys) ?? [],
@@ -201,18 +203,28 @@ export function parseLocation(name: string, text: string): string {
   }
 }
 
-function readRequired(args: SettingsArguments, variable: Lookup, unnamed: boolean): boolean {
-  const source = args.recordingsRequired === true ? "--recordings-required" : "LLMFS_RECORDINGS_REQUIRED";
-  const required = args.recordingsRequired === true || parseSwitch(source, variable("LLMFS_RECORDINGS_REQUIRED"));
-  if (required && unnamed) {
+function readRequired(
+  args: SettingsArguments,
+  variable: Lookup,
+  unnamed: boolean,
+): Pick<ModelConfig, "recordingsRequired" | "paysAlone"> {
+  if (args.recordingsRequired === true && args.noRecordingsRequired === true) {
+    const both = "--recordings-required and --no-recordings-required contradict each other; give one of them";
+    throw createValueError("--recordings-required", both);
+  }
+  const given = args.recordingsRequired === true ? true : args.noRecordingsRequired === true ? false : undefined;
+  const source = given === true ? "--recordings-required" : "LLMFS_RECORDINGS_REQUIRED";
+  const required = given ?? parseSwitch(source, variable("LLMFS_RECORDINGS_REQUIRED"));
+  if (required === true && unnamed) {
     const cure = "name the recordings with --recordings or LLMFS_RECORDINGS";
     throw createValueError(source, `${source}: your own folder of recordings is no shared store; ${cure}`);
   }
-  return required;
+  return { recordingsRequired: required === true, paysAlone: required === false };
 }
 
-function parseSwitch(source: string, text: string | undefined): boolean {
-  if (text === undefined || /^(0|false|no|off)$/i.test(text)) return false;
+function parseSwitch(source: string, text: string | undefined): boolean | undefined {
+  if (text === undefined) return undefined;
+  if (/^(0|false|no|off)$/i.test(text)) return false;
   if (/^(1|true|yes|on)$/i.test(text)) return true;
   throw createValueError(source, `${source} ${text}: expected 1 or 0`);
 }

@@ -75,6 +75,11 @@ export const modelFlags = defineFlags({
     description:
       "never ask the model unless the recordings can be read and written: an error instead of your own folder (LLMFS_RECORDINGS_REQUIRED)",
   },
+  noRecordingsRequired: {
+    type: "boolean",
+    description:
+      "ask the model even if shared recordings refuse new answers: each machine then pays for its own (LLMFS_RECORDINGS_REQUIRED=0)",
+  },
   mode: {
     type: "enum",
     options: ["auto", "record", "replay", "off"],

@@ -5,12 +5,15 @@
  * does not answer, requests wait for it for a while. Only after that does work continue with the local store alone.
  * Answers that are used without the shared store are copied to it when it returns. If another machine's answer is
  * already there, that one stays, and the difference is reported.
+ *
+ * A store that answers but refuses what is written (no right, no space) would make each machine pay for everything. So
+ * no answer is paid for then, unless this machine may work alone.
  */
 import { within } from "../../abort.ts";
-import { reasonOf } from "../../errno.ts";
-import { NOBODY_ELSE, type Recording, type RecordingStore, Unreachable } from "../recording.ts";
+import { NOBODY_ELSE, type Recording, type RecordingStore, Refused, Unreachable } from "../recording.ts";
 import { inParallel } from "./in-parallel.ts";
 import { Outages } from "./outage.ts";
+import { type Access, Refusals } from "./refusals.ts";
 import { countFiles, hashOf, type UsedAnswer, UsedAnswers } from "./used-answers.ts";
 
 export interface SharedOptions {
@@ -18,8 +21,10 @@ export interface SharedOptions {
   readonly local?: RecordingStore;
   /** Nothing is answered without the shared store. The local one only keeps answers until they can be copied to it. */
   readonly required?: boolean;
+  /** If the shared store refuses a request, the local one is used instead. Default: that is an error. */
+  readonly alone?: boolean;
   readonly warn: (message: string) => void;
-  /** How long to avoid a store after it refused a request. Default 60 s. */
+  /** How long to avoid a store after it refused a request. Default: 60 s when working alone, otherwise 2 s. */
   readonly restMs?: number;
   /** How long to wait for a store that does not answer: if it has answered before, and if it has not. */
   readonly lostMs?: number;
@@ -56,17 +61,16 @@ const TRIES = 3;
 const NO_KEY = "0".repeat(64);
 
 export function createSharedStore(shared: RecordingStore, options: SharedOptions): RecordingStore {
-  const { local, warn, lookOnly = false, restMs = 60_000, lostMs = 60_000, absentMs = 30_000 } = options;
-  const { onChange = () => {} } = options;
+  const { local, warn, lookOnly = false, lostMs = 60_000, absentMs = 30_000, onChange = () => {} } = options;
+  const alone = options.alone === true || lookOnly;
+  const { restMs = alone ? 60_000 : 2_000 } = options;
   const { required = local === undefined, readyMs = 5_000, lastMs = 10_000 } = options;
-  /** When to try a store again that refused a request. */
-  const restsUntil = { reading: 0, writing: 0 };
+  const refusals = new Refusals({ name: shared.name, localName: local?.name, alone, restMs, warn });
   const owed = new Map<string, Owed>();
   /** By key: the labels of answers for which other machines have different ones. */
   const differing = new Map<string, string>();
   const offers = new Set<Promise<void>>();
   let delivering: Promise<void> | undefined;
-  let refused = false;
 
   const outages = new Outages({
     name: shared.name,
@@ -139,36 +143,32 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     }
   }
 
-  function refuse(kind: "reading" | "writing", error: unknown): void {
-    const until = performance.now() + restMs;
-    restsUntil.writing = until;
-    if (kind === "reading") restsUntil.reading = until;
-    if (refused) return;
-    refused = true;
-    const trouble = kind === "reading" ? "cannot be used" : "cannot be written";
-    warn(`${shared.name} ${trouble}, so ${local?.name} are used instead: ${reasonOf(error, shared.name)}`);
-  }
-
-  /** The result of the shared store; undefined if work continues without it. Rejects if the store is required. */
-  async function use<T>(kind: "reading" | "writing", work: () => Promise<T>): Promise<{ value: T } | undefined> {
+  /**
+   * The result of the shared store; undefined if work continues without it. Rejects if the store is required, and with
+   * Refused if it refuses the request and this machine may not work alone.
+   */
+  async function use<T>(access: Access, work: () => Promise<T>): Promise<{ value: T } | undefined> {
     for (let tries = 1; ; tries += 1) {
       if (!(await outages.over())) {
         if (required) throw outages.error ?? new Unreachable(`${shared.name} was closed`);
         return undefined;
       }
-      if (performance.now() < restsUntil[kind]) return undefined;
+      const refused = refusals.current(access);
+      if (refused !== undefined && alone) return undefined;
+      if (refused !== undefined) throw refused;
       try {
         const value = await work();
         outages.reached();
-        if (kind === "writing" && owed.size > 0) deliver();
+        if (access === "writing" && owed.size > 0) deliver();
         return { value };
       } catch (error) {
         // A store that answers the probe, but not this request, is not down.
         if (isAway(error) && tries < TRIES) outages.begin(error);
         else if (required) throw error;
         else {
-          refuse(kind, error);
-          return undefined;
+          const refused = refusals.add(access, error);
+          if (refused === undefined) return undefined;
+          throw refused;
         }
       }
     }
@@ -217,6 +217,17 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     return key;
   }
 
+  /** Offers an answer that the local store had. Undefined: the shared store does not take it now. */
+  async function bringNow(own: Recording): Promise<Recording | undefined> {
+    try {
+      return (await use("writing", () => shared.offer(own)))?.value;
+    } catch (error) {
+      // It costs nothing to use it, and `settle` reports that only this machine has it.
+      if (error instanceof Refused) return undefined;
+      throw error;
+    }
+  }
+
   /** Reports an answer that was used here, if other machines have a different one. */
   async function compare(own: Recording, theirs: Recording): Promise<void> {
     if (own.answer.text === theirs.answer.text) return;
@@ -233,7 +244,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
 
   /** Offers a ready answer, without waiting for a store that does not answer. */
   async function offerNow(recording: Recording): Promise<Recording | undefined> {
-    if (outages.away || performance.now() < restsUntil.writing) return undefined;
+    if (outages.away || refusals.current("writing") !== undefined) return undefined;
     let late = false;
     const offer = shared.offer(recording);
     const outcome = offer.then(
@@ -246,7 +257,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
       },
       (error: unknown) => {
         if (isAway(error)) outages.begin(error);
-        else refuse("writing", error);
+        else refusals.add("writing", error);
         return undefined;
       },
     );
@@ -296,15 +307,20 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
       if (identity === undefined && found !== undefined) await lookForLoss();
       const own = owed.get(key)?.recording ?? (await local?.get(key, label, request));
       if (own === undefined || lookOnly) return own;
-      if (found === undefined) {
-        if (!owed.has(key)) owed.set(key, { label: own.label, replaces: false });
-        return own;
-      }
-      return note((await use("writing", () => shared.offer(own)))?.value ?? own);
+      const theirs = found === undefined ? undefined : await bringNow(own);
+      if (theirs !== undefined) return note(theirs);
+      if (!owed.has(key)) owed.set(key, { label: own.label, replaces: false });
+      return own;
     },
     async put(recording) {
-      if ((await use("writing", () => shared.put(recording))) === undefined) await keep(recording, true);
-      else note(recording);
+      try {
+        if ((await use("writing", () => shared.put(recording))) !== undefined) note(recording);
+        else await keep(recording, true);
+      } catch (error) {
+        // It is paid for.
+        if (error instanceof Refused) await keep(recording, true);
+        else throw error;
+      }
     },
     async offer(recording) {
       if (!required) return (await offerNow(recording)) ?? keep(recording, false);
@@ -342,6 +358,10 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
       return (await use("writing", async () => shared.holder?.(key)))?.value ?? local?.holder?.(key);
     },
     settle,
+    ensureAccepts() {
+      const refused = alone ? undefined : refusals.current("writing");
+      if (refused !== undefined) throw refused;
+    },
     health: () => ({ reachable: outages.reachable, since: outages.since, onlyLocal: owed.size }),
     async close() {
       clearInterval(timer);

@@ -20,6 +20,8 @@ export interface OpenOptions {
   readonly lookOnly?: boolean;
   /** In `auto` too, nothing is answered without the shared store. */
   readonly required?: boolean;
+  /** A shared store that refuses requests is replaced by the local one: see SharedOptions. */
+  readonly alone?: boolean;
   /** Wait for a shared store that does not answer. */
   readonly patient?: boolean;
   /** The time limit of an answer: see --timeout. */
@@ -40,7 +42,7 @@ export interface OpenOptions {
  */
 export async function openStore(location: string, options: OpenOptions): Promise<RecordingStore> {
   const { mode, local, warn, who = describeThisProcess, lookOnly = false } = options;
-  const { required = false, patient = false, timeoutMs, onChange = () => {} } = options;
+  const { required = false, alone = false, patient = false, timeoutMs, onChange = () => {} } = options;
   const signed = options.keys === undefined || options.keys.length === 0 ? {} : { signer: createSigner(options.keys) };
   const scheme = schemeOf(location);
   if (scheme === undefined) return createFolderStore(location, { warn, who, ...signed });
@@ -58,7 +60,7 @@ export async function openStore(location: string, options: OpenOptions): Promise
     return createSharedStore(shared, { warn, lookOnly: mode === "replay", ...waits, absentMs: 0, onChange });
   }
   const own = createFolderStore(local, { warn, who, ...signed });
-  return createSharedStore(shared, { local: own, warn, lookOnly, required, ...waits, onChange });
+  return createSharedStore(shared, { local: own, warn, lookOnly, required, alone, ...waits, onChange });
 }
 
 /** How long a request to the store may take. */

@@ -78,7 +78,20 @@ describe("recordings", () => {
     expect(readConfig({ recordings, recordingsRequired: false }, variable).recordingsRequired).toBe(true);
     expect(readConfig({ recordings }, { LLMFS_RECORDINGS_REQUIRED: "off" }).recordingsRequired).toBe(false);
     expect(() => readConfig({}, variable)).toThrow("name the recordings with --recordings or LLMFS_RECORDINGS");
+    expect(readConfig({ recordings, noRecordingsRequired: true }, variable).recordingsRequired).toBe(false);
+    const both = { recordings, recordingsRequired: true, noRecordingsRequired: true };
+    expect(() => readConfig(both, {})).toThrow("contradict each other");
     expect(() => readConfig({ recordings }, { LLMFS_RECORDINGS_REQUIRED: "ja" })).toThrow("expected 1 or 0");
+  });
+
+  test("a machine pays alone beside a shared store that refuses answers only if it is told to", () => {
+    const recordings = "redis://cache";
+    expect(readConfig({ recordings }, {}).paysAlone).toBe(false);
+    expect(readConfig({ recordings, noRecordingsRequired: true }, {}).paysAlone).toBe(true);
+    expect(readConfig({ recordings }, { LLMFS_RECORDINGS_REQUIRED: "0" }).paysAlone).toBe(true);
+    expect(readConfig({ recordings, recordingsRequired: true }, { LLMFS_RECORDINGS_REQUIRED: "0" }).paysAlone).toBe(
+      false,
+    );
   });
 
   test("a password that is not percent-encoded is an error that shows no part of it and how to write it", () => {

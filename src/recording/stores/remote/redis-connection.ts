@@ -198,8 +198,12 @@ function explain(error: unknown, address: RedisAddress, lost: unknown): Error {
   if (message.startsWith("NOAUTH")) {
     return new Unreachable(`${name}: the server requires a password; write redis://:PASSWORD@HOST`, { refused: true });
   }
-  const replied = error instanceof Error && error.name === "ReplyError";
-  if (replied) return new Unreachable(`${name}: ${message}`, { refused: !TEMPORARY.test(message) });
+  // Commands that wait for a connection fail because it ends; why it was refused is in an event.
+  const reply = [error, lost].find((one) => one instanceof Error && one.name === "ReplyError");
+  if (reply !== undefined) {
+    const text = messageOf(reply);
+    return new Unreachable(`${name}: ${text}`, { refused: !TEMPORARY.test(text) });
+  }
   // ioredis reports that a connection is closed, and why in an event.
   return new Unreachable(
     `${name}: ${explainLoss(error instanceof Late && lost === undefined ? error : (lost ?? error), address)}`,

@@ -274,7 +274,9 @@ function explainLoss(error: unknown): string {
 function isRefusal(error: unknown): boolean {
   if (isNamed(error, "CredentialsProviderError")) return true;
   const status = statusOf(error);
-  return status === 501 || (status !== undefined && status >= 300 && status < 500 && status !== 408 && status !== 429);
+  if (status === undefined || status === 408 || status === 429) return false;
+  // 501: not implemented. 507: full.
+  return status === 501 || status === 507 || (status >= 300 && status < 500);
 }
 
 function reasonOf(error: unknown): string {

@@ -26,8 +26,8 @@ import { controlFilePath, findMountedFile, readServingEnvironment } from "./runn
 import type { SettingsArguments } from "./settings/arguments.ts";
 import { type Config, mountEnvironment, readConfig } from "./settings/settings.ts";
 
-/** A path in a running mount, or a snapshot file. */
-export type TreePlace = { readonly mounted: string } | { readonly snapshot: string };
+/** A path in a running mount, or a snapshot file, with `text` as it would be now. */
+export type TreePlace = { readonly mounted: string } | { readonly snapshot: string; readonly text?: Uint8Array };
 
 export interface Looking extends AsyncDisposable {
   readonly tree: OfflineTree;
@@ -75,7 +75,7 @@ export async function lookAt(
   const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...useGiven(args, own) };
   const tree = createOfflineTree(
     "snapshot" in place
-      ? absolutePath(place.snapshot)
+      ? (place.text ?? absolutePath(place.snapshot))
       : readFileSync(controlFilePath(mountpoint ?? "", "snapshot.json")),
     (message) => log.write("warn", "snapshot", message),
     about.sharedBy,

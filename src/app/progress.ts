@@ -24,6 +24,16 @@ export interface Progress {
   clear(): void;
 }
 
+/** For those whom nobody watches. */
+export const NO_PROGRESS: Progress = {
+  redraws: false,
+  step() {},
+  detail() {},
+  line() {},
+  print() {},
+  clear() {},
+};
+
 /**
  * Returns a function that tells whether to print a progress line: after every tenth of the work except the last, and only
  * if lines are not redrawn.

@@ -115,6 +115,13 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
   ],
   ["save", { summary: "Save the tree mounted at DIR", load: async () => (await import("./commands/save.ts")).save }],
   [
+    "mcp",
+    {
+      summary: "Serve a tree to a client of the Model Context Protocol",
+      load: async () => (await import("./commands/mcp.ts")).mcp,
+    },
+  ],
+  [
     "trust",
     {
       summary: "Trust a configuration that was found in a directory",

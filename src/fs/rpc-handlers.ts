@@ -11,6 +11,7 @@ import type {
   Methods,
   MountCommand,
   PublishedName,
+  RegenerateOptions,
   StaticsRequest,
 } from "../rpc/messages.ts";
 import { packOutline } from "../rpc/packed-outline.ts";
@@ -25,6 +26,7 @@ import { countChanges } from "./changes.ts";
 import type { FsContext } from "./context.ts";
 import { listGenerated, requestsFor, setMetadata, versionOf } from "./control/generated-files.ts";
 import { SLICE_MS } from "./control/produced.ts";
+import { listAll, writeFile } from "./control/unmounted.ts";
 import { addToMount } from "./lazy/added-entries.ts";
 import { nextMoment } from "./lazy/freshness.ts";
 import { entryOf, infoOf, layoutOf, pendingFiles } from "./lazy/request.ts";
@@ -195,6 +197,21 @@ export class RpcHandlers {
     if (!file.lazy) return done(undefined);
     const failWithPath = (error: FsError) => fail(error.at(path));
     this.#mount.pending.wait(file, { done: () => done(undefined), fail: failWithPath });
+  }
+
+  listAll(): Result<"listAll"> {
+    return listAll(this.#mount);
+  }
+
+  writeFile(path: string, content: Uint8Array, writer: Adder): void {
+    this.answerCount++;
+    writeFile(this.#mount, path, content, writer);
+  }
+
+  regenerate(path: string, options: RegenerateOptions, done: (nothing: undefined) => void, fail: (e: FsError) => void) {
+    const { prompt, force = false } = options;
+    const waiter = { done: () => done(undefined), fail: (error: FsError) => fail(error.at(path)) };
+    this.#mount.regen.generate(this.#resolveFile(path), { prompt, force }, waiter);
   }
 
   readStatic(path: string, limit: number, viewer?: number): Result<"readStatic"> {

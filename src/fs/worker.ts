@@ -318,7 +318,7 @@ class FilesystemThread {
     // The arguments were checked where the call was made (filesystem.ts), and messages carry them unchanged.
     const [first, second, third] = args as [never, never, never];
     try {
-      if (method === "read" || method === "list" || method === "make")
+      if (method === "read" || method === "list" || method === "make" || method === "regenerate")
         handlers[method](first, second, reply, replyFault, third);
       else reply(handlers[method](first, second, third));
     } catch (error) {

@@ -33,6 +33,7 @@ import type {
 } from "../rpc/messages.ts";
 import { writeAtomically } from "../snapshot/write/write.ts";
 import { Commands, type RunCommand, toFsError } from "./commands.ts";
+import { createFileMethods, type FileMethods } from "./file-methods.ts";
 import { GenerationTask } from "./generation-task.ts";
 import { NO_MOUNT, type ServedMount } from "./no-mount.ts";
 import { Outbox } from "./outbox.ts";
@@ -92,8 +93,6 @@ export interface Ended {
   readonly message?: string;
 }
 
-export type GeneratedFiles = Pick<Methods, "version" | "generated" | "requestsFor" | "setMetadata">;
-
 export interface MountedFilesystem extends GrowableTree, AsyncDisposable {
   /** "major:minor", as in /proc/self/mountinfo. */
   readonly device: string;
@@ -113,8 +112,8 @@ export interface MountedFilesystem extends GrowableTree, AsyncDisposable {
   check(): Promise<HeldCounts>;
   /** Every file that has no content yet. */
   pending(): Promise<readonly PendingFile[]>;
-  /** Files with generated content, and the version of all contents. */
-  readonly files: GeneratedFiles;
+  /** Files with generated content, the version of all contents, and what changes files of a tree without a mount. */
+  readonly files: FileMethods;
   /** Resolves when a file has its content; a pending one is generated. Rejects with FsError. */
   make(path: string): Promise<void>;
   /** Until disposed, failed files are logged at level "info", because somebody reports them to the user anyway. */
@@ -238,12 +237,7 @@ class Link {
       revision: () => this.#call("revision"),
       check: () => this.#call("check"),
       pending: () => this.#call("pending"),
-      files: {
-        version: () => this.#call("version"),
-        generated: () => this.#call("generated"),
-        requestsFor: (paths) => this.#call("requestsFor", paths),
-        setMetadata: (files) => this.#call("setMetadata", files),
-      },
+      files: createFileMethods((method, ...args) => this.#call(method, ...args)),
       make: (path) => this.#call("make", path),
       quietFailures: () => {
         this.#quiet += 1;

@@ -19,7 +19,7 @@ import type {
 } from "./generation.ts";
 import type { Added, Adder, NewEntry } from "./growth.ts";
 import type { PackedEntries } from "./packed-outline.ts";
-import type { FileInfo, TreeEntry } from "./tree-port.ts";
+import type { FileInfo, ListedEntry, TreeEntry } from "./tree-port.ts";
 
 /** The state of the tree at one moment. */
 export interface Revision {
@@ -100,6 +100,22 @@ export interface Methods {
    * as these are now. Other files are left alone.
    */
   setMetadata(files: readonly FileMetadata[]): Promise<void>;
+  /** Every entry but the root, as `.llmfs/tree.json` has it. */
+  listAll(): Promise<readonly ListedEntry[]>;
+  /**
+   * Replaces the content of a file, and makes the file and the directories above it if they are missing. It counts as
+   * written by hand. Rejects with FsError ENOTDIR, EISDIR, EINVAL, ENOSPC, EPERM.
+   */
+  writeFile(path: string, content: Uint8Array, writer: Adder): Promise<void>;
+  /** Generates new content, as `regen` of `.llmfs/control` does. Rejects with FsError. */
+  regenerate(path: string, options: RegenerateOptions): Promise<void>;
+}
+
+export interface RegenerateOptions {
+  /** The file's own prompt from now on. */
+  readonly prompt?: string | undefined;
+  /** Whether to replace content that a user wrote, too. */
+  readonly force?: boolean | undefined;
 }
 
 export interface FileMetadata {

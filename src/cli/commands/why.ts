@@ -5,7 +5,7 @@ import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
 import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
-import { reportProvenance, type Waits } from "../output/provenance-report.ts";
+import { reportProvenance, waitsOf } from "../output/provenance-report.ts";
 import { show } from "../output/terminal.ts";
 import { createQuietLog } from "../process/serve.ts";
 
@@ -29,17 +29,11 @@ export const why = defineCommand({
     const file = await looking.tree.stat(path);
     const readLive = (name: string) =>
       args.from === undefined ? readFileXattr(args.path, `${OURS}${name}`) : undefined;
-    const waits = args.from === undefined ? await findWaits(args.path, path) : undefined;
+    const waits =
+      args.from === undefined
+        ? waitsOf(path, readPendingFiles((await findMountedFile(args.path)).mountpoint))
+        : undefined;
     show(`${(await reportProvenance(file, readLive, looking, waits)).join("\n")}\n`);
     return EXIT.ok.code;
   },
 });
-
-/** Which files a file waits for while it is generated, and which ones wait for it. */
-async function findWaits(file: string, path: string): Promise<Waits> {
-  const pending = readPendingFiles((await findMountedFile(file)).mountpoint);
-  return {
-    waitsFor: pending.find((one) => one.path === path)?.waitsFor ?? [],
-    awaitedBy: pending.filter(({ waitsFor }) => waitsFor?.includes(path)).map((one) => one.path),
-  };
-}

@@ -8,6 +8,7 @@ import { parseReasons, REWRITTEN } from "../../generators/builtin/rewritten.ts";
 import type { Foreseen } from "../../offline/dry-run.ts";
 import type { OfflineTree } from "../../offline/tree.ts";
 import { describeDifference } from "../../recording/explain-miss.ts";
+import type { PendingFile } from "../../rpc/messages.ts";
 import type { FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
 
 /** Reads an attribute from the mount, if there is one. Snapshots omit attributes that differ between runs. */
@@ -23,6 +24,14 @@ const MOST_LINES = 3;
 export interface Waits {
   readonly waitsFor: readonly string[];
   readonly awaitedBy: readonly string[];
+}
+
+/** `pending`: all files without content. */
+export function waitsOf(path: string, pending: readonly PendingFile[]): Waits {
+  return {
+    waitsFor: pending.find((one) => one.path === path)?.waitsFor ?? [],
+    awaitedBy: pending.filter(({ waitsFor }) => waitsFor?.includes(path)).map((one) => one.path),
+  };
 }
 
 export async function reportProvenance(

@@ -1,16 +1,16 @@
 /** The files in `.llmfs`. */
 import { OURS } from "../../attributes.ts";
-import type { ListedEntry } from "../../rpc/tree-port.ts";
 import { printableLine } from "../../text/printable.ts";
 import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { type Walked, walkInSteps } from "../../tree/walk.ts";
 import type { FsContext } from "../context.ts";
-import { listedEntryOf, pendingFiles } from "../lazy/request.ts";
+import { pendingFiles } from "../lazy/request.ts";
 import { findOutdated } from "../outdated.ts";
 import type { RpcHandlers } from "../rpc-handlers.ts";
 import { ControlChannel } from "./channel.ts";
 import type { ControlFiles, ReadableFile } from "./directory.ts";
+import { listEntries } from "./entries.ts";
 import { SLICE_MS, serveLongText, serveStream, serveText } from "./produced.ts";
 
 const README = `Control files of this llmfs mount. This directory is not listed, but can be opened by name.
@@ -118,13 +118,6 @@ function describeStatus(mount: FsContext, handlers: RpcHandlers, source: StatusS
 
 /** More would take too long. */
 const MOST_WAITING = 100;
-
-/** What tree.json has: every entry but the root, with undefined for a step that yields none. */
-function* listEntries(tree: Tree): Generator<ListedEntry | undefined> {
-  const outdated = yield* findOutdated(tree);
-  for (const at of walkInSteps(tree.root, "/"))
-    yield at === undefined || at.path === "/" ? undefined : listedEntryOf(at.path, at.inode, outdated);
-}
 
 /** One path per line. Directories end in a slash; files with generated or pending content show their state. */
 function* renderTree(tree: Tree): Generator<string | undefined> {

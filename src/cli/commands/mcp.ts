@@ -1,0 +1,65 @@
+import { UsageError } from "../../app/errors.ts";
+import { describePlace, findPlace } from "../../app/place.ts";
+import { defineCommand, defineFlags } from "../args/command.ts";
+import { generateFlags } from "../args/flags.ts";
+import { openMountedSession } from "../mcp/mounted-session.ts";
+import { serveTools } from "../mcp/server.ts";
+import { withSnapshotSession } from "../mcp/snapshot-session.ts";
+import { EXIT } from "../output/exit-codes.ts";
+import { createProgress } from "../output/progress.ts";
+import { checkSave } from "../preflight/output-paths.ts";
+import { createQuietLog, openLog } from "../process/serve.ts";
+import { Interrupted, onSignals, signalStatus } from "../process/signals.ts";
+import { configureSnapshot } from "../process/source-tree.ts";
+
+export const mcp = defineCommand({
+  args: defineFlags({
+    place: {
+      type: "positional",
+      required: false,
+      description: "a mount or a snapshot; default: the mount that contains the current directory",
+    },
+    readOnly: { type: "boolean", description: "offer no tool that changes files, and leave the snapshot as it is" },
+    ...generateFlags,
+  }),
+  notes: [
+    "Serves a tree to a client of the Model Context Protocol over standard input and output, until the client closes them. " +
+      "The tools are list, read, search, plan, why, write, edit, regenerate and grow. docs/mcp.md shows how clients start it.",
+    "Changes to a snapshot are saved to its file before a tool answers, and generated content within a second. A mount uses " +
+      "its own settings; the flags are for snapshots.",
+  ],
+  async run(args) {
+    const place = await findPlace(args.place);
+    if (place.path !== "/") {
+      throw new UsageError(
+        `${describePlace(place)}: name the mount or the snapshot itself; the tools have the whole tree`,
+      );
+    }
+    const ended = new AbortController();
+    let ending: string | undefined;
+    using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
+      ending = name;
+      ended.abort(new Interrupted(name));
+    });
+    const { signal } = ended;
+    const { readOnly } = args;
+    if (place.kind === "mount") {
+      await using log = createQuietLog();
+      await using session = await openMountedSession(place, log);
+      await serveTools(session, { readOnly }, signal);
+    } else {
+      const { file } = place;
+      if (!readOnly) await checkSave("the snapshot", file);
+      const config = await configureSnapshot(args, file);
+      const log = openLog(config, "warn", createProgress());
+      try {
+        await withSnapshotSession({ args, config, file, readOnly, log, signal }, (session) =>
+          serveTools(session, { readOnly }, signal),
+        );
+      } finally {
+        await log.close();
+      }
+    }
+    return ending === undefined ? EXIT.ok.code : signalStatus(ending);
+  },
+});

@@ -1,0 +1,37 @@
+/** What programs do with system calls where the tree is mounted, for the main thread of a tree that is not. */
+import { FsError } from "../../errno.ts";
+import type { Adder } from "../../rpc/growth.ts";
+import type { ListedEntry } from "../../rpc/tree-port.ts";
+import type { RegularFile } from "../../tree/file.ts";
+import { toBytes } from "../../tree/path.ts";
+import type { FsContext } from "../context.ts";
+import { addToMount } from "../lazy/added-entries.ts";
+import { listEntries } from "./entries.ts";
+
+/** Every entry but the root, as `.llmfs/tree.json` has it. */
+export function listAll({ tree }: FsContext): readonly ListedEntry[] {
+  return [...listEntries(tree)].filter((entry) => entry !== undefined);
+}
+
+/**
+ * Replaces the content of a file, and makes what is missing. The file counts as written by hand, so a generation that is
+ * under way no longer changes it. Throws FsError, with the earlier content kept unless it is ENOSPC.
+ */
+export function writeFile(mount: FsContext, path: string, content: Uint8Array, writer: Adder): void {
+  addToMount(mount, [{ type: "file", path }], writer);
+  const file = resolveFile(mount, path);
+  mount.beforeChange(file);
+  file.truncate(0);
+  mount.regen.discard(file);
+  const written = content.length === 0 ? 0 : file.write(0, content);
+  mount.onWrite(file);
+  file.touchMtime(mount.tree.clock);
+  if (written < content.length) throw new FsError("ENOSPC", "the tree is full", { path });
+}
+
+function resolveFile({ tree }: FsContext, path: string): RegularFile {
+  const inode = tree.resolve(toBytes(path), { follow: true });
+  if (inode.kind === "directory") throw new FsError("EISDIR", "a directory", { path });
+  if (inode.kind !== "file") throw new FsError("EINVAL", "not a regular file", { path });
+  return inode;
+}

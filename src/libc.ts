@@ -49,6 +49,7 @@ const SYMBOLS = {
   fstatfs: { args: ["i32", "ptr"], returns: "i32" },
   getxattr: { args: ["ptr", "ptr", "ptr", "u64"], returns: FFIType.i64_fast },
   listxattr: { args: ["ptr", "ptr", "u64"], returns: FFIType.i64_fast },
+  removexattr: { args: ["ptr", "ptr"], returns: "i32" },
   setxattr: { args: ["ptr", "ptr", "ptr", "u64", "i32"], returns: "i32" },
   utimensat: { args: ["i32", "ptr", "ptr", "i32"], returns: "i32" },
   sched_yield: { args: [], returns: "i32" },
@@ -616,6 +617,15 @@ export function setxattr(path: string | Uint8Array, name: string, value: Uint8Ar
   // Of an empty array there is no address.
   const bytes = value.length === 0 ? new Uint8Array(1) : value;
   check("setxattr", load().setxattr(cString(path), cString(name), bytes, value.length, 0), name);
+}
+
+/** Does nothing if the file has no such attribute. */
+export function removexattr(path: string | Uint8Array, name: string): void {
+  try {
+    check("removexattr", load().removexattr(cString(path), cString(name)), name);
+  } catch (error) {
+    if (!(error instanceof SystemError) || error.code !== "ENODATA") throw error;
+  }
 }
 
 /** Creates a fifo, a socket or a device node, whose name is the path's last part. */

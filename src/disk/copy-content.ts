@@ -2,7 +2,10 @@
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
 import { ERRNO, FsError } from "../errno.ts";
 import { lseek } from "../libc.ts";
+import type { Directory } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
+import type { Owner } from "../tree/inode.ts";
+import type { Tree } from "../tree/tree.ts";
 
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
@@ -23,6 +26,21 @@ export function copyContent(path: Buffer, file: RegularFile): void {
   } finally {
     closeSync(fd);
   }
+}
+
+/**
+ * Creates a file with the content of `path`. It gets its name when the content is complete. Throws as `copyContent` does.
+ */
+export function copyFile(path: Buffer, tree: Tree, parent: Directory, name: string, owner: Owner): RegularFile {
+  const file = tree.tmpfile(parent, 0o600, owner);
+  tree.hold(file);
+  try {
+    copyContent(path, file);
+    tree.link(file, parent, name);
+  } finally {
+    tree.drop(file);
+  }
+  return file;
 }
 
 /** The ranges that contain data. The whole file, if the filesystem does not report them. */

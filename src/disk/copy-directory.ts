@@ -15,7 +15,7 @@ import { type Inode, type Owner, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type SomeTim
 import { join, toBytes, toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import { copyAttributes } from "./copy-attributes.ts";
-import { copyContent } from "./copy-content.ts";
+import { copyFile } from "./copy-content.ts";
 import { type DiskStat, deviceNumber, onDisk, timesOf } from "./disk-stat.ts";
 
 export interface DirectoryCopyOptions {
@@ -165,18 +165,8 @@ class Copier {
         const target = readlinkSync(onDisk(path), { encoding: "buffer" }).toString("latin1");
         return this.#tree.symlink(parent, name, target, owner);
       }
-      case S_IFREG: {
-        // It gets its name when its content is complete.
-        const file = this.#tree.tmpfile(parent, 0o600, owner);
-        this.#tree.hold(file);
-        try {
-          copyContent(onDisk(path), file);
-          this.#tree.link(file, parent, name);
-        } finally {
-          this.#tree.drop(file);
-        }
-        return file;
-      }
+      case S_IFREG:
+        return copyFile(onDisk(path), this.#tree, parent, name, owner);
       default:
         return this.#tree.mknod(parent, name, mode, deviceNumber(stat.rdev), owner);
     }

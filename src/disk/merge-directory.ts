@@ -2,7 +2,18 @@
  * Makes a tree equal to a directory on disk, with as few changes as possible: entries that are equal already keep their
  * state and everything that is known about their content. Entries that differ count as written by hand.
  */
-import { closeSync, constants, fstatSync, lstatSync, openSync, readdirSync, readlinkSync, readSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readlinkSync,
+  readSync,
+} from "node:fs";
+import { CONTROL_NAME } from "../attributes.ts";
 import { codeOf, messageOf } from "../errno.ts";
 import { readMounts } from "../mountinfo.ts";
 import type { Directory } from "../tree/directory.ts";
@@ -11,7 +22,7 @@ import { type Inode, type Owner, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from "../tr
 import { join, toBytes, toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import { copyAttributes } from "./copy-attributes.ts";
-import { copyContent } from "./copy-content.ts";
+import { copyContent, copyFile } from "./copy-content.ts";
 import { type DiskStat, deviceNumber, onDisk, statOf, timesOf } from "./disk-stat.ts";
 
 export interface MergeOptions {
@@ -23,6 +34,8 @@ export interface MergeOptions {
    * written to the disk.
    */
   readonly removes: boolean;
+  /** Whether files and directories of this user are made readable first. Their modes in the tree are those of before. */
+  readonly unlocks?: boolean;
   /** Called with one sentence for each entry on disk that is left out. */
   readonly warn: (message: string) => void;
 }
@@ -59,7 +72,8 @@ class Merger {
     const open = [{ directory: into, path: source }];
     // Breadth first: directories are added to `open` while it is read.
     for (const { directory, path } of open) {
-      const names = new Set(readdirSync(onDisk(path), { encoding: "buffer" }).map((name) => name.toString("latin1")));
+      const names = this.#list(path, path === source);
+      if (names === undefined) continue;
       if (this.#options.removes) this.#removeOthers(directory, names);
       for (const name of [...names].sort()) {
         const below = this.#mergeIfPossible(directory, name, join(path, name));
@@ -70,6 +84,17 @@ class Merger {
       if (directory !== into) directory.setTimes(timesOf(statOf(path)));
     }
     return this.#count;
+  }
+
+  /** Undefined for a directory that this user may not read: what the tree has there stays. */
+  #list(path: string, required: boolean): ReadonlySet<string> | undefined {
+    try {
+      return new Set(readdirSync(onDisk(path), { encoding: "buffer" }).map((name) => name.toString("latin1")));
+    } catch (error) {
+      if (required || codeOf(error) !== "EACCES") throw error;
+      this.#options.warn(`${toText(path)}: its entries are left out: ${messageOf(error)}`);
+      return undefined;
+    }
   }
 
   #removeOthers(directory: Directory, names: ReadonlySet<string>): void {
@@ -88,6 +113,10 @@ class Merger {
 
   /** Entries that cannot be read, and other filesystems, are left out. */
   #mergeIfPossible(directory: Directory, name: string, path: string): Directory | undefined {
+    if (name === CONTROL_NAME && directory === this.#tree.root) {
+      this.#options.warn(`${toText(path)}: left out, because a mount has its control files under this name`);
+      return undefined;
+    }
     if (this.#mounts.has(path)) {
       this.#options.warn(`${toText(path)}: left out, because another filesystem is mounted there`);
       return undefined;
@@ -105,6 +134,7 @@ class Merger {
   /** Returns a directory, whose entries are merged later. */
   #mergeEntry(directory: Directory, name: string, path: string): Directory | undefined {
     const stat = statOf(path);
+    if (this.#options.unlocks === true) unlock(path, stat);
     const there = directory.get(name)?.inode;
     const key = `${stat.dev} ${stat.ino}`;
     const linked = this.#linked.get(key);
@@ -138,11 +168,8 @@ class Merger {
         return this.#tree.mkdir(directory, name, mode & 0o7777, owner);
       case S_IFLNK:
         return this.#tree.symlink(directory, name, targetOf(path), owner);
-      case S_IFREG: {
-        const file = this.#tree.createFile(directory, name, mode & 0o7777, owner);
-        copyContent(onDisk(path), file);
-        return file;
-      }
+      case S_IFREG:
+        return copyFile(onDisk(path), this.#tree, directory, name, owner);
       default:
         return this.#tree.mknod(directory, name, mode, deviceNumber(stat.rdev), owner);
     }
@@ -169,6 +196,15 @@ class Merger {
     copyAttributes(onDisk(path), inode);
     return describe(inode) !== before;
   }
+}
+
+/** Changes what a command has made inaccessible, if this user can. */
+function unlock(path: string, stat: DiskStat): void {
+  const mode = Number(stat.mode);
+  const type = mode & S_IFMT;
+  const needed = type === S_IFDIR ? 0o500 : 0o400;
+  if ((type !== S_IFDIR && type !== S_IFREG) || (mode & needed) === needed) return;
+  if (Number(stat.uid) === process.geteuid?.()) chmodSync(onDisk(path), (mode & 0o7777) | needed);
 }
 
 function describe(inode: Inode): string {

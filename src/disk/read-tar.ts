@@ -112,7 +112,7 @@ class TarReader {
     const name = parts.pop();
     if (name === undefined) return header.type === "directory" ? this.#into : undefined;
     const shown = toText([...parts, name].join("/"));
-    if (parts.length === 0 && name === CONTROL_NAME && this.#into === this.#tree.root) {
+    if ((parts[0] ?? name) === CONTROL_NAME && this.#into === this.#tree.root) {
       warn(`${shown}: left out, because a mount has its control files under this name`);
       return undefined;
     }

@@ -1,10 +1,10 @@
 /** Gives an entry on disk the mode, owner, extended attributes and times of an inode of a tree. */
 import { chmodSync, lchownSync } from "node:fs";
 import { OURS } from "../attributes.ts";
-import { messageOf } from "../errno.ts";
-import { setTimes, setxattr } from "../libc.ts";
+import { codeOf, messageOf } from "../errno.ts";
+import { removexattr, setTimes, setxattr } from "../libc.ts";
 import type { Inode } from "../tree/inode.ts";
-import { isAcl } from "../tree/permissions/acl.ts";
+import { ACL_ACCESS, ACL_DEFAULT, isAcl } from "../tree/permissions/acl.ts";
 
 export interface AttributeOptions {
   /** Whether to set owners, which only root can. */
@@ -18,14 +18,29 @@ export function writeAttributes(path: Buffer, inode: Inode, { keepOwners, warn }
   // A change of the owner clears bits of the mode.
   if (keepOwners) lchownSync(path, inode.uid, inode.gid);
   if (inode.kind === "symlink") return;
-  chmodSync(path, inode.mode & 0o7777);
-  for (const [name, value] of inode.xattrs ?? []) {
-    // The attributes of llmfs have no meaning outside of a mount.
-    if (name.startsWith(OURS) || !(name.startsWith("user.") || isAcl(name))) continue;
+  dropInheritedAcl(path, inode, warn);
+  const xattrs = [...(inode.xattrs ?? [])];
+  // An access control list may make the file read-only. The attributes of llmfs have no meaning outside of a mount.
+  const kept = xattrs.filter(([name]) => name.startsWith("user.") && !name.startsWith(OURS));
+  for (const [name, value] of [...kept, ...xattrs.filter(([name]) => isAcl(name))]) {
     try {
       setxattr(path, name, value);
     } catch (error) {
       warn(`its attribute ${name} is left out: ${messageOf(error)}`);
+    }
+  }
+  // The same holds for the mode, which agrees with the list.
+  chmodSync(path, inode.mode & 0o7777);
+}
+
+/** A new entry takes over the default access control list of its directory. */
+function dropInheritedAcl(path: Buffer, inode: Inode, warn: (problem: string) => void): void {
+  for (const name of inode.kind === "directory" ? [ACL_ACCESS, ACL_DEFAULT] : [ACL_ACCESS]) {
+    if (inode.xattrs?.has(name)) continue;
+    try {
+      removexattr(path, name);
+    } catch (error) {
+      if (codeOf(error) !== "EOPNOTSUPP") warn(`its attribute ${name} cannot be removed: ${messageOf(error)}`);
     }
   }
 }

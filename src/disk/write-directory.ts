@@ -4,6 +4,7 @@
  * symlinks are replaced, never followed.
  */
 import {
+  chmodSync,
   closeSync,
   constants,
   ftruncateSync,
@@ -11,6 +12,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  renameSync,
   rmSync,
   symlinkSync,
 } from "node:fs";
@@ -37,7 +39,12 @@ export interface WrittenDirectory {
   readonly leftOut: number;
 }
 
-/** Writes the entries below `from` into `target`, an existing directory. Throws errors of the disk. */
+/** The disk is full, or does not permit something. The message is for people, and names the entry. */
+export class DirectoryWriteError extends Error {
+  override readonly name = "DirectoryWriteError";
+}
+
+/** Writes the entries below `from` into `target`, an existing directory. Throws DirectoryWriteError. */
 export function writeDirectory(
   tree: Tree,
   from: { readonly directory: Directory; readonly path: string },
@@ -45,58 +52,89 @@ export function writeDirectory(
   { keepOwners, warn }: DirectoryWriteOptions,
 ): WrittenDirectory {
   const linked = new Map<Inode, Buffer>();
-  const done: { readonly path: Buffer; readonly directory: Directory }[] = [];
+  const done: { readonly path: string; readonly directory: Directory }[] = [];
   const count = { files: 0, directories: 0, leftOut: 0 };
   const base = toBytes(target);
   const prefix = from.path === "/" ? "" : from.path;
+  const setAttributes = (path: string, place: Buffer, inode: Inode) => {
+    writeAttributes(place, inode, { keepOwners, warn: (problem) => warn(`${toText(path)}: ${problem}`) });
+    writeTimes(place, inode);
+  };
   for (const { path, inode } of tree.walk(from.directory, from.path)) {
     if (inode === from.directory) continue;
-    const bytes = `${base}${path.slice(prefix.length)}`;
-    const place = onDisk(bytes);
     if (inode.kind === "file" && inode.lazy) {
       count.leftOut += 1;
       continue;
     }
-    const first = linked.get(inode);
-    makeRoom(place, inode.kind === "directory");
-    if (first !== undefined) {
-      linkSync(first, place);
+    const bytes = `${base}${path.slice(prefix.length)}`;
+    const place = onDisk(bytes);
+    if (inode.kind === "directory") {
+      nameErrors(bytes, () => openDirectory(place));
+      done.push({ path: bytes, directory: inode });
+      count.directories += 1;
       continue;
     }
+    const first = linked.get(inode);
     try {
-      write(place, inode);
+      nameErrors(bytes, () =>
+        replace(place, (fresh) => {
+          if (first !== undefined) return linkSync(first, fresh);
+          write(fresh, inode);
+          setAttributes(bytes, fresh, inode);
+        }),
+      );
     } catch (error) {
       if (inode.kind !== "special") throw error;
-      warn(`${toText(bytes)}: left out: ${messageOf(error)}`);
+      warn(`${messageOf(error)}; left out`);
       continue;
     }
-    if (inode.kind !== "directory" && inode.nlink > 1) linked.set(inode, place);
-    writeAttributes(place, inode, { keepOwners, warn: (problem) => warn(`${toText(bytes)}: ${problem}`) });
-    if (inode.kind === "directory") {
-      done.push({ path: place, directory: inode });
-      count.directories += 1;
-    } else {
-      writeTimes(place, inode);
-      count.files += 1;
-    }
+    if (first !== undefined) continue;
+    if (inode.nlink > 1) linked.set(inode, place);
+    count.files += 1;
   }
-  // Creating an entry changes the times of its directory.
-  for (const { path, directory } of done.toReversed()) writeTimes(path, directory);
+  // Creating an entry needs rights in its directory, takes over its default access control list, and changes its times.
+  for (const { path, directory } of done.toReversed()) {
+    nameErrors(path, () => setAttributes(path, onDisk(path), directory));
+  }
   return count;
 }
 
-/** Removes what is in the way. A directory can stay if the new entry is a directory too. */
-function makeRoom(path: Buffer, forDirectory: boolean): void {
-  const there = lstatSync(path, { throwIfNoEntry: false });
-  if (there === undefined || (forDirectory && there.isDirectory())) return;
-  rmSync(path, { recursive: true });
+function nameErrors(path: string, work: () => void): void {
+  try {
+    work();
+  } catch (cause) {
+    throw new DirectoryWriteError(`${toText(path)} cannot be written: ${messageOf(cause)}`, { cause });
+  }
 }
 
-function write(path: Buffer, inode: Inode): void {
+/** Makes a new entry. What has the name already stays until the new entry is complete. */
+function replace(path: Buffer, make: (path: Buffer) => void): void {
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there === undefined) return make(path);
+  const directory = path.subarray(0, path.lastIndexOf("/") + 1);
+  const fresh = Buffer.concat([directory, Buffer.from(`.${crypto.randomUUID()}.tmp`)]);
+  try {
+    make(fresh);
+    if (there.isDirectory()) rmSync(path, { recursive: true });
+    renameSync(fresh, path);
+  } finally {
+    rmSync(fresh, { force: true });
+  }
+}
+
+/** Makes sure that there is a directory that this user can fill. */
+function openDirectory(path: Buffer): void {
+  const there = lstatSync(path, { throwIfNoEntry: false });
+  if (there?.isDirectory() !== true) {
+    if (there !== undefined) rmSync(path);
+    mkdirSync(path, 0o700);
+  } else if ((there.mode & 0o700) !== 0o700 && there.uid === process.geteuid?.()) {
+    chmodSync(path, (there.mode & 0o7777) | 0o700);
+  }
+}
+
+function write(path: Buffer, inode: Exclude<Inode, Directory>): void {
   switch (inode.kind) {
-    case "directory":
-      if (lstatSync(path, { throwIfNoEntry: false }) === undefined) mkdirSync(path, 0o700);
-      return;
     case "symlink":
       return symlinkSync(onDisk(inode.target), path);
     case "special":
@@ -108,27 +146,35 @@ function write(path: Buffer, inode: Inode): void {
 
 const buffer = Buffer.alloc(1 << 20);
 
-/** Preserves holes. */
+/** Preserves holes. Leaves no part of a file. */
 function writeContent(path: Buffer, file: RegularFile): void {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   try {
-    if (file.size > MAX_FILE_SIZE) throw new Error("the file is too large");
-    ftruncateSync(fd, file.size);
-    for (let at = Number(file.nextData(0) ?? file.size); at < file.size; ) {
-      const end = Number(file.nextHole(at) ?? file.size);
-      while (at < end) {
-        const length = file.read(at, buffer.subarray(0, Math.min(buffer.length, end - at)));
-        for (let written = 0; written < length; ) {
-          const count = pwrite(fd, buffer.subarray(written, length), length - written, at + written);
-          if (count < 0) throw new SystemError("pwrite", -count, path.toString());
-          written += count;
-        }
-        at += length;
-      }
-      at = Number(file.nextData(at) ?? file.size);
-    }
+    writeBytes(fd, path, file);
+  } catch (error) {
+    rmSync(path, { force: true });
+    throw error;
   } finally {
     closeSync(fd);
   }
+}
+
+function writeBytes(fd: number, path: Buffer, file: RegularFile): void {
+  if (file.size > MAX_FILE_SIZE) throw new Error("the file is too large");
+  for (let at = Number(file.nextData(0) ?? file.size); at < file.size; ) {
+    const end = Number(file.nextHole(at) ?? file.size);
+    while (at < end) {
+      const length = file.read(at, buffer.subarray(0, Math.min(buffer.length, end - at)));
+      for (let written = 0; written < length; ) {
+        const count = pwrite(fd, buffer.subarray(written, length), length - written, at + written);
+        if (count < 0) throw new SystemError("pwrite", -count, path.toString());
+        written += count;
+      }
+      at += length;
+    }
+    at = Number(file.nextData(at) ?? file.size);
+  }
+  // A hole at the end.
+  ftruncateSync(fd, file.size);
 }

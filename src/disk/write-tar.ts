@@ -7,6 +7,7 @@ import { decodeDevice } from "../tree/device-node.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT } from "../tree/inode.ts";
+import { isAcl } from "../tree/permissions/acl.ts";
 import type { Tree } from "../tree/tree.ts";
 import { BLOCK, encodeTarBlock, type TarBlock } from "./tar-format.ts";
 
@@ -37,6 +38,9 @@ export async function* writeTar(
       continue;
     }
     if (inode.kind !== "directory" && inode.nlink > 1) linked.set(inode, name);
+    for (const xattr of inode.xattrs?.keys() ?? []) {
+      if (isAcl(xattr)) warn(`${name}: its attribute ${xattr} is left out, because an archive cannot hold it`);
+    }
     yield* headersOf({ name, inode, type, ...(inode.kind === "symlink" && { target: inode.target }) });
     if (inode.kind === "file") yield* contentOf(inode);
   }

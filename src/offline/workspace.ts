@@ -44,13 +44,16 @@ export class Workspace {
   readonly #tree: Tree;
   readonly #owner: Owner = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
   readonly #options: WorkspaceOptions;
+  /** The time of what has none. */
+  readonly #epoch: number;
 
   /** Throws SnapshotError, or DirectoryCopyError. Without a source, the tree is empty. */
   constructor(source: WorkspaceSource | undefined, options: WorkspaceOptions) {
-    const { warn, epoch } = options;
+    const { warn, epoch = Math.floor(Date.now() / 1000) } = options;
     this.#options = options;
+    this.#epoch = epoch;
     const owner = this.#owner;
-    this.#tree = new Tree({ clock: (take) => take(epoch ?? Math.floor(Date.now() / 1000), 0), owner });
+    this.#tree = new Tree({ clock: (take) => take(epoch, 0), owner });
     if (source === undefined) return;
     if ("directory" in source) copyDirectory(this.#tree, source.directory, { owner, keepOwners: isRoot(), warn });
     else loadSnapshot(this.#tree, "file" in source ? source.file : source.text, { owner, warn });
@@ -97,11 +100,19 @@ export class Workspace {
     return writeTar(this.#tree, this.#from(path), this.#options);
   }
 
-  /** Adds a directory of the disk at `path`. With `removes`, what it does not have is removed from the tree. */
-  merge(source: string, path = "/", { removes = false } = {}): Merged {
+  /**
+   * Adds a directory of the disk at `path`. With `replaces`, what it does not have is removed from the tree, and what this
+   * user cannot read is made readable.
+   */
+  merge(source: string, path = "/", { replaces = false } = {}): Merged {
     const { warn } = this.#options;
-    const into = this.#makeDirectory(path);
-    return mergeDirectory(this.#tree, into, source, { owner: this.#owner, keepOwners: isRoot(), removes, warn });
+    return mergeDirectory(this.#tree, this.#makeDirectory(path), source, {
+      owner: this.#owner,
+      keepOwners: isRoot(),
+      removes: replaces,
+      unlocks: replaces,
+      warn,
+    });
   }
 
   /** Adds an archive at `path`. Returns the number of its entries. */
@@ -114,9 +125,9 @@ export class Workspace {
     });
   }
 
-  /** The tree as a snapshot. */
-  async *snapshot(): AsyncGenerator<Uint8Array> {
-    using saver = new SnapshotSaver(this.#tree);
+  /** The tree as a snapshot. With `times`, it contains the modification times that were in a snapshot, directory or archive. */
+  async *snapshot({ times = false } = {}): AsyncGenerator<Uint8Array> {
+    using saver = new SnapshotSaver(this.#tree, times ? { unknownTime: this.#epoch } : {});
     for (let piece = saver.next(); piece !== undefined; piece = saver.next()) yield piece;
   }
 

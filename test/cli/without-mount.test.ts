@@ -19,6 +19,7 @@ import { documented } from "../support/json-shapes.ts";
 import { contentOf, describeMounted, mounted, pathOf, snapshotOf } from "../support/mounted.ts";
 import { programs, testWith } from "../support/needs.ts";
 import { type Behaviour, type OpenaiServer, openaiServer } from "../support/openai-server.ts";
+import { ordinary } from "../support/ordinary.ts";
 import { BINARY, type Finished, Sandbox } from "../support/program.ts";
 
 setDefaultTimeout(60_000);
@@ -158,13 +159,13 @@ function makeDirectory(): string {
 
 /** What stat(1) says of everything below, in byte order. */
 function describeTree(dir: string): string {
-  const script = `find . -mindepth 1 | LC_ALL=C sort | xargs -d '\\n' stat -c '%n %a %h %s %F'; cat deep/file; readlink soft`;
+  const script = `find . -mindepth 1 | LC_ALL=C sort | xargs -d '\\n' stat -c '%n %a %h %s %y %F'; cat deep/file; readlink soft`;
   return Bun.spawnSync(["sh", "-c", script], { cwd: dir }).stdout.toString("latin1");
 }
 
 describe("llmfs import", () => {
   testWith(programs("setfattr", "truncate"))(
-    "a directory survives import and export, names, links, modes and holes included",
+    "a directory survives import and export, names, links, modes, times and holes included",
     async () => {
       const dir = makeDirectory();
       expect((await run("import", "dir", "new.json")).status).toBe(0);
@@ -193,6 +194,36 @@ describe("llmfs import", () => {
       expect(readFileSync(sandbox.at("back.json"), "utf8")).toBe(readFileSync(sandbox.at("own.json"), "utf8"));
     },
   );
+
+  test("changes of a snapshot keep the times that it contains", async () => {
+    const dir = makeDirectory();
+    expect((await run("import", "dir", "new.json")).status).toBe(0);
+    const { status } = await sandbox.llmfs(["write", "new.json/own"], { program: BINARY, stdin: "own" });
+    expect(status).toBe(0);
+    expect((await run("export", "new.json", "out")).status).toBe(0);
+    Bun.spawnSync(["rm", sandbox.at("out/own")]);
+    expect(describeTree(sandbox.at("out"))).toBe(describeTree(dir));
+    // An entry without a time gets that of loading.
+    expect(readFileSync(sandbox.at("new.json"), "utf8")).toMatch(
+      /"path": "\/own", "type": "file", "mode": "0644", "text"/,
+    );
+  });
+
+  test("an archive or a directory with control files is imported without them", async () => {
+    const dir = sandbox.directory("dir");
+    mkdirSync(join(dir, ".llmfs"));
+    writeFileSync(join(dir, ".llmfs/status.json"), "{}");
+    writeFileSync(join(dir, "a"), "a");
+    Bun.spawnSync(["tar", "cf", "dir.tar", "-C", "dir", "."], { cwd: sandbox.path });
+    for (const source of ["dir", "dir.tar"]) {
+      const { status, stderr } = await run("import", source, "new.json");
+      expect([status, stderr]).toEqual([
+        0,
+        expect.stringContaining("because a mount has its control files under this name"),
+      ]);
+      expect((await run("ls", "new.json")).stdout).toBe("a\n");
+    }
+  });
 
   test("llmfs import replaces existing files of the same name, and everything else stays", async () => {
     const dir = sandbox.directory("dir");
@@ -321,7 +352,39 @@ describe("llmfs run --no-mount", () => {
   });
 });
 
+test("run --no-mount keeps what the command made inaccessible", async () => {
+  // As an ordinary user, for whom permissions count.
+  await using user = await ordinary([]);
+  const { sandbox: own } = user.mounted;
+  const script = "mkdir -p x/y; echo deep > x/y/file; chmod 0 x/y; chmod 500 x; echo secret > z; chmod 0 z";
+  const save = ["--save", "saved.json"];
+  expect(await user.llmfs(["run", "--no-mount", ...save, "--", "sh", "-c", script])).toMatchObject({ status: 0 });
+  const again = ["run", "--no-mount", "--from", "saved.json", ...save, "--", "stat", "-c", "%n %a", "x", "x/y", "z"];
+  expect(await user.llmfs(again)).toMatchObject({ status: 0, stdout: "x 500\nx/y 0\nz 0\n" });
+  for (const [path, content] of [
+    ["x/y/file", "deep\n"],
+    ["z", "secret\n"],
+  ]) {
+    expect((await user.llmfs(["cat", `saved.json/${path}`])).stdout).toBe(content ?? "");
+  }
+  expect(existsSync(own.at("saved.json"))).toBe(true);
+});
+
 describeMounted("files of a mount", () => {
+  test("import into a full mount leaves no part of a file", async () => {
+    await using m = await mounted({ args: ["--size", "1M"] });
+    const dir = m.sandbox.directory("dir");
+    mkdirSync(join(dir, ".llmfs"));
+    writeFileSync(join(dir, ".llmfs/status.json"), "{}");
+    writeFileSync(join(dir, "large"), Buffer.alloc(3 << 20, "x"));
+    const imported = () => m.sandbox.llmfs(["import", dir, m.dir], { program: BINARY });
+    expect(await imported()).toMatchObject({
+      status: 89,
+      stderr: expect.stringMatching(/control files under this name\nllmfs: .*large cannot be written: .*No space left/),
+    });
+    expect(readdirSync(m.dir)).toEqual([]);
+  });
+
   test("cat, ls, write, export and import accept any path in a mount", async () => {
     await using m = await mounted({ pending: ["a.md", "src/b.md", "src/c.md"] });
     const at = (...args: string[]) => m.sandbox.llmfs(args, { program: BINARY, cwd: join(m.dir, "src") });
@@ -339,7 +402,7 @@ describeMounted("files of a mount", () => {
     expect(readdirSync(m.sandbox.at("all")).sort()).toEqual(["own", "src"]);
     expect(lstatSync(m.sandbox.at("all/own")).mtimeMs).toBe(1_000_000_000_000);
     const inside = await at("export", "--pending", "skip", join(m.dir, "more"));
-    expect([inside.status, inside.stderr]).toEqual([2, expect.stringContaining("is inside the mount")]);
+    expect([inside.status, inside.stderr]).toEqual([2, expect.stringContaining("is inside the llmfs mount at")]);
     symlinkSync("here", m.sandbox.at("all/link"));
     expect((await at("import", m.sandbox.at("all"), join(m.dir, "copy"))).status).toBe(0);
     expect(readlinkSync(join(m.dir, "copy/link"))).toBe("here");

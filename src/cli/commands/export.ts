@@ -47,7 +47,7 @@ export const exportTree = defineCommand({
       if (args.target === "-") for await (const piece of tree.tar(place.path)) showBytes(piece);
       else if (archive) await wrapSaveErrors(writeAtomically(target, compress(args.target, tree.tar(place.path))));
       else {
-        const written = writeInto(args.target, () => tree.writeTo(target, place.path));
+        const written = tree.writeTo(target, place.path);
         if (args.json) showJson({ target, ...written });
         else {
           const { files, leftOut } = written;
@@ -71,20 +71,20 @@ const ARCHIVE = /\.(?:tar|tar\.gz|tgz|tar\.zst)$/;
 /** Returns whether the directory was made. */
 function prepareDirectory(named: string, target: string, force: boolean): boolean {
   const mount = findMountOnPath(target);
-  if (mount !== undefined) throw new UsageError(`${named} is inside the mount ${mount}; choose a place outside of it`);
+  if (mount !== undefined) throw new UsageError(`${named} is inside ${mount}; choose a place outside of it`);
   try {
     if (readdirSync(target).length === 0 || force) return false;
   } catch (error) {
     if (codeOf(error) !== "ENOENT") throw new UserError("save", `${named}: ${messageOf(error)}`, { cause: error });
-    writeInto(named, () => mkdirSync(target));
+    makeDirectory(named, target);
     return true;
   }
   throw new UserError("save", `${named} is not empty; choose another directory, or use --force to write into it`);
 }
 
-function writeInto<T>(named: string, work: () => T): T {
+function makeDirectory(named: string, target: string): void {
   try {
-    return work();
+    mkdirSync(target);
   } catch (error) {
     throw new UserError("save", `${named} cannot be written: ${messageOf(error)}`, { cause: error });
   }

@@ -73,13 +73,13 @@ function findSource(named: string): Source {
   }
   const mount = findMountOnPath(path);
   if (mount === undefined) return { directory: path };
-  throw new UserError("input", `${named} is in the mount ${mount}; export it first: llmfs export ${named} DIR`);
+  throw new UserError("input", `${named} is in ${mount}; export it first: llmfs export ${named} DIR`);
 }
 
 async function importSnapshot({ file, path }: Place & { kind: "snapshot" }, source: Source): Promise<number> {
   const tree = new Workspace(existsSync(file) ? { file } : undefined, { warn: say });
   const entries = await add(tree, source, path);
-  await wrapSaveErrors(writeAtomically(file, tree.snapshot()));
+  await wrapSaveErrors(writeAtomically(file, tree.snapshot({ times: true })));
   return entries;
 }
 
@@ -93,7 +93,7 @@ async function add(tree: Workspace, source: Source, path: string): Promise<numbe
 async function importMounted({ mountpoint, path }: Place & { kind: "mount" }, source: Source): Promise<number> {
   const tree = new Workspace(undefined, { warn: say });
   await add(tree, source, "/");
-  const target = join(mountpoint, path);
+  const target = path === "/" ? mountpoint : join(mountpoint, path);
   await mkdir(target, { recursive: true });
   const { files, directories } = tree.writeTo(target);
   return files + directories;

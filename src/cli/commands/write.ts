@@ -75,5 +75,5 @@ async function writeSnapshot(place: SnapshotPlace, content: Uint8Array, flags: W
   } catch (error) {
     throw asUserError(error, describePlace(place));
   }
-  await wrapSaveErrors(writeAtomically(place.file, tree.snapshot()));
+  await wrapSaveErrors(writeAtomically(place.file, tree.snapshot({ times: true })));
 }

@@ -16,6 +16,7 @@ import { say } from "../output/terminal.ts";
 import { formatWarming } from "../output/warm-progress.ts";
 import { generateTree } from "./generated-tree.ts";
 import { commandInMount, forwardSignals } from "./run-child.ts";
+import { asUserError } from "./source-tree.ts";
 
 /** Throws UsageError for flags that only a mount can honor. */
 export function checkNoMount(config: Config): void {
@@ -42,7 +43,7 @@ export async function runWithoutMount(
   const tree = new Workspace({ text }, { warn: say, epoch: config.epoch });
   const folder = createTemporaryDirectory();
   try {
-    tree.writeTo(folder);
+    writeFiles(tree, folder);
     const child = Bun.spawn({
       cmd: commandInMount(cmd),
       env: childEnvironment({ LLMFS_MOUNT: folder }),
@@ -56,9 +57,17 @@ export async function runWithoutMount(
   }
 }
 
+function writeFiles(tree: Workspace, folder: string): void {
+  try {
+    tree.writeTo(folder);
+  } catch (error) {
+    throw asUserError(error, folder);
+  }
+}
+
 /** Throws UserError("save"); the tree is then in the state folder, if possible, and the message says so. */
 async function bringBack(tree: Workspace, folder: string, save: string | undefined): Promise<void> {
-  const { created, changed, removed } = tree.merge(folder, "/", { removes: true });
+  const { created, changed, removed } = readFiles(tree, folder);
   const changes = created + changed + removed;
   if (save === undefined) {
     if (changes > 0) say(`${plural(changes, "change")} in the tree will be lost; to keep changes, use --save FILE`);
@@ -75,6 +84,14 @@ async function bringBack(tree: Workspace, folder: string, save: string | undefin
   });
   const problem = describeProblem(await keeper.save());
   if (problem !== undefined) throw new UserError("save", problem);
+}
+
+function readFiles(tree: Workspace, folder: string): ReturnType<Workspace["merge"]> {
+  try {
+    return tree.merge(folder, "/", { replaces: true });
+  } catch (error) {
+    throw asUserError(error, folder);
+  }
 }
 
 /** Also directories that the command has closed. */

@@ -7,7 +7,7 @@ import { ControlClient } from "../../app/running/control-client.ts";
 import { readControlFile, readPendingFiles } from "../../app/running/mounted.ts";
 import type { SettingsArguments } from "../../app/settings/arguments.ts";
 import { type Config, readConfig } from "../../app/settings/settings.ts";
-import { FsError } from "../../errno.ts";
+import { codeOf, FsError, messageOf } from "../../errno.ts";
 import { selectFiles } from "../../generate/warm.ts";
 import { Workspace } from "../../offline/workspace.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
@@ -100,11 +100,15 @@ async function warmMounted(mountpoint: string, files: readonly PendingFile[]): P
   return result;
 }
 
-/** A failure in a tree, as an error for people that names the path. */
+/** A failure in a tree or on the disk, as an error for people that names the path. */
 export function asUserError(error: unknown, shown: string): unknown {
-  if (!(error instanceof FsError)) return error;
-  const missing = error.code === "ENOENT";
-  return new UserError("input", missing ? `${shown} does not exist` : `${shown}: ${error.reason}`, {
-    cause: error,
-  });
+  if (error instanceof Error && error.name === "DirectoryWriteError")
+    return new UserError("save", error.message, { cause: error });
+  if (error instanceof FsError) {
+    const missing = error.code === "ENOENT";
+    return new UserError("input", missing ? `${shown} does not exist` : `${shown}: ${error.reason}`, { cause: error });
+  }
+  // An error of a system call.
+  const known = error instanceof Error && "syscall" in error && codeOf(error) !== undefined;
+  return known ? new UserError("failure", `${shown}: ${messageOf(error)}`, { cause: error }) : error;
 }

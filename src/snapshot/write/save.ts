@@ -19,6 +19,8 @@ export interface SaveOptions {
    * Access, modification and change times, and the time of generation. With them, every snapshot differs from the last.
    */
   readonly times?: boolean;
+  /** Without `times`: modification times are written, except this one, in seconds since 1970. */
+  readonly unknownTime?: number | undefined;
   /**
    * The owners. Without them, everything will belong to the user who loads the snapshot. Given an owner, a root that belongs to
    * that owner is written without one.
@@ -183,7 +185,7 @@ function capture(tree: Tree, options: SaveOptions): Captured[] {
       mode: inode.mode,
       owner: owned && options.owner !== false ? { uid: inode.uid, gid: inode.gid } : undefined,
       xattrs: xattrsOf(inode, options.times === true),
-      times: options.times === true ? timesOf(inode) : undefined,
+      times: options.times === true ? timesOf(inode) : knownTimesOf(inode, options.unknownTime),
       state: file === undefined ? "static" : file.state === "generating" ? "pending" : file.state,
       error: file?.error,
       size: file?.size ?? 0,
@@ -208,4 +210,10 @@ function timesOf(inode: Inode): [string, number, number][] {
     ["mtime", mtime, mtimeNsec],
     ["ctime", ctime, ctimeNsec],
   ];
+}
+
+function knownTimesOf(inode: Inode, unknown: number | undefined): [string, number, number][] | undefined {
+  const { mtime, mtimeNsec } = inode.times();
+  const known = unknown !== undefined && (mtime !== unknown || mtimeNsec !== 0);
+  return known ? [["mtime", mtime, mtimeNsec]] : undefined;
 }

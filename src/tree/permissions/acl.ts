@@ -12,7 +12,7 @@ import { type Inode, type Owner, S_ISGID } from "../inode.ts";
 import type { Credentials } from "./credentials.ts";
 
 export const ACL_ACCESS = "system.posix_acl_access";
-const ACL_DEFAULT = "system.posix_acl_default";
+export const ACL_DEFAULT = "system.posix_acl_default";
 
 const VERSION = 2;
 const HEADER = 4;

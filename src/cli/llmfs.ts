@@ -5,6 +5,8 @@
  */
 import { existsSync } from "node:fs";
 import { UsageError } from "../app/errors.ts";
+import { currentDirectory } from "../app/machine/current-directory.ts";
+import { findMount } from "../app/running/find-mount.ts";
 import { findNearest } from "../text/did-you-mean.ts";
 import type { CommandEntry, CommandTable } from "./args/command.ts";
 import { formatCommandHelp, formatGeneralHelp, formatUsage } from "./args/help.ts";
@@ -240,13 +242,18 @@ function chooseCommand(argv: readonly string[]): [name: string, entry: CommandEn
   const first = argv[0] ?? "";
   const found = findCommand(first);
   if (found !== undefined) return [...found, argv.slice(1)];
-  if (!first.startsWith("-") && !first.includes("/") && !existsSync(first)) {
+  if (!first.startsWith("-") && !first.includes("/") && !isThere(first)) {
     const guess = SYNONYMS.get(first) ?? findNearest(first, WORDS);
     if (guess !== undefined) throwUnknownCommand(first, guess);
   }
   const mount = COMMANDS.get("mount");
   if (mount === undefined) throw new Error("the table of commands lacks mount");
   return ["mount", mount, argv];
+}
+
+/** Sends no request to a mount, which may not answer. */
+function isThere(name: string): boolean {
+  return currentDirectory() !== undefined && (findMount(name) !== undefined || existsSync(name));
 }
 
 function asksForHelp(argv: readonly string[]): boolean {

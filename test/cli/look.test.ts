@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { documented } from "../support/json-shapes.ts";
 import { describeMounted, Gate, IS_ROOT, killBoth, mounted, processesOf, snapshotOf } from "../support/mounted.ts";
 import { mountNamespace, testWith } from "../support/needs.ts";
-import { BINARY, eventually, type Finished, finished, Sandbox } from "../support/program.ts";
+import { BINARY, eventually, type Finished, finished, Sandbox, stopProcess } from "../support/program.ts";
 import { Terminal } from "../support/terminal.ts";
 
 setDefaultTimeout(60_000);
@@ -55,21 +55,17 @@ describeMounted("llmfs list", () => {
     await using stopped = await mounted({ pending: ["a"] });
     await killBoth(dead.dir);
     const [pid = 0] = processesOf(stopped.dir, "--daemon");
-    process.kill(pid, "SIGSTOP");
-    try {
-      const { status, stdout, stderr } = await dead.sandbox.llmfs(["list"], { program: BINARY });
-      expect(status).toBe(0);
-      expect(stdout).toMatch(new RegExp(`^${dead.dir} +dead `, "m"));
-      expect(stdout).toMatch(new RegExp(`^${stopped.dir} +stopped +${pid} `, "m"));
-      expect(stderr).toContain(`llmfs unmount ${dead.dir}`);
-      const all: Listed[] = documented(
-        "list",
-        (await dead.sandbox.llmfs(["list", "--json"], { program: BINARY })).stdout,
-      );
-      expect([find(all, dead.dir).state, find(all, stopped.dir).state]).toEqual(["dead", "stopped"]);
-    } finally {
-      process.kill(pid, "SIGCONT");
-    }
+    using _ = stopProcess(pid);
+    const { status, stdout, stderr } = await dead.sandbox.llmfs(["list"], { program: BINARY });
+    expect(status).toBe(0);
+    expect(stdout).toMatch(new RegExp(`^${dead.dir} +dead `, "m"));
+    expect(stdout).toMatch(new RegExp(`^${stopped.dir} +stopped +${pid} `, "m"));
+    expect(stderr).toContain(`llmfs unmount ${dead.dir}`);
+    const all: Listed[] = documented(
+      "list",
+      (await dead.sandbox.llmfs(["list", "--json"], { program: BINARY })).stdout,
+    );
+    expect([find(all, dead.dir).state, find(all, stopped.dir).state]).toEqual(["dead", "stopped"]);
   });
 
   testWith(IS_ROOT ? mountNamespace() : "root")("shows a mount in another mount namespace", async () => {
@@ -160,9 +156,9 @@ describeMounted("llmfs status", () => {
     expect((await run()).stderr).toContain("the current directory is not in an llmfs mount");
     expect(await run("--every", "1s")).toMatchObject({ status: 2 });
     const [pid = 0] = processesOf(m.dir, "--daemon");
-    process.kill(pid, "SIGSTOP");
+    const process = stopProcess(pid);
     const stopped = await run(m.dir);
-    process.kill(pid, "SIGCONT");
+    process.resume();
     expect(stopped).toMatchObject({ status: 92, stdout: "" });
     await killBoth(m.dir);
     expect(await run(m.dir)).toMatchObject({ status: 92, stdout: "" });

@@ -7,22 +7,25 @@ import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describeMounted, IS_ROOT, type Mounted, mounted, processesOf } from "../support/mounted.ts";
 import { testWith } from "../support/needs.ts";
-import { BINARY, eventually, finished, isAlive, mountedType, Sandbox } from "../support/program.ts";
+import {
+  BINARY,
+  eventually,
+  type Finished,
+  finished,
+  isAlive,
+  mountedType,
+  Sandbox,
+  type StoppedProcess,
+  stopProcess,
+} from "../support/program.ts";
 
 setDefaultTimeout(60_000);
 
-/** Stops the process behind a mount, and continues it when this is disposed. */
-function stopped(m: Mounted) {
+/** Stops the process behind a mount. */
+function stopped(m: Mounted): StoppedProcess {
   const [pid] = processesOf(m.dir, "--daemon");
   if (pid === undefined) throw new Error("no process serves the mount");
-  process.kill(pid, "SIGSTOP");
-  return {
-    pid,
-    go: () => process.kill(pid, "SIGCONT"),
-    [Symbol.dispose]() {
-      if (isAlive(pid)) process.kill(pid, "SIGCONT");
-    },
-  };
+  return stopProcess(pid);
 }
 
 // A program that enters the mount sends it a request and then cannot be killed: start such programs before.
@@ -30,6 +33,7 @@ describeMounted("a mount whose process is stopped", () => {
   test("a mount whose process is stopped gets no request from any command: each command says what to do", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
     symlinkSync(m.dir, m.sandbox.at("link"));
+    m.sandbox.directory("other");
     using process = stopped(m);
     const commands: readonly (readonly string[])[] = [
       ["save", m.dir, "tree.json"],
@@ -51,11 +55,32 @@ describeMounted("a mount whose process is stopped", () => {
       ["write", join(m.dir, "a.txt")],
       ["export", m.dir, "out"],
       ["import", "from.json", m.dir],
+      ["import", "from.json", join(m.dir, "below")],
+      ["import", join(m.dir, "d"), "new.json"],
+      ["export", "from.json", join(m.dir, "out")],
+      ["export", "from.json", "link/out.tar"],
+      ["grow", join(m.dir, "d"), "--prompt", "more"],
+      ["grow", "--from", "from.json", "--prompt", "more", "--output", join(m.dir, "new.json")],
+      ["check", m.dir, "--", "true"],
+      ["add", join(m.dir, "new.md"), "a file"],
+      ["generate", "--prompt", `@${m.dir}/prompt.md`],
+      ["generate", "--prompt", "files", "--output", join(m.dir, "new.json")],
+      ["mount", "other", "--from", join(m.dir, "d")],
+      ["mount", "other", "--save", join(m.dir, "new.json")],
+      ["mount", "other", "--log-file", join(m.dir, "log")],
+      ["mount", "other", "--recordings", join(m.dir, "recordings")],
+      ["run", "--prompt", join(m.dir, "prompt.md"), "--", "true"],
+      ["run", "--no-mount", "--from", join(m.dir, "d"), "--", "true"],
       ["recordings", "prune", "--for", m.dir, "-n"],
       ["unmount", m.dir],
       ["unmount", "link"],
     ];
-    const done = await Promise.all(commands.map((args) => m.sandbox.llmfs(args, { program: BINARY })));
+    // A few at a time: each takes a second of waiting, and the memory of a process.
+    const done: Finished[] = [];
+    for (let at = 0; at < commands.length; at += 12) {
+      const some = commands.slice(at, at + 12).map((args) => m.sandbox.llmfs(args, { program: BINARY }));
+      done.push(...(await Promise.all(some)));
+    }
     for (const [at, { status, stderr }] of done.entries()) {
       expect([commands[at], status]).toEqual([commands[at], 92]);
       expect(stderr).toContain(`${m.dir} does not answer: process ${process.pid} behind it is stopped`);
@@ -127,7 +152,7 @@ describeMounted("a mount whose process is stopped", () => {
     expect(lazy.stderr).toContain(
       `is unmounted, and its tree is not saved: process ${process.pid} behind it is stopped`,
     );
-    process.go();
+    process.resume();
     await eventually("the process has ended", () => !isAlive(process.pid));
     expect((await finished(waiting)).stdout).toBe("own\n");
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
@@ -147,7 +172,7 @@ describeMounted("a mount whose process is stopped", () => {
     using process = stopped(m);
     const unmounting = m.unmount();
     await Bun.sleep(300);
-    process.go();
+    process.resume();
     expect((await unmounting).status).toBe(0);
     expect(readFileSync(m.sandbox.at("tree.json"), "utf8")).toContain("mine");
   });

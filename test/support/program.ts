@@ -131,6 +131,32 @@ export async function eventually(what: string, holds: () => boolean, millisecond
   }
 }
 
+/** A process that is stopped until this is disposed. */
+export interface StoppedProcess extends Disposable {
+  readonly pid: number;
+  resume(): void;
+}
+
+/**
+ * Returns when every thread is stopped, which takes a while under load: a thread that accepts a request until then leaves
+ * a program that no signal ends.
+ */
+export function stopProcess(pid: number): StoppedProcess {
+  process.kill(pid, "SIGSTOP");
+  while (!threadStates(pid).every((state) => state === "T")) Bun.sleepSync(1);
+  const resume = () => {
+    if (isAlive(pid)) process.kill(pid, "SIGCONT");
+  };
+  return { pid, resume, [Symbol.dispose]: resume };
+}
+
+function threadStates(pid: number): readonly (string | undefined)[] {
+  return readdirSync(`/proc/${pid}/task`).map((thread) => {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, "latin1");
+    return stat[stat.lastIndexOf(")") + 2];
+  });
+}
+
 export function isAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);

@@ -62,6 +62,15 @@ export function watchAnswers(mount: MountPoint, sick: (error: UserError) => void
   return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
+/** Waits for work in a mount. Rejects with UserError("unresponsive") if the mount stops answering in the meantime. */
+export async function whileAnswering<T>(mount: MountPoint | undefined, work: Promise<T>): Promise<T> {
+  const sick = Promise.withResolvers<never>();
+  sick.promise.catch(() => {});
+  work.catch(() => {});
+  using _ = mount && watchAnswers(mount, sick.reject);
+  return await Promise.race([work, sick.promise]);
+}
+
 /** The error for a mount that does not answer: the reason and the fix. */
 export function createUnresponsiveError(mount: MountPoint): UserError {
   return new UserError("unresponsive", `${mount.path} does not answer: ${diagnose(mount)}`);

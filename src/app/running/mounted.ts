@@ -11,7 +11,7 @@ import type { OutdatedFile, PendingFile } from "../../rpc/messages.ts";
 import { UserError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
 import { resolveRealPath } from "../mountpoint.ts";
-import { requireAnswer, watchAnswers } from "./answering.ts";
+import { requireAnswer, whileAnswering } from "./answering.ts";
 import { findMount } from "./find-mount.ts";
 import { serverOf } from "./server-process.ts";
 
@@ -83,14 +83,11 @@ export function streamControlFile(mountpoint: string, name: ControlName): AsyncG
 
 /** The same for any file of a mount. */
 export async function* streamMountedFile(mountpoint: string, path: string): AsyncGenerator<Uint8Array> {
-  const sick = Promise.withResolvers<never>();
-  sick.promise.catch(() => {});
   const mount = findMountAt(mountpoint);
-  using _ = mount && watchAnswers(mount, sick.reject);
   try {
     const stream = createReadStream(path, { highWaterMark: 1 << 20 })[Symbol.asyncIterator]();
     for (;;) {
-      const { done, value } = await Promise.race([stream.next(), sick.promise]);
+      const { done, value } = await whileAnswering(mount, stream.next());
       if (done === true) return;
       yield value;
     }

@@ -6,6 +6,7 @@
  * a misspelt `args.mountpiont` does not compile.
  */
 import { type ArgDef, type ArgsDef, parseArgs } from "citty";
+import { requireAnswers } from "../preflight/named-mounts.ts";
 import { normalizeArguments, type Rest } from "./parse.ts";
 
 type Given<A extends ArgDef> = A extends { type: "boolean" }
@@ -31,6 +32,8 @@ export interface Definition<T extends ArgsDef> {
   readonly rest?: Rest;
   /** Paragraphs printed at the end of `--help`. */
   readonly notes?: readonly string[];
+  /** Arguments that may name a path in a mount that does not answer, because `run` sends it no request. */
+  readonly unasked?: readonly (keyof T & string)[];
   /** Does the work and resolves with the exit status. */
   run(args: Args<T>, rest: readonly string[]): Promise<number>;
 }
@@ -44,7 +47,7 @@ export interface Command {
 }
 
 export function defineCommand<const T extends ArgsDef>(definition: Definition<T>): Command {
-  const { args, rest, notes } = definition;
+  const { args, rest, notes, unasked = [] } = definition;
   return {
     args,
     ...(rest === undefined ? {} : { rest }),
@@ -52,6 +55,9 @@ export function defineCommand<const T extends ArgsDef>(definition: Definition<T>
     async invoke(argv) {
       const line = normalizeArguments(argv, args, rest);
       const values = new Map<string, unknown>(Object.entries(parseArgs([...line.argv], args)));
+      const paths = rest?.atLeast === undefined ? [] : line.rest;
+      // A configuration in a mount is rejected without a look at it.
+      await requireAnswers(args, values, paths, [...unasked, "config"]);
       const picked = Object.keys(args).map((name) => [name, values.get(name) ?? absentValue(args[name])]);
       // `canonical` has rejected every value that does not match its definition, and `picked` has exactly the defined names.
       return definition.run(Object.fromEntries(picked) as Args<T>, line.rest);

@@ -18,6 +18,7 @@ export const mount = defineCommand({
     json: { type: "boolean", description: "print the mountpoint and the process that serves it as JSON" },
     ...logFlags,
   }),
+  unasked: ["dir"],
   notes: [
     "Returns when the mount is ready, and serves it in the background. Without a prompt or a snapshot the tree is empty, and " +
       "no model is asked.",

@@ -17,6 +17,7 @@ export const trust = defineCommand({
     list: { type: "boolean", description: "list the files that are trusted" },
     json: { type: "boolean", description: "with --list, print JSON" },
   }),
+  unasked: ["file"],
   notes: [
     "A configuration that a command only finds in the current directory is used once you trust it: it can run programs, and " +
       "send data and keys to servers. Trust holds for this path and this content. Files that it imports are not checked.",

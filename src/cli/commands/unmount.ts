@@ -33,6 +33,7 @@ export const unmount = defineCommand({
       description: "give up after this long without progress, such as 30s or 5m; default: 30s",
     },
   }),
+  unasked: ["dir"],
   notes: [
     "If mount was given --save, the tree is saved first. If the file cannot be written, the tree is saved in the state folder, " +
       "and the error says where. If that fails too, the mount stays, and the error says why. Both exit with status " +

@@ -4,7 +4,9 @@ import { dirname, join } from "node:path";
 import { UserError } from "../../app/errors.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
 import { describePlace, findPlace, type MountPlace, type SnapshotPlace } from "../../app/place.ts";
+import { whileAnswering } from "../../app/running/answering.ts";
 import { codeOf, messageOf } from "../../errno.ts";
+import { findMountAt } from "../../mountinfo.ts";
 import { Workspace } from "../../offline/workspace.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
@@ -52,20 +54,24 @@ async function readInput(input: string | undefined): Promise<Uint8Array> {
 }
 
 /** As any program would. A pending file is emptied when it is opened, so nothing is generated unless it is appended to. */
-async function writeMounted(place: MountPlace, content: Uint8Array, { append, parents }: WriteFlags): Promise<void> {
-  const path = join(place.mountpoint, place.path);
-  const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
+async function writeMounted(place: MountPlace, content: Uint8Array, flags: WriteFlags): Promise<void> {
   try {
-    if (parents) await mkdir(dirname(path), { recursive: true });
-    await using file = await open(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), 0o644);
-    for (let rest = content; rest.length > 0; ) rest = rest.subarray((await file.write(rest)).bytesWritten);
+    await whileAnswering(findMountAt(place.mountpoint), writeFile(join(place.mountpoint, place.path), content, flags));
   } catch (error) {
+    if (error instanceof UserError) throw error;
     const wrong = ["ENOENT", "ENOTDIR", "EISDIR"].includes(codeOf(error) ?? "");
     const shown = describePlace(place);
     throw new UserError(wrong ? "input" : "failure", `${shown} cannot be written: ${messageOf(error)}`, {
       cause: error,
     });
   }
+}
+
+async function writeFile(path: string, content: Uint8Array, { append, parents }: WriteFlags): Promise<void> {
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants;
+  if (parents) await mkdir(dirname(path), { recursive: true });
+  await using file = await open(path, O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC), 0o644);
+  for (let rest = content; rest.length > 0; ) rest = rest.subarray((await file.write(rest)).bytesWritten);
 }
 
 async function writeSnapshot(place: SnapshotPlace, content: Uint8Array, flags: WriteFlags): Promise<void> {

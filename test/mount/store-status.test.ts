@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { describeMounted, mounted } from "../support/mounted.ts";
 import { programs, testWith } from "../support/needs.ts";
-import { eventually } from "../support/program.ts";
+import { BINARY, eventually } from "../support/program.ts";
 import { redisServer } from "../support/servers.ts";
 
 setDefaultTimeout(120_000);
@@ -25,11 +25,16 @@ describeMounted("the store in status.json", () => {
       expect(well).toMatchObject({ store: redis.url, reachable: true, hits: 0, misses: 2, waits: 0, waiting: 0 });
       expect(well.onlyLocal).toBe(0);
       expect(Date.now() - Date.parse(well.since)).toBeLessThan(60_000);
+      const shown = async (...flags: string[]) =>
+        (await m.sandbox.llmfs(["status", ...flags, m.dir], { program: BINARY })).stdout;
+      expect(await shown()).toMatch(/\n {13}reachable for \d+ s; 0 found, 2 not\n/);
+      expect(JSON.parse(await shown("--json")).store).toEqual(well);
       await redis.kill();
       await m.out("cat c.txt");
       await eventually("the store is reported as away", () => status().reachable === false);
       expect(Date.parse(status().since)).toBeGreaterThanOrEqual(Date.parse(well.since));
       expect(status()).toMatchObject({ misses: 3, onlyLocal: 1 });
+      expect(await shown()).toMatch(/NOT reachable for \d+ s; 0 found, 3 not; 1 answer only on this machine/);
     },
   );
 

@@ -2,6 +2,7 @@
 import type { Usage } from "../../generate/spending/usage-counter.ts";
 import { findMountAt } from "../../mountinfo.ts";
 import { statusOf } from "../../procfs.ts";
+import type { StoreStatus } from "../../recording/metrics.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
 import { UserError } from "../errors.ts";
 import { isAbout, isUsage } from "../mount-info.ts";
@@ -21,6 +22,8 @@ export interface MountStatus {
   readonly server?: string;
   readonly mode: string;
   readonly recordings: string;
+  /** How the store of recordings does. Absent before it was asked for the first time. */
+  readonly store?: StoreStatus;
   /** The maximum number of parallel requests to the model. */
   readonly concurrency: number;
   readonly files: FileCounts;
@@ -52,6 +55,8 @@ interface ControlStatus {
   readonly bytes: number;
   readonly generating: number;
   readonly outdated: number;
+  /** Empty before the store was asked for the first time. */
+  readonly recordings: StoreStatus | Readonly<Record<string, never>>;
 }
 
 /** Rejects with UserError if the mount does not answer, or is served by another version of llmfs. */
@@ -62,7 +67,7 @@ export async function readMountStatus(mountpoint: string): Promise<MountStatus> 
     readJson(mountpoint, "config.json"),
   ]);
   if (!isStatus(status) || !isUsage(usage) || !isAbout(about)) throw createVersionError(mountpoint);
-  const { files, pid, inodes, bytes, outdated } = status;
+  const { files, pid, inodes, bytes, outdated, recordings: store } = status;
   const pending = files.generating > 0 || files.failed > 0 ? await readJson(mountpoint, "pending.json") : [];
   if (!isPendingList(pending)) throw createVersionError(mountpoint);
   const mount = findMountAt(mountpoint);
@@ -76,6 +81,7 @@ export async function readMountStatus(mountpoint: string): Promise<MountStatus> 
     ...(address === undefined ? {} : { server: address }),
     mode,
     recordings,
+    ...(isAsked(store) ? { store } : {}),
     concurrency,
     files,
     outdated,
@@ -109,6 +115,10 @@ function createVersionError(mountpoint: string, cause?: unknown): UserError {
 /** Written by this same version of llmfs (see fs/control/files.ts), so one member is enough to recognize it. */
 function isStatus(value: unknown): value is ControlStatus {
   return typeof value === "object" && value !== null && "files" in value;
+}
+
+function isAsked(store: ControlStatus["recordings"]): store is StoreStatus {
+  return "store" in store;
 }
 
 function isPendingList(value: unknown): value is readonly PendingFile[] {

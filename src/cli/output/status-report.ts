@@ -29,7 +29,7 @@ export function formatStatus(now: Sample, before?: Sample): readonly string[] {
   add("from", status.from);
   add("save", status.save);
   add("model", formatModel(status));
-  add("recordings", `${status.recordings} (mode ${status.mode})`);
+  add("recordings", `${status.recordings} (mode ${status.mode})`, formatStore(status));
   add("files", formatFiles(files));
   if (status.outdated > 0) {
     add(
@@ -83,6 +83,18 @@ export function formatFiles(files: FileCounts): string {
 function formatModel({ model, server }: MountStatus): string | undefined {
   if (model === undefined) return undefined;
   return server === undefined ? model : `${model} at ${server}`;
+}
+
+function formatStore({ store }: MountStatus): string | undefined {
+  if (store === undefined) return undefined;
+  const { reachable, since, hits, misses, waits, waiting, onlyLocal } = store;
+  const age = since === null ? "" : ` for ${formatAge(Math.max(0, Date.now() - Date.parse(since)) / 1000)}`;
+  return [
+    ...(reachable === null ? [] : [`${reachable ? "reachable" : "NOT reachable"}${age}`]),
+    `${formatCount(hits)} found, ${formatCount(misses)} not`,
+    ...(waits === 0 ? [] : [`waited for other processes ${plural(waits, "time")}, ${formatCount(waiting)} now`]),
+    ...(onlyLocal === 0 ? [] : [`${plural(onlyLocal, "answer")} only on this machine`]),
+  ].join("; ");
 }
 
 function formatCalls({ usage }: MountStatus): string {

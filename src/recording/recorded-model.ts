@@ -82,18 +82,26 @@ export function createRecordedModel(
     }
     const looked = performance.now();
     /** A process that was stopped, or waited for long, may have lost its claim, and another one may have answered. */
+    const findTheirs = async () =>
+      performance.now() - looked < staleMs ? undefined : findOrWarn(key, options.label, request);
     const ready = async () => {
       store.ensureAccepts?.();
-      if (performance.now() - looked < staleMs) return;
-      const theirs = await findOrWarn(key, options.label, request);
+      const theirs = await findTheirs();
       if (theirs !== undefined) throw new AnsweredElsewhere(theirs);
+    };
+    /** After a pause of this process its connections are closed, and the request would be sent and paid for again. */
+    const repeat = async (again: ChatRequest, sent: boolean) => {
+      if ((await findTheirs()) !== undefined) throw cancelled(options.label ?? "a file");
+      return options.repeat === undefined ? again : options.repeat(again, sent);
     };
     let answer: ChatAnswer;
     try {
-      answer = await model.complete(request, first ? { ...options, ready } : options);
+      answer = await model.complete(request, first ? { ...options, ready, repeat } : options);
     } catch (error) {
       if (error instanceof AnsweredElsewhere) return error.answer;
-      throw error;
+      const theirs = first && !options.signal?.aborted ? await findTheirs().catch(() => undefined) : undefined;
+      if (theirs === undefined) throw error;
+      return theirs;
     }
     if (mode === "off") return { ...answer, key };
     const { text, usage } = answer;

@@ -1,12 +1,15 @@
 /** A store far away: many requests are under way to it at a time, but few claims are held. */
 import { expect, test } from "bun:test";
 import { createEngine } from "../../src/generate/engine.ts";
+import { createBudget } from "../../src/generate/spending/budget.ts";
 import { limitConcurrency } from "../../src/generate/spending/limit-concurrency.ts";
 import type { ChatRequest } from "../../src/llm/llm.ts";
+import { createOpenaiModel } from "../../src/llm/openai.ts";
 import { requestKey } from "../../src/recording/key.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import type { RecordingStore } from "../../src/recording/recording.ts";
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
+import { openaiServer } from "../support/openai-server.ts";
 import { eventually } from "../support/program.ts";
 import { scriptedModel } from "../support/scripted-model.ts";
 import { type PlainTree, treePort } from "../support/tree-port.ts";
@@ -95,4 +98,21 @@ test("a request that waited for its turn for long is not sent if another process
   expect((await first).text).toBe("ours");
   expect(await second).toMatchObject({ text: "theirs", recorded: true });
   expect(model.requests).toHaveLength(1);
+});
+
+test("a request that fails is not sent again if another process has answered in the meantime", async () => {
+  const store = createMemoryStore("recordings");
+  const request = ask("x");
+  const theirs = { key: requestKey(request), label: "", request, answer: { text: "theirs", model: "m" } };
+  await using server = await openaiServer();
+  // As when this process was stopped: its connection ends, and another process has answered.
+  server.script(async () => {
+    await store.put(theirs);
+    return { drop: true };
+  });
+  const model = createOpenaiModel({ baseUrl: server.baseUrl });
+  const limited = createBudget({ limits: { calls: 5 }, priceOf: () => undefined }).limit(model);
+  const recorded = createRecordedModel(limited, store, { mode: "auto", staleMs: 0 });
+  expect(await recorded.complete(request)).toMatchObject({ text: "theirs", recorded: true });
+  expect(server.requests).toHaveLength(1);
 });

@@ -116,7 +116,7 @@ export function createBudget(options: BudgetOptions): Budget {
         async repeat(asked, sent) {
           const usage = heard.text === "" ? undefined : await usageOf(call, heard.text, undefined, allowed);
           settle({ sent, usage, estimated: true });
-          return within(asked);
+          return within((await options.repeat?.(asked, sent)) ?? asked);
         },
       });
       const usage = await usageOf(call, whole.text, whole.usage, allowed);

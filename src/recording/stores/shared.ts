@@ -9,7 +9,7 @@
  * A store that answers but refuses what is written (no right, no space) would make each machine pay for everything. So
  * no answer is paid for then, unless this machine may work alone.
  */
-import { within } from "../../abort.ts";
+import { pause, within } from "../../abort.ts";
 import { NOBODY_ELSE, type Recording, type RecordingStore, Refused, Unreachable } from "../recording.ts";
 import { inParallel } from "./in-parallel.ts";
 import { Outages } from "./outage.ts";
@@ -31,7 +31,11 @@ export interface SharedOptions {
   readonly absentMs?: number;
   /** How long a ready answer may wait for the store. Default 5 s. */
   readonly readyMs?: number;
-  /** How long the end of the process may wait for the store. Default 10 s. */
+  /**
+   * At the end of the process: how long to wait for a store that is away, and how long for one that should take answers
+   * and takes none. Default 2 s and 5 s.
+   */
+  readonly awayMs?: number;
   readonly lastMs?: number;
   /** Reading must not write: recordings that only the local store has stay there. */
   readonly lookOnly?: boolean;
@@ -49,7 +53,7 @@ interface Owed {
 }
 
 /** How many answers are copied to the store at a time. */
-const AT_ONCE = 8;
+const AT_ONCE = 16;
 
 /** How often to look whether the store was emptied, while it is used. */
 const LOOK_MS = 2_000;
@@ -64,7 +68,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
   const { local, warn, lookOnly = false, lostMs = 60_000, absentMs = 30_000, onChange = () => {} } = options;
   const alone = options.alone === true || lookOnly;
   const { restMs = alone ? 60_000 : 2_000 } = options;
-  const { required = local === undefined, readyMs = 5_000, lastMs = 10_000 } = options;
+  const { required = local === undefined, readyMs = 5_000, awayMs = 2_000, lastMs = 5_000 } = options;
   const refusals = new Refusals({ name: shared.name, localName: local?.name, alone, restMs, warn });
   const owed = new Map<string, Owed>();
   /** By key: the labels of answers for which other machines have different ones. */
@@ -118,7 +122,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     identity = now;
     if (!lost) return;
     warn(`${shared.name} was emptied; bringing back the answers that were used here`);
-    for await (const _ of inParallel(used.all(), AT_ONCE, bringBack));
+    for await (const _ of inParallel(used.all(), AT_ONCE, bringBack)) lastUse = performance.now();
   }
 
   async function bringBack({ key, label, hash, recording }: UsedAnswer): Promise<void> {
@@ -205,7 +209,10 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
 
   async function bringAll(): Promise<void> {
     if (lookOnly) return;
-    for await (const key of inParallel([...owed.keys()], AT_ONCE, bring)) owed.delete(key);
+    for await (const key of inParallel([...owed.keys()], AT_ONCE, bring)) {
+      owed.delete(key);
+      lastUse = performance.now();
+    }
   }
 
   async function bring(key: string): Promise<string> {
@@ -274,15 +281,25 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     });
   }
 
+  /** Waits for work as long as it makes progress. */
+  async function untilStalled(work: Promise<void>): Promise<void> {
+    let over = false;
+    const done = work.finally(() => {
+      over = true;
+    });
+    lastUse = performance.now();
+    while (!over && performance.now() - lastUse < lastMs) await Promise.race([done, pause(100)]);
+  }
+
   /** Finishes, and returns in words what is still missing or different. */
   async function settle(): Promise<readonly string[]> {
+    if (outages.away) await within(awayMs, outages.tryNow(), () => new Late()).catch(() => {});
     const all = async () => {
       await Promise.all(offers);
-      if (owed.size > 0) await outages.tryNow();
       await deliver();
       if (identity !== undefined) await lookForLoss();
     };
-    await within(lastMs, all(), () => new Late()).catch(() => {});
+    if (!outages.away) await untilStalled(all().catch(() => {}));
     const problems = [...(await (shared.settle?.() ?? []))];
     if (differing.size > 0) {
       problems.push(

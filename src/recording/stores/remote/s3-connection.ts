@@ -49,7 +49,7 @@ export interface S3Connection {
   remove(key: string): Promise<void>;
   /** All objects with a prefix, or at most this many of them. */
   list(prefix: string, most?: number): Promise<readonly RemoteObject[]>;
-  /** How long the slowest write took so far. */
+  /** How long the slowest of the latest writes took, roughly. */
   readonly slowestWriteMs: number;
   close(): void;
 }
@@ -58,6 +58,8 @@ export interface S3Connection {
 const ATTEMPTS = 5;
 /** Long texts get more time: as much as at this many characters per millisecond. */
 const SLOWEST_LINK = 50;
+/** How fast a slow write is forgotten: after some twenty faster ones. */
+const FADING = 0.9;
 const FALLBACK_REGION = "us-east-1";
 
 export function connectS3({ bucket, name }: S3Address, settings: S3Settings, timeoutMs: number): S3Connection {
@@ -133,7 +135,7 @@ export function connectS3({ bucket, name }: S3Address, settings: S3Settings, tim
           if ((ifMatch || ifNoneMatch) && [409, 412].includes(statusOf(error) ?? 0)) return undefined;
           throw error;
         } finally {
-          slowestWriteMs = Math.max(slowestWriteMs, performance.now() - begun);
+          slowestWriteMs = Math.max(slowestWriteMs * FADING, performance.now() - begun);
         }
       }, text.length),
     async remove(key) {

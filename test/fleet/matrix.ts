@@ -8,7 +8,7 @@
  * Each machine generates the same tree. The model never gives the same answer twice, so trees are equal only if the
  * machines used the same answers.
  */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { structureToSnapshot } from "../../src/snapshot/structure.ts";
@@ -19,13 +19,19 @@ import { type Condition, createTestStore, type StoreKind, type TestStore } from 
 
 export const KINDS: readonly StoreKind[] = ["Redis", "S3", "S3 without conditions"];
 const MACHINES = 3;
-const CONCURRENCY = 4;
+/** So few that what is under way on one machine is less than a twentieth of the files. */
+const CONCURRENCY = 2;
+const FILES = 80;
+/** The key for the model, which must not be shown either. */
+const MODEL_KEY = crypto.randomUUID();
 /** How long the model takes, in milliseconds. */
 const ANSWER_MS = 400;
 const PAUSE_S = 60;
 const CUT_S = 10;
-/** How long a run may take after its last wait has ended: it starts, reads files, and tells the store what it owes. */
-const SLACK_S = 30;
+/** How much longer than --timeout a run may take: it starts, and ends. */
+const SLACK_S = 5;
+/** How many more calls than needed may be paid for. */
+const MOST_PAID = 1.05;
 
 interface Scenario {
   readonly name: string;
@@ -34,13 +40,15 @@ interface Scenario {
   readonly delay?: number;
   /** Seconds by which the clocks of the machines are wrong. */
   readonly clocks?: readonly number[];
-  readonly before?: (run: Run) => void;
+  readonly before?: (links: readonly Link[]) => void;
   /** Called once, after a third of the calls. */
   readonly midway?: (run: Run) => Promise<void>;
   /** Called when a machine has generated everything. */
   readonly after?: (run: Run, machine: Machine) => Promise<void>;
-  /** The store cannot be written, so each machine needs every answer. */
-  readonly unshared?: true;
+  /** A machine is cut off, so what is under way at that moment may be paid for again. */
+  readonly cutsOff?: true;
+  /** The store refuses answers, so files fail, and no machine may report success. */
+  readonly fails?: true;
 }
 
 export const SCENARIOS: readonly Scenario[] = [
@@ -54,15 +62,18 @@ export const SCENARIOS: readonly Scenario[] = [
       await store.restartEmpty();
     },
   },
-  { name: "store full", condition: "full", unshared: true },
-  { name: "store read-only", condition: "read-only", unshared: true },
+  { name: "store full", condition: "full", fails: true },
+  { name: "store becomes full", midway: ({ store }) => store.fill(), fails: true },
+  { name: "store read-only", condition: "read-only", fails: true },
   {
     name: "one machine cut off before",
-    before: ({ machines }) => machines[2]?.link.cut(),
+    cutsOff: true,
+    before: (links) => links[2]?.cut(),
     midway: ({ machines }) => healLater(machines[2]),
   },
   {
     name: "one machine cut off during",
+    cutsOff: true,
     midway: async ({ machines }) => {
       machines[1]?.link.cut();
       await healLater(machines[1]);
@@ -70,6 +81,7 @@ export const SCENARIOS: readonly Scenario[] = [
   },
   {
     name: "one machine cut off after",
+    cutsOff: true,
     after: async ({ machines }, machine) => {
       if (machine !== machines[0]) return;
       machine.link.cut();
@@ -79,10 +91,13 @@ export const SCENARIOS: readonly Scenario[] = [
   { name: "holder killed", midway: async ({ machines }) => killAll(machines[0]) },
   {
     name: `holder paused for ${PAUSE_S} s`,
+
     midway: async ({ machines }) => {
-      signalAll(machines[0], "STOP");
+      const [machine] = machines;
+      signalAll(machine, "STOP");
       await Bun.sleep(PAUSE_S * 1000);
-      signalAll(machines[0], "CONT");
+      signalAll(machine, "CONT");
+      if (machine !== undefined) machine.pausedS = PAUSE_S;
     },
   },
   { name: "clocks wrong by an hour and by 90 s", clocks: [0, 3600, -90] },
@@ -91,6 +106,10 @@ export const SCENARIOS: readonly Scenario[] = [
 
 interface Machine {
   readonly link: Link;
+  /** For how long it was stopped. */
+  pausedS: number;
+  /** The command lines of its processes, while it runs. */
+  readonly commandLines: ReadonlySet<string>;
   readonly child: Bun.Subprocess<"ignore", "pipe", "pipe">;
   readonly done: Promise<Outcome>;
 }
@@ -101,6 +120,7 @@ interface Outcome {
   /** A digest of the tree; undefined if the machine did not get that far. */
   readonly tree: string | undefined;
   readonly output: string;
+  /** How long llmfs took: without its command. */
   readonly seconds: number;
 }
 
@@ -157,7 +177,7 @@ export async function runCell(kind: StoreKind, scenario: Scenario, options: Matr
   }
   const shim = scenario.clocks === undefined ? undefined : compileClock(folder);
   for (const [index, link] of links.entries()) {
-    if (index === 2) scenario.before?.({ ...run, machines: links.map((one) => ({ link: one }) as Machine) }); // only its link is used
+    if (index === 2) scenario.before?.(links);
     run.machines.push(
       startMachine({ index, link, folder, store, timeoutS, paths, offset: scenario.clocks?.[index] ?? 0, shim }),
     );
@@ -216,12 +236,21 @@ function startMachine({ index, link, folder, store, timeoutS, offset, shim }: St
   mkdirSync(home);
   const { url, env } = store.location(link.store.host, link.store.port);
   const flags = [
-    ...["--from", join(folder, "tree.json"), "--recordings", url, "--model", "scripted"],
+    ...["--from", join(folder, "tree.json"), "--model", "scripted"],
     ...["--base-url", `http://${link.model.host}:${link.model.port}/v1`],
     ...["--timeout", `${timeoutS}s`, "--concurrency", String(CONCURRENCY)],
   ];
-  const show = `touch ${home}/warm; cat f*.txt | sha256sum; while test -e ${home}/wait; do sleep 0.1; done`;
-  const began = performance.now();
+  const shown = ["status.json", "config.json", "usage.json", "pending.json", "tree"].map((name) => `.llmfs/${name}`);
+  const program = BINARY.map((word) => `'${word}'`).join(" ");
+  const show = [
+    `touch ${home}/warm`,
+    "cat f*.txt | sha256sum",
+    `cat ${shown.join(" ")}`,
+    `${program} status; ${program} status --json; ${program} why f0.txt`,
+    "getfattr -d -m - f0.txt",
+    `touch ${home}/shown`,
+  ].join("; ");
+  const began = Date.now();
   const child = Bun.spawn([...link.prefix, ...BINARY, "run", "--warm", ...flags, "--", "sh", "-c", show], {
     cwd: home,
     env: {
@@ -231,6 +260,9 @@ function startMachine({ index, link, folder, store, timeoutS, offset, shim }: St
       TMPDIR: home,
       // The proxies are on this machine.
       NO_PROXY: "*",
+      // Not on the command line, which everybody can read.
+      LLMFS_RECORDINGS: url,
+      OPENAI_API_KEY: MODEL_KEY,
       ...env,
       ...(shim !== undefined && offset !== 0 && { LD_PRELOAD: shim, CLOCK_OFFSET: String(offset) }),
     },
@@ -248,10 +280,32 @@ function startMachine({ index, link, folder, store, timeoutS, offset, shim }: St
       status: child.signalCode === null ? status : -1,
       tree: /^([0-9a-f]{64})/.exec(stdout)?.[1],
       output: `${stdout}${stderr}${log}`,
-      seconds: (performance.now() - began) / 1000,
+      seconds: (Date.now() - began - commandMs(home)) / 1000,
     };
   })();
-  return { link, child, done };
+  const commandLines = new Set<string>();
+  const watch = setInterval(() => {
+    for (const pid of processesOf(child.pid)) commandLines.add(commandLineOf(pid));
+  }, 100);
+  done.finally(() => clearInterval(watch));
+  return { link, child, done, commandLines, pausedS: 0 };
+}
+
+/** How long the command of the machine took, which shows what llmfs knows. */
+function commandMs(home: string): number {
+  const [begun, ended] = ["warm", "shown"].map(
+    (name) => statSync(join(home, name), { throwIfNoEntry: false })?.mtimeMs,
+  );
+  return begun === undefined || ended === undefined ? 0 : ended - begun;
+}
+
+/** Empty if the process has ended. */
+function commandLineOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 function compileClock(folder: string): string {
@@ -278,11 +332,13 @@ async function healLater(machine: Machine | undefined): Promise<void> {
 
 /** The processes of a machine: llmfs, its guardian and its command. */
 function processesOf(pid: number): readonly number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8")
-    .trim()
-    .split(" ")
-    .filter((one) => one !== "");
-  return [pid, ...children.flatMap((child) => processesOf(Number(child)))];
+  let children: readonly string[] = [];
+  try {
+    children = readFileSync(`/proc/${pid}/task/${pid}/children`, "utf8").trim().split(" ");
+  } catch {
+    // It has ended.
+  }
+  return [pid, ...children.filter((one) => one !== "").flatMap((child) => processesOf(Number(child)))];
 }
 
 function signalAll(machine: Machine | undefined, signal: "STOP" | "CONT" | "KILL"): void {
@@ -312,19 +368,27 @@ async function judge(
 ): Promise<Result> {
   const survivors = outcomes.filter(({ status }) => status >= 0);
   const underWay = run.lost.calls;
-  const needed = scenario.unshared === true ? files * MACHINES : files + run.lost.answers;
+  const needed = files + run.lost.answers;
   const paid = model.requests.length;
   const succeeded = survivors.filter(({ status }) => status === 0);
   const trees = new Set(succeeded.map(({ tree }) => tree)).size;
-  const slowest = Math.max(...survivors.map(({ seconds }) => seconds));
-  const allowed = timeoutS + SLACK_S + (scenario.name.includes("paused") ? PAUSE_S : 0);
-  const leaks = outcomes.filter(({ output }) => store.secrets.some((secret) => output.includes(secret)));
+  // A machine that is stopped cannot know how long it waits.
+  const times = outcomes.flatMap(({ status, seconds }, index) =>
+    status < 0 ? [] : [seconds - (run.machines[index]?.pausedS ?? 0)],
+  );
+  const slowest = Math.max(...times);
+  const secrets = [...store.secrets, MODEL_KEY];
+  const shows = (text: string) => secrets.some((secret) => text.includes(secret));
   const problems = [
-    ...(paid > Math.ceil(needed * 1.05) + underWay ? [`${paid} calls paid for ${needed}`] : []),
+    ...(paid > (scenario.cutsOff ? needed + underWay : needed * MOST_PAID) ? [`${paid} calls paid for ${needed}`] : []),
     ...(trees > 1 ? [`${trees} different trees with status 0`] : []),
-    ...(slowest > allowed ? [`took ${slowest.toFixed(0)} s`] : []),
-    ...(leaks.length > 0 ? ["a password was printed"] : []),
+    ...(slowest > timeoutS + SLACK_S ? [`took ${slowest.toFixed(0)} s`] : []),
+    ...(outcomes.some(({ output }) => shows(output)) ? ["a secret was printed"] : []),
+    ...(run.machines.some(({ commandLines }) => shows([...commandLines].join("\n")))
+      ? ["a secret is in a command line"]
+      : []),
     ...(survivors.some(({ status, tree }) => status === 0 && tree === undefined) ? ["status 0 without a tree"] : []),
+    ...(scenario.fails && succeeded.length > 0 ? ["status 0 although files failed"] : []),
   ];
   if (problems.length > 0 && process.env.FLEET_OUTPUT !== undefined) {
     for (const { output } of outcomes) console.error(output);
@@ -361,7 +425,7 @@ async function main(): Promise<void> {
   const only = process.argv[process.argv.indexOf("--only") + 1]?.toLowerCase() ?? "";
   const wanted = process.argv.includes("--only") ? only : "";
   const results: Result[] = [];
-  const options: MatrixOptions = { files: 60, timeoutS: 60, namespaces: canMakeNamespaces() };
+  const options: MatrixOptions = { files: FILES, timeoutS: 60, namespaces: canMakeNamespaces() };
   console.error(options.namespaces ? "machines are network namespaces" : "machines are processes with proxies");
   for (const scenario of SCENARIOS) {
     for (const kind of KINDS) {

@@ -12,10 +12,12 @@ export interface TestStore extends AsyncDisposable {
   readonly port: number;
   /** The URL for a machine that reaches it at this address, and the environment that goes with it. */
   location(host: string, port: number): { readonly url: string; readonly env: Record<string, string> };
-  /** What must not be printed. */
-  readonly secrets: readonly string[];
+  /** What must not be shown: passwords, keys, and what was derived from them. */
+  readonly secrets: ReadonlySet<string>;
   /** How many recordings it has. */
   count(): Promise<number>;
+  /** From now on, nothing can be written. */
+  fill(): Promise<void>;
   /** Ends as in a crash, and comes back without any data. */
   restartEmpty(): Promise<void>;
 }
@@ -24,23 +26,21 @@ export function createTestStore(kind: StoreKind, condition: Condition): Promise<
   return kind === "Redis" ? createRedis(condition) : createS3(kind === "S3", condition);
 }
 
-const PASSWORD = "pa55word-of-the-store";
-
 async function createRedis(condition: Condition): Promise<TestStore> {
+  // The URL has it in another form than the server.
+  const password = `p@ss/${crypto.randomUUID()}`;
   const folder = mkdtempSync(join(tmpdir(), "llmfs-fleet-redis-"));
   const port = freePort();
   const start = async () => {
     const flags = ["--port", String(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder];
-    const child = Bun.spawn(["redis-server", ...flags, "--requirepass", PASSWORD], {
-      stdout: "ignore",
-      stderr: "ignore",
-    });
+    const child = Bun.spawn(["redis-server", ...flags], { stdout: "ignore", stderr: "ignore" });
     await untilAnswers(port);
-    const admin = new RedisClient(`redis://:${PASSWORD}@127.0.0.1:${port}`);
+    const admin = new RedisClient(`redis://127.0.0.1:${port}`);
+    await admin.send("CONFIG", ["SET", "requirepass", password]);
     if (condition === "full") await admin.send("CONFIG", ["SET", "maxmemory", "1"]);
     const rights = RIGHTS[condition];
     if (rights !== undefined) {
-      await admin.send("ACL", ["SETUSER", "runner", "on", `>${PASSWORD}`, "~*", "resetchannels", "-@all", ...rights]);
+      await admin.send("ACL", ["SETUSER", "runner", "on", `>${password}`, "~*", "resetchannels", "-@all", ...rights]);
     }
     return { child, admin };
   };
@@ -52,14 +52,17 @@ async function createRedis(condition: Condition): Promise<TestStore> {
   };
   return {
     port,
-    secrets: [PASSWORD],
+    secrets: new Set([password, encodeURIComponent(password)]),
     location(host, at) {
       const user = RIGHTS[condition] === undefined ? "" : "runner";
-      return { url: `redis://${user}:${PASSWORD}@${host}:${at}`, env: {} };
+      return { url: `redis://${user}:${encodeURIComponent(password)}@${host}:${at}`, env: {} };
     },
     async count() {
       const keys: unknown = await running.admin.send("KEYS", ["llmfs:recording:*"]);
       return Array.isArray(keys) ? keys.length : 0;
+    },
+    async fill() {
+      await running.admin.send("CONFIG", ["SET", "maxmemory", "1"]);
     },
     async restartEmpty() {
       await stop();
@@ -84,7 +87,10 @@ const RIGHTS: Readonly<Record<Condition, readonly string[] | undefined>> = {
 
 async function createS3(conditions: boolean, condition: Condition): Promise<TestStore> {
   const folder = mkdtempSync(join(tmpdir(), "llmfs-fleet-s3-"));
-  const secret = S3_KEYS.secretAccessKey;
+  // The server knows only keys that are no secrets, so it accepts every signature.
+  const [secret, token] = [crypto.randomUUID(), crypto.randomUUID()];
+  const secrets = new Set<string>([secret, token]);
+  let state = condition;
   const start = async () => {
     const port = freePort();
     for (const name of ["claims", "labels", "recordings"]) {
@@ -93,7 +99,8 @@ async function createS3(conditions: boolean, condition: Condition): Promise<Test
       writeFileSync(join(folder, "fleet/runs", name, "keep"), "");
     }
     const flags = ["-d", folder, "-a", "127.0.0.1", "-p", String(port), "--silent", "--configure-bucket", "fleet"];
-    const child = Bun.spawn([process.execPath, S3RVER, ...flags], { stdout: "ignore", stderr: "ignore" });
+    const accept = "--allow-mismatched-signatures";
+    const child = Bun.spawn([process.execPath, S3RVER, ...flags, accept], { stdout: "ignore", stderr: "ignore" });
     await untilAnswers(port);
     const url = `http://127.0.0.1:${port}`;
     const exact: Server | undefined = conditions ? conditionalProxy(url) : undefined;
@@ -115,7 +122,11 @@ async function createS3(conditions: boolean, condition: Condition): Promise<Test
       const { method, headers } = request;
       const { pathname, search, searchParams } = new URL(request.url);
       const lists = method === "GET" && pathname.replaceAll("/", "") === "fleet" && searchParams.size > 0;
-      const refusal = refuse(condition, method, lists);
+      const authorization = headers.get("authorization") ?? "";
+      const signature = /Signature=([0-9a-f]{64})/.exec(authorization)?.[1] ?? searchParams.get("X-Amz-Signature");
+      if (!signature || headers.get("x-amz-security-token") !== token) return new Response(null, { status: 401 });
+      secrets.add(signature);
+      const refusal = refuse(state, method, lists);
       if (refusal !== undefined) return refusal;
       const body = method === "PUT" || method === "POST" ? await request.arrayBuffer() : undefined;
       if (running === undefined) return new Response("<Error><Code>ServiceUnavailable</Code></Error>", { status: 503 });
@@ -126,14 +137,14 @@ async function createS3(conditions: boolean, condition: Condition): Promise<Test
   });
   return {
     port: gate.port ?? 0,
-    // Its key is also its name, which is no secret.
-    secrets: secret === S3_KEYS.accessKeyId ? [] : [secret],
+    secrets,
     location: (host, port) => ({
       url: "s3://fleet/runs",
       env: {
         AWS_ENDPOINT_URL: `http://${host}:${port}`,
         AWS_ACCESS_KEY_ID: S3_KEYS.accessKeyId,
         AWS_SECRET_ACCESS_KEY: secret,
+        AWS_SESSION_TOKEN: token,
         AWS_REGION: S3_KEYS.region,
       },
     }),
@@ -144,6 +155,9 @@ async function createS3(conditions: boolean, condition: Condition): Promise<Test
       } catch {
         return 0;
       }
+    },
+    async fill() {
+      state = "full";
     },
     async restartEmpty() {
       await stop();
@@ -173,7 +187,7 @@ function refuse(condition: Condition, method: string, lists: boolean): Response 
 }
 
 async function untilAnswers(port: number): Promise<void> {
-  for (const end = performance.now() + 15_000; performance.now() < end; await Bun.sleep(20)) {
+  for (const end = performance.now() + 60_000; performance.now() < end; await Bun.sleep(20)) {
     const connected = await Bun.connect({ hostname: "127.0.0.1", port, socket: { data() {} } }).then(
       (socket) => socket.end() !== undefined || true,
       () => false,

@@ -38,7 +38,8 @@ export class UsageError extends UserError {
   }
 }
 
-/** An invalid value. For a variable, the usage line of the command would not help. */
+/** An invalid value. For a variable or a file, the usage line of the command would not help. */
 export function createValueError(source: string, problem: string): UserError {
-  return source.startsWith("--") ? new UsageError(problem) : new UserError("usage", problem);
+  if (source.startsWith("--")) return new UsageError(problem);
+  return new UserError(/^[A-Z_]+$/.test(source) ? "usage" : "input", problem);
 }

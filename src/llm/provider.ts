@@ -21,6 +21,8 @@ export interface ProviderSettings {
 export interface ProviderLayer extends ProviderSettings {
   /** For messages: "flags", "environment", "/etc/llmfs.json". */
   readonly from: string;
+  /** Why this layer cannot be used, if it refers to an environment variable that is not set. */
+  readonly problem?: string;
 }
 
 export interface Provider {
@@ -65,10 +67,12 @@ export async function chooseProvider(
   layers: readonly ProviderLayer[],
   options: ProviderOptions = {},
 ): Promise<Provider> {
+  const problem = layers.find((layer) => layer.problem !== undefined)?.problem;
+  if (problem !== undefined) throw new LlmError("unconfigured", problem);
   const url = findFirst(layers, "baseUrl");
   const key = findFirst(layers, "apiKey");
   const model = findFirst(layers, "model");
-  const headers = layers.find((layer) => layer.headers !== undefined)?.headers;
+  const headers = mergeHeaders(layers);
   const settings = { ...(key && { apiKey: checkedKey(key.value, key.from) }), ...(headers && { headers }) };
   if (url !== undefined) {
     const baseUrl = checkedUrl(url.value, url.from);
@@ -79,6 +83,16 @@ export async function chooseProvider(
     return { baseUrl: OPENAI_BASE_URL, ...settings, model: model?.value ?? DEFAULT_MODEL, source: key.from };
   }
   return findLocalProvider(model?.value, headers, options);
+}
+
+/** All headers. If several layers have one of the same name, the first counts. */
+function mergeHeaders(layers: readonly ProviderLayer[]): Readonly<Record<string, string>> | undefined {
+  const merged = new Map<string, readonly [name: string, value: string]>();
+  for (const header of layers.flatMap(({ headers = {} }) => Object.entries(headers))) {
+    const name = header[0].toLowerCase();
+    if (!merged.has(name)) merged.set(name, header);
+  }
+  return merged.size === 0 ? undefined : Object.fromEntries(merged.values());
 }
 
 function findFirst(

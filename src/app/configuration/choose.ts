@@ -1,5 +1,5 @@
 /**
- * Chooses the generator configuration of a command. A configuration can run programs and send secrets. Therefore one that
+ * Chooses the configuration files of a command. A configuration can run programs and send secrets. Therefore one that
  * was only found must be trusted first (see trust.ts), none is ever read from inside an llmfs mount, where a model may have
  * written it, and the chosen file is always reported.
  */
@@ -26,13 +26,21 @@ export interface Person {
 }
 
 /**
- * The file named by `--config`, or found in the current directory, or the user's own. Throws UserError, also for a file that
- * was found and is not trusted.
+ * The file named by `--config` or found in the current directory, then the user's own. Throws UserError, also for a file
+ * that was found and is not trusted.
  */
-export async function findConfiguration(given: string | undefined, person: Person): Promise<string | undefined> {
-  const file = given === undefined ? await findTrusted(person) : requireNamed(given);
-  if (file !== undefined) person.say(`configuration: ${file}`);
-  return file;
+export async function findConfigurations(given: string | undefined, person: Person): Promise<readonly string[]> {
+  if (given === NONE) return [];
+  const nearest = given === undefined ? await findTrusted(person) : requireOutside(given, `--config ${given}`);
+  const own = findOwn(person.say);
+  const files = [...new Set([nearest, own])].filter((file) => file !== undefined);
+  for (const file of files) person.say(`configuration: ${file}`);
+  return files;
+}
+
+/** The user's own configuration, which applies below every other. */
+function findOwn(say: Say): string | undefined {
+  return ignoreInMount(findConfig(configFolder(), "config"), say);
 }
 
 /** The file named on the command line, or the one in the current directory, for `llmfs trust`. Throws UserError. */
@@ -44,10 +52,6 @@ export async function chooseConfigurationToTrust(given: string | undefined, say:
 
 /** What a configuration in the current directory may be called. */
 export const EXPECTED = "llmfs.config.ts, .js, .json, .yaml or .toml";
-
-function requireNamed(given: string): string | undefined {
-  return given === NONE ? undefined : requireOutside(given, `--config ${given}`);
-}
 
 function requireOutside(given: string, shown: string): string {
   const file = absolutePath(given);
@@ -62,7 +66,7 @@ function requireOutside(given: string, shown: string): string {
 
 async function findTrusted({ say, askForTrust }: Person): Promise<string | undefined> {
   const file = await findHere(say);
-  if (file === undefined) return findConfig(configFolder(), "config");
+  if (file === undefined) return undefined;
   const configuration = await readConfiguration(file);
   if (isTrusted(configuration)) return file;
   if (askForTrust?.(configuration) === true) {
@@ -82,7 +86,10 @@ async function findHere(say: Say): Promise<string | undefined> {
   const around = folder === undefined ? undefined : findMount(folder);
   // A configuration in a mount is never used, and a stopped mount would block this process.
   if (around !== undefined && (await isAnswering(around.mount)) !== "yes") return undefined;
-  const file = folder === undefined ? undefined : findConfig(folder);
+  return ignoreInMount(folder === undefined ? undefined : findConfig(folder), say);
+}
+
+function ignoreInMount(file: string | undefined, say: Say): string | undefined {
   const mount = file === undefined ? undefined : findMountOnPath(file);
   if (file === undefined || mount === undefined) return file;
   say(`warning: ignoring ${basename(file)}: it is inside ${mount}, where a model may have written it`);

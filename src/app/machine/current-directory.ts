@@ -29,8 +29,12 @@ export function currentDirectory(): string | undefined {
   return missing === undefined ? process.cwd() : undefined;
 }
 
-/** Throws UserError("input") for a relative path without a current directory to resolve it from. */
-export function absolutePath(path: string): string {
+/**
+ * `folder`: what a relative path starts from, if not the current directory. Throws UserError("input") for a relative path
+ * without a current directory to resolve it from.
+ */
+export function absolutePath(path: string, folder?: string): string {
+  if (folder !== undefined) return resolve(folder, path);
   if (isAbsolute(path) || missing === undefined) return resolve(path);
   throw new UserError("input", `${path || "."}: ${missing}; use an absolute path, or change to another directory`);
 }

@@ -1,12 +1,10 @@
-/** The limits of a check, from flags. */
+/** The limits of a check. */
 import { availableMemory } from "../machine/available-memory.ts";
-import { parseCount, parseDuration, parseOptional, parseSize } from "./values.ts";
+import { GivenSettings, type SettingsFile } from "./given.ts";
+import type { SettingsArguments } from "./table.ts";
+import { parseCount, parseDuration, parseSize } from "./values.ts";
 
-export interface CheckArguments {
-  readonly repairs?: string | undefined;
-  readonly checkTimeout?: string | undefined;
-  readonly checkSpace?: string | undefined;
-}
+export type CheckArguments = Pick<SettingsArguments, "repairs" | "checkTimeout" | "checkSpace">;
 
 export interface CheckLimits {
   readonly repairs: number;
@@ -17,11 +15,12 @@ export interface CheckLimits {
 /** More rounds would only burn money. */
 const MOST_REPAIRS = 100;
 
-/** Throws UsageError. */
-export function readCheckLimits(args: CheckArguments): CheckLimits {
+/** Throws UserError. */
+export function readCheckLimits(args: CheckArguments, files: readonly SettingsFile[] = []): CheckLimits {
+  const given = new GivenSettings(args, {}, files);
   return {
-    repairs: parseOptional(args.repairs, (text) => parseCount("--repairs", text, 0, MOST_REPAIRS)) ?? 3,
-    timeoutMs: parseOptional(args.checkTimeout, (text) => parseDuration("--check-timeout", text)) ?? 600_000,
-    space: parseOptional(args.checkSpace, (text) => parseSize("--check-space", text, availableMemory)) ?? 4 * 2 ** 30,
+    repairs: given.parse("repairs", (source, text) => parseCount(source, text, 0, MOST_REPAIRS)) ?? 3,
+    timeoutMs: given.parse("checkTimeout", (source, text) => parseDuration(source, text)) ?? 600_000,
+    space: given.parse("checkSpace", (source, text) => parseSize(source, text, availableMemory)) ?? 4 * 2 ** 30,
   };
 }

@@ -9,17 +9,18 @@ import type { RecordingMode } from "../../recording/recorded-model.ts";
 import { schemeOf, secretsInAddress } from "../../recording/stores/address.ts";
 import { defaultRecordings } from "../../recording/stores/folder.ts";
 import type { S3Settings } from "../../recording/stores/remote/s3-connection.ts";
-import { createValueError, UsageError, UserError } from "../errors.ts";
+import { createValueError, UserError } from "../errors.ts";
 import { homeDirectory } from "../machine/home-dir.ts";
-import type { SettingsArguments } from "./arguments.ts";
 import type { Lookup } from "./environment.ts";
-import { parseAbsolutePath, parseAmount, parseCount, parseDuration, parseOptional } from "./values.ts";
+import { explainMissing, type GivenSettings, type Layer } from "./given.ts";
+import type { SettingName } from "./table.ts";
+import { parseAbsolutePath, parseAmount, parseCount, parseDuration, parseOptional, parseSwitch } from "./values.ts";
 
 /** The HTTP client runs at most this many requests. Further ones would wait in it while their deadlines run. */
 const MOST_AT_ONCE = 256;
 
 export interface ModelConfig {
-  /** Where to find the model. Flags come before the environment. */
+  /** Where to find the model: the flags, the environment, the configuration files. */
   readonly providers: readonly ProviderLayer[];
   /** The maximum tokens requested for a layout. Undefined for the server's default. */
   readonly layoutTokens: number | undefined;
@@ -48,37 +49,23 @@ export interface ModelConfig {
 const LEAST_TIMEOUT_MS = 100;
 
 /** Throws UserError("usage"). */
-export function readModelConfig(args: SettingsArguments, variable: Lookup): ModelConfig {
+export function readModelConfig(given: GivenSettings, variable: Lookup): ModelConfig {
   const cache = variable("XDG_CACHE_HOME");
   const ownRecordings = defaultRecordings({
     home: homeDirectory(variable("HOME")),
     ...(cache && { xdgCacheHome: cache }),
   });
-  const recordings =
-    parseOptional(args.recordings, (text) => parseLocation("--recordings", text)) ??
-    parseOptional(variable("LLMFS_RECORDINGS"), (text) => parseLocation("LLMFS_RECORDINGS", text)) ??
-    ownRecordings;
+  const recordings = given.parse("recordings", parseLocation) ?? ownRecordings;
   return {
-    providers: [
-      createLayer("the flags", args.model, parseBaseUrl("--base-url", args.baseUrl), undefined),
-      createLayer(
-        "the environment",
-        variable("LLMFS_MODEL"),
-        parseBaseUrl("OPENAI_BASE_URL", variable("OPENAI_BASE_URL")),
-        parseApiKey("OPENAI_API_KEY", variable("OPENAI_API_KEY")?.trim()),
-        parseHeaders("OPENAI_CUSTOM_HEADERS", variable("OPENAI_CUSTOM_HEADERS")),
-      ),
-    ],
-    layoutTokens:
-      parseOptional(args.layoutTokens, (text) => parseCount("--layout-tokens", text, 1)) ??
-      parseOptional(variable("LLMFS_LAYOUT_TOKENS"), (text) => parseCount("LLMFS_LAYOUT_TOKENS", text, 1)),
-    concurrency: parseOptional(args.concurrency, (text) => parseCount("--concurrency", text, 1, MOST_AT_ONCE)),
-    timeoutMs: parseOptional(args.timeout, (text) => parseDuration("--timeout", text, LEAST_TIMEOUT_MS)),
-    limits: readLimits(args),
-    prices: parseOptional(args.price, parsePrices) ?? [],
-    mode: args.mode ?? parseMode(variable("LLMFS_MODE")),
+    providers: given.layers.map((layer) => createLayer(layer, variable)),
+    layoutTokens: given.parse("layoutTokens", (source, text) => parseCount(source, text, 1)),
+    concurrency: given.parse("concurrency", (source, text) => parseCount(source, text, 1, MOST_AT_ONCE)),
+    timeoutMs: given.parse("timeout", (source, text) => parseDuration(source, text, LEAST_TIMEOUT_MS)),
+    limits: readLimits(given),
+    prices: given.parse("price", parsePrices) ?? [],
+    mode: given.parse("mode", parseMode) ?? "auto",
     recordings,
-    ...readRequired(args, variable, recordings === ownRecordings),
+    ...readRequired(given, recordings === ownRecordings),
     ownRecordings,
     s3: readS3Settings(variable),
     recordingKeys: parseOptional(variable("LLMFS_RECORDINGS_KEY"), parseRecordingKeys) ?? [],
@@ -123,13 +110,22 @@ export function secretsOf({ providers, recordings, s3, recordingKeys }: ModelCon
   return [...new Set(all)].filter((secret) => secret !== "");
 }
 
-function createLayer(
-  from: string,
-  model: string | undefined,
-  baseUrl: string | undefined,
-  apiKey: string | undefined,
-  headers?: Readonly<Record<string, string>>,
-): ProviderLayer {
+const PROVIDER_SETTINGS = ["model", "baseUrl", "header"] as const;
+
+/** The key is only in the environment: it must not be visible to `ps`, or lie in a file that may be shared. */
+function createLayer({ from, find }: Layer, variable: Lookup): ProviderLayer {
+  const missing = PROVIDER_SETTINGS.map(find).find((given) => given?.missing !== undefined);
+  // The recordings may be enough, and then nothing is sent to the server.
+  if (missing !== undefined) return { from, problem: explainMissing(missing) };
+  const parse = <T>(name: SettingName, read: (source: string, text: string) => T) => {
+    const given = find(name);
+    return given && read(given.source, given.text);
+  };
+  const model = parse("model", (_, text) => text);
+  const baseUrl = parse("baseUrl", parseBaseUrl);
+  const headers = parse("header", parseHeaders);
+  const apiKey =
+    from === "the environment" ? parseApiKey("OPENAI_API_KEY", variable("OPENAI_API_KEY")?.trim()) : undefined;
   return {
     from,
     ...(model && { model }),
@@ -139,8 +135,7 @@ function createLayer(
   };
 }
 
-function parseBaseUrl(source: string, text: string | undefined): string | undefined {
-  if (text === undefined) return undefined;
+function parseBaseUrl(source: string, text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url?.protocol === "http:" || url?.protocol === "https:") return text;
   // Do not repeat the value: it may be a key in the wrong variable.
@@ -161,8 +156,7 @@ function parseApiKey(source: string, key: string | undefined): string | undefine
 }
 
 /** Parses lines of "Name: value". A value may be a key, so errors do not repeat values. */
-function parseHeaders(source: string, text: string | undefined): Readonly<Record<string, string>> | undefined {
-  if (text === undefined) return undefined;
+function parseHeaders(source: string, text: string): Readonly<Record<string, string>> | undefined {
   const lines = text.split(/\r?\n/).map((line) => line.trim());
   const found = lines.flatMap((line, index): readonly (readonly [string, string])[] => {
     if (line === "") return [];
@@ -188,51 +182,34 @@ function toHex(character: string): string {
   return (character.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0");
 }
 
-function parseMode(text: string | undefined): RecordingMode {
-  if (text === undefined) return "auto";
+function parseMode(source: string, text: string): RecordingMode {
   if (text === "auto" || text === "record" || text === "replay" || text === "off") return text;
-  throw createValueError("LLMFS_MODE", `LLMFS_MODE ${text}: expected auto, record, replay or off`);
+  throw createValueError(source, `${source} ${text}: expected auto, record, replay or off`);
 }
 
 /** Makes a folder absolute. Keeps the URL of a shared store. */
-export function parseLocation(name: string, text: string): string {
+export function parseLocation(name: string, text: string, folder?: string): string {
   try {
-    return schemeOf(text) === undefined ? parseAbsolutePath(name, text) : text;
+    return schemeOf(text) === undefined ? parseAbsolutePath(name, text, folder) : text;
   } catch (error) {
     throw error instanceof UserError ? error : createValueError(name, `${name}: ${messageOf(error)}`);
   }
 }
 
-function readRequired(
-  args: SettingsArguments,
-  variable: Lookup,
-  unnamed: boolean,
-): Pick<ModelConfig, "recordingsRequired" | "paysAlone"> {
-  if (args.recordingsRequired === true && args.noRecordingsRequired === true) {
-    const both = "--recordings-required and --no-recordings-required contradict each other; give one of them";
-    throw createValueError("--recordings-required", both);
-  }
-  const given = args.recordingsRequired === true ? true : args.noRecordingsRequired === true ? false : undefined;
-  const source = given === true ? "--recordings-required" : "LLMFS_RECORDINGS_REQUIRED";
-  const required = given ?? parseSwitch(source, variable("LLMFS_RECORDINGS_REQUIRED"));
-  if (required === true && unnamed) {
+function readRequired(given: GivenSettings, unnamed: boolean): Pick<ModelConfig, "recordingsRequired" | "paysAlone"> {
+  const found = given.find("recordingsRequired");
+  const required = found && parseSwitch(found.source, found.text);
+  if (found !== undefined && required === true && unnamed) {
     const cure = "name the recordings with --recordings or LLMFS_RECORDINGS";
-    throw createValueError(source, `${source}: your own folder of recordings is no shared store; ${cure}`);
+    throw createValueError(found.source, `${found.source}: your own folder of recordings is no shared store; ${cure}`);
   }
   return { recordingsRequired: required === true, paysAlone: required === false };
 }
 
-function parseSwitch(source: string, text: string | undefined): boolean | undefined {
-  if (text === undefined) return undefined;
-  if (/^(0|false|no|off)$/i.test(text)) return false;
-  if (/^(1|true|yes|on)$/i.test(text)) return true;
-  throw createValueError(source, `${source} ${text}: expected 1 or 0`);
-}
-
-function readLimits(args: SettingsArguments): BudgetLimits {
-  const calls = parseOptional(args.maxCalls, (text) => parseCount("--max-calls", text, 0));
-  const tokens = parseOptional(args.maxTokens, (text) => parseCount("--max-tokens", text, 0));
-  const usd = parseOptional(args.maxUsd, (text) => parseAmount("--max-usd", text));
+function readLimits(given: GivenSettings): BudgetLimits {
+  const calls = given.parse("maxCalls", (source, text) => parseCount(source, text, 0));
+  const tokens = given.parse("maxTokens", (source, text) => parseCount(source, text, 0));
+  const usd = given.parse("maxUsd", parseAmount);
   return {
     ...(calls === undefined ? {} : { calls }),
     ...(tokens === undefined ? {} : { tokens }),
@@ -240,11 +217,11 @@ function readLimits(args: SettingsArguments): BudgetLimits {
   };
 }
 
-function parsePrices(text: string): readonly (readonly [string, Price])[] {
+function parsePrices(source: string, text: string): readonly (readonly [string, Price])[] {
   try {
     return text.split(",").map(parsePrice);
   } catch (error) {
-    throw new UsageError(`--price: ${messageOf(error)}`);
+    throw createValueError(source, `${source}: ${messageOf(error)}`);
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Decides whether `--prompt TEXT|FILE` is a text or a file.
+ * Decides whether `--prompt TEXT|FILE` is a text or a file. In a configuration file, names start from its directory.
  *
  * - `-` is always standard input, and `@NAME` is always the file NAME.
  * - The name of an existing file is that file.
@@ -8,7 +8,7 @@
  * - Anything else is the text.
  */
 import { statSync } from "node:fs";
-import { isAbsolute } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { codeOf, messageOf } from "../../errno.ts";
 import { readBounded, TooLongError } from "../../text/bounded-read.ts";
 import { UserError } from "../errors.ts";
@@ -26,28 +26,36 @@ export interface Prompt {
 const LONGEST = 1 << 20;
 const LONGEST_BYTES = 3 * LONGEST;
 
-/** `source` is the flag or variable that has the value. Throws UserError("input"). */
-export function readPrompt(source: string, value: string): Prompt {
-  if (value === "-") return readPromptFile(source, 0, "standard input");
+/**
+ * `source` is the flag, variable or key that has the value; `folder` is set for a key in a configuration file. Throws
+ * UserError("input").
+ */
+export function readPrompt(source: string, value: string, folder?: string): Prompt {
+  if (value === "-") {
+    if (folder === undefined) return readPromptFile(source, 0, "standard input");
+    throw new UserError("input", `${source} -: only a flag can stand for standard input; name a file`);
+  }
   if (value.startsWith("@") && value.length > 1)
-    return readPromptFile(source, absolutePath(value.slice(1)), value.slice(1));
-  const kind = kindOf(value);
-  if (kind === "file") return readPromptFile(source, absolutePath(value), value);
+    return readPromptFile(source, absolutePath(value.slice(1), folder), value.slice(1));
+  const kind = kindOf(value, folder);
+  if (kind === "file") return readPromptFile(source, absolutePath(value, folder), value);
   if (looksLikePath(value)) {
-    absolutePath(value);
+    absolutePath(value, folder);
     const problem = kind === "directory" ? "is a directory" : "does not exist";
+    const cure = folder === undefined ? `pass it on standard input (${source} -)` : "add a word";
     throw new UserError(
       "input",
-      `${source} ${value}: looks like a file name, but ${problem}; to use it as text, pass it on standard input (${source} -)`,
+      `${source} ${value}: looks like a file name, but ${problem}; to use it as text, ${cure}`,
     );
   }
   return checkLength(source, source, value);
 }
 
-function kindOf(value: string): "file" | "directory" | "none" {
-  if (!isAbsolute(value) && currentDirectory() === undefined) return "none";
+function kindOf(value: string, folder: string | undefined): "file" | "directory" | "none" {
+  if (folder === undefined && !isAbsolute(value) && currentDirectory() === undefined) return "none";
   try {
-    return statSync(value).isDirectory() ? "directory" : "file";
+    const path = folder === undefined || isAbsolute(value) ? value : join(folder, value);
+    return statSync(path).isDirectory() ? "directory" : "file";
   } catch (error) {
     const code = codeOf(error);
     if (code === "ENOENT" || code === "ENOTDIR" || code === "ENAMETOOLONG" || code === "EINVAL") return "none";

@@ -1,21 +1,22 @@
 /**
- * Turns flags and environment variables into one frozen Config with checked values and absolute paths. No other file reads
- * process.env.
+ * Turns flags, environment variables and configuration files into one frozen Config with checked values and absolute
+ * paths. No other file reads process.env.
  *
- * A flag overrides its variable. An empty variable counts as unset, except for LLMFS_RECORDINGS_KEY.
+ * An empty variable counts as unset, except for LLMFS_RECORDINGS_KEY.
  */
 import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { SLEEPER } from "../../fuse/mounting/process.ts";
-import { UsageError } from "../errors.ts";
+import { createValueError, UsageError } from "../errors.ts";
 import { availableMemory } from "../machine/available-memory.ts";
 import { homeDirectory } from "../machine/home-dir.ts";
-import type { SettingsArguments } from "./arguments.ts";
-import type { Environment, Lookup, Variable } from "./environment.ts";
+import type { Environment } from "./environment.ts";
+import { createLookup, type Given, GivenSettings, type SettingsFile } from "./given.ts";
 import { type ModelConfig, readModelConfig } from "./model.ts";
 import { type Prompt, readPrompt } from "./prompt.ts";
 import { restoreOwnExceptions } from "./proxies.ts";
-import { parseAbsolutePath, parseCount, parseDuration, parseOptional, parseSize } from "./values.ts";
+import type { SettingsArguments } from "./table.ts";
+import { parseAbsolutePath, parseCount, parseDuration, parseOptional, parseSize, parseSwitch } from "./values.ts";
 
 /** Plain data, because the launcher of a background mount sends it to the serving process. */
 export interface Config extends ModelConfig {
@@ -58,42 +59,41 @@ function inodesFor(memory: number): number {
   return Math.floor(memory / 2 / 1024);
 }
 
-/** Throws UsageError, or UserError for a prompt that cannot be read. */
-export function readConfig(args: SettingsArguments, environment: Environment = process.env): Readonly<Config> {
-  // A secret that a CI service does not give to a job is often empty: recordings must not be trusted silently then.
-  const isSet = (name: Variable) => environment[name] !== "" || name === "LLMFS_RECORDINGS_KEY";
-  const variable: Lookup = (name) => (isSet(name) ? environment[name] : undefined);
-  const model = readModelConfig(args, variable);
+/** `files`: the nearest first. Throws UserError. */
+export function readConfig(
+  args: SettingsArguments,
+  environment: Environment = process.env,
+  files: readonly SettingsFile[] = [],
+): Readonly<Config> {
+  const variable = createLookup(environment);
+  const given = new GivenSettings(args, environment, files);
+  const model = readModelConfig(given, variable);
+  const tree = chooseTree(given);
   const config: Config = {
-    prompt: choosePrompt(args, variable("LLMFS_PROMPT")),
-    contentPrompt: requireGiven(
-      "--content-prompt",
-      args.contentPrompt,
-      "LLMFS_CONTENT_PROMPT",
-      variable("LLMFS_CONTENT_PROMPT"),
-    ),
-    contextTokens: parseOptional(args.contextTokens, (text) =>
-      parseCount("--context-tokens", text, LEAST.contextTokens),
-    ),
-    depends: args.noDepends !== true,
+    prompt: tree.prompt && readPrompt(tree.prompt.source, tree.prompt.text, tree.prompt.folder),
+    contentPrompt: given.parse("contentPrompt", readPrompt)?.text,
+    contextTokens: given.parse("contextTokens", (source, text) => parseCount(source, text, LEAST.contextTokens)),
+    depends: given.parse("noDepends", parseSwitch) !== true,
     ...model,
     configFile: undefined,
-    from: parseOptional(args.from, (text) => parseAbsolutePath("--from", text)),
-    grow: args.grow === undefined ? undefined : readPrompt("--grow", args.grow),
-    size: parseSize("--size", args.size ?? "50%", availableMemory),
+    from: tree.from && parseAbsolutePath(tree.from.source, tree.from.text, tree.from.folder),
+    grow: given.parse("grow", readPrompt),
+    size:
+      given.parse("size", (source, text) => parseSize(source, text, availableMemory)) ??
+      parseSize("--size", "50%", availableMemory),
     inodes:
-      args.inodes === undefined ? inodesFor(availableMemory()) : parseCount("--inodes", args.inodes, LEAST.inodes),
-    readOnly: args.readOnly ?? false,
-    warm: args.warm ?? false,
+      given.parse("inodes", (source, text) => parseCount(source, text, LEAST.inodes)) ?? inodesFor(availableMemory()),
+    readOnly: given.parse("readOnly", parseSwitch) ?? false,
+    warm: given.parse("warm", parseSwitch) ?? false,
     epoch:
       parseOptional(variable("SOURCE_DATE_EPOCH"), (text) => parseCount("SOURCE_DATE_EPOCH", text, 0)) ??
       (model.mode === "replay" ? REPLAYED : undefined),
-    allowOther: args.allowOther ?? false,
-    lowPower: args.lowPower ?? false,
-    save: parseOptional(args.save, (text) => parseAbsolutePath("--save", text)),
-    saveEveryMs: parseOptional(args.saveEvery, (text) => parseDuration("--save-every", text, LEAST.saveEveryMs)),
-    debug: args.debug ?? false,
-    logFile: logFile(args.logFile, environment),
+    allowOther: given.parse("allowOther", parseSwitch) ?? false,
+    lowPower: given.parse("lowPower", parseSwitch) ?? false,
+    save: given.parse("save", parseAbsolutePath),
+    saveEveryMs: given.parse("saveEvery", (source, text) => parseDuration(source, text, LEAST.saveEveryMs)),
+    debug: given.parse("debug", parseSwitch) ?? false,
+    logFile: chooseLogFile(given, environment),
   };
   if (config.saveEveryMs !== undefined && config.save === undefined) {
     throw new UsageError("--save-every needs --save FILE");
@@ -167,33 +167,21 @@ export function canRedraw(isTerminal: boolean, environment: Environment = proces
   return isTerminal && TERM !== "" && TERM !== "dumb" && TERM !== "unknown";
 }
 
-function choosePrompt(args: SettingsArguments, fromEnvironment: string | undefined): Prompt | undefined {
-  if (args.prompt !== undefined) {
-    if (args.from !== undefined) {
-      throw new UsageError(
-        "--prompt and --from exclude each other: each defines the tree; for instructions about content, use --content-prompt",
-      );
-    }
-    return readPrompt("--prompt", args.prompt);
-  }
-  if (args.from !== undefined || fromEnvironment === undefined) return undefined;
-  return readPrompt("LLMFS_PROMPT", fromEnvironment);
+/** A tree comes from a prompt or from a file. A flag for one of them overrides a variable or a file that names the other. */
+function chooseTree(given: GivenSettings): { readonly prompt?: Given | undefined; readonly from?: Given | undefined } {
+  const [prompt, from] = [given.find("prompt"), given.find("from")];
+  if (prompt === undefined || from === undefined) return { prompt, from };
+  if (prompt.level !== from.level) return prompt.level < from.level ? { prompt } : { from };
+  throw createValueError(
+    prompt.source,
+    `${prompt.source} and ${from.source} exclude each other: each defines the tree; for instructions about content, use --content-prompt`,
+  );
 }
 
-function requireGiven(
-  flag: string,
-  value: string | undefined,
-  name: string,
-  other: string | undefined,
-): string | undefined {
-  if (value !== undefined) return readPrompt(flag, value).text;
-  return other === undefined ? undefined : readPrompt(name, other).text;
-}
-
-function logFile(text: string | undefined, environment: Environment): string | undefined {
-  if (text === "-") return undefined;
-  if (text !== undefined) return parseAbsolutePath("--log-file", text);
-  return join(stateFolder(environment), "llmfs.log");
+function chooseLogFile(given: GivenSettings, environment: Environment): string | undefined {
+  const log = given.find("logFile");
+  if (log === undefined) return join(stateFolder(environment), "llmfs.log");
+  return log.text === "-" ? undefined : parseAbsolutePath(log.source, log.text, log.folder);
 }
 
 /** The folder of the user's own configuration, which is always trusted. */

@@ -78,9 +78,16 @@ export function parseAmount(flag: string, text: string): number {
   throw createValueError(flag, `${flag} ${text}: expected an amount in dollars such as 5 or 0.25`);
 }
 
-export function parseAbsolutePath(flag: string, text: string): string {
+/** `folder`: what a relative path starts from, if not the current directory. */
+export function parseAbsolutePath(flag: string, text: string, folder?: string): string {
   if (text === "") throw createValueError(flag, `${flag} is empty; expected a path`);
-  return absolutePath(text);
+  return absolutePath(text, folder);
+}
+
+export function parseSwitch(source: string, text: string): boolean {
+  if (/^(0|false|no|off)$/i.test(text)) return false;
+  if (/^(1|true|yes|on)$/i.test(text)) return true;
+  throw createValueError(source, `${source} ${text}: expected 1 or 0`);
 }
 
 export function parseOptional<T>(text: string | undefined, read: (text: string) => T): T | undefined {

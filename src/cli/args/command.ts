@@ -6,6 +6,7 @@
  * a misspelt `args.mountpiont` does not compile.
  */
 import { type ArgDef, type ArgsDef, parseArgs } from "citty";
+import { isSetting, type SettingName } from "../../app/settings/table.ts";
 import { requireAnswers } from "../preflight/named-mounts.ts";
 import { normalizeArguments, type Rest } from "./parse.ts";
 
@@ -13,19 +14,28 @@ type Given<A extends ArgDef> = A extends { type: "boolean" }
   ? boolean
   : A extends { type: "enum"; options: readonly (infer O)[] }
     ? O
-    : string;
+    : A extends { multiple: true }
+      ? readonly string[]
+      : string;
 
 type ArgValue<A extends ArgDef> = A extends { type: "boolean" } | { required: true } | { default: string }
   ? Given<A>
   : Given<A> | undefined;
+
+/** A switch that a configuration file may set is undefined if the command line does not say. */
+type NamedValue<N, A extends ArgDef> = N extends SettingName
+  ? A extends { type: "boolean" }
+    ? boolean | undefined
+    : ArgValue<A>
+  : ArgValue<A>;
 
 /** Defines flags that several commands share, and keeps their literal types. */
 export function defineFlags<const T extends ArgsDef>(definitions: T): T {
   return definitions;
 }
 
-/** The values of a command's arguments. An absent boolean flag is false. */
-export type Args<T extends ArgsDef> = { readonly [K in keyof T]: ArgValue<T[K]> };
+/** The values of a command's arguments. An absent boolean flag is false, unless it is a setting. */
+export type Args<T extends ArgsDef> = { readonly [K in keyof T]: NamedValue<K, T[K]> };
 
 export interface Definition<T extends ArgsDef> {
   readonly args: T;
@@ -58,7 +68,11 @@ export function defineCommand<const T extends ArgsDef>(definition: Definition<T>
       const paths = rest?.atLeast === undefined ? [] : line.rest;
       // A configuration in a mount is rejected without a look at it.
       await requireAnswers(args, values, paths, [...unasked, "config"]);
-      const picked = Object.keys(args).map((name) => [name, values.get(name) ?? absentValue(args[name])]);
+      for (const [name, value] of line.settings) values.set(name, value);
+      const picked = Object.keys(args).map((name) => [
+        name,
+        values.get(name) ?? (isSetting(name) ? undefined : absentValue(args[name])),
+      ]);
       // `canonical` has rejected every value that does not match its definition, and `picked` has exactly the defined names.
       return definition.run(Object.fromEntries(picked) as Args<T>, line.rest);
     },

@@ -4,6 +4,7 @@
  */
 import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../../app/errors.ts";
+import { isSetting, kebabCase, rowOf } from "../../app/settings/table.ts";
 import { findNearest } from "../../text/did-you-mean.ts";
 
 /** The arguments after `--`, for a command that runs another one; or a variable number of positionals. */
@@ -17,13 +18,10 @@ export interface Rest {
 
 export interface CanonicalLine {
   readonly argv: readonly string[];
+  /** The values that citty does not know: of switches that are settings, and of flags that may be repeated. */
+  readonly settings: ReadonlyMap<string, boolean | readonly string[]>;
   /** The arguments after `--`, if the command takes any. */
   readonly rest: readonly string[];
-}
-
-/** Turns "logFile", as in the definition, into "log-file", as on the command line. */
-function flagName(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /** The spellings of a flag on the command line, short ones first: `-f`, `--foreground`. */
@@ -31,7 +29,7 @@ export function spellings(key: string, arg: ArgDef): readonly string[] {
   if (arg.type === "positional") return [];
   const alias = "alias" in arg ? arg.alias : undefined;
   const aliases = typeof alias === "string" ? [alias] : (alias ?? []);
-  return [...aliases.map((alias) => (alias.length === 1 ? `-${alias}` : `--${alias}`)), `--${flagName(key)}`];
+  return [...aliases.map((alias) => (alias.length === 1 ? `-${alias}` : `--${alias}`)), `--${kebabCase(key)}`];
 }
 
 export function normalizeArguments(argv: readonly string[], args: ArgsDef, rest?: Rest): CanonicalLine {
@@ -54,6 +52,7 @@ class Reader {
   readonly #rest: Rest | undefined;
   readonly #flags = new Map<string, string>();
   readonly #given = new Map<string, string>();
+  readonly #settings = new Map<string, boolean | readonly string[]>();
   readonly #positionals: string[] = [];
   readonly #wanted: readonly (readonly [string, ArgDef])[];
   #next = 0;
@@ -85,7 +84,7 @@ class Reader {
     if (this.#rest?.atLeast !== undefined) rest = this.#positionals.splice(this.#wanted.length);
     if (this.#leavesOutFirst()) this.#positionals.unshift("");
     this.#checkCount(rest);
-    return { argv: [...this.#given.values(), "--", ...this.#positionals], rest };
+    return { argv: [...this.#given.values(), "--", ...this.#positionals], settings: this.#settings, rest };
   }
 
   /** Fails immediately if the `--` before a command is missing: the flags that follow belong to that command. */
@@ -101,8 +100,11 @@ class Reader {
     const spelling = equals < 0 ? token : token.slice(0, equals);
     const key = this.#key(spelling);
     if (!this.#takesValue(key)) {
-      if (equals >= 0) throw new UsageError(`${spelling} takes no value`);
+      const value = equals < 0 ? undefined : token.slice(equals + 1);
+      // A configuration file may have switched it on.
+      if (value !== undefined && !isSetting(key)) throw new UsageError(`${spelling} takes no value`);
       this.#give(key, spelling);
+      if (value !== undefined) this.#switch(key, spelling, value);
     } else this.#give(key, spelling, equals < 0 ? this.#value(spelling) : token.slice(equals + 1));
   }
 
@@ -146,7 +148,17 @@ class Reader {
     return value;
   }
 
+  #switch(key: string, spelling: string, value: string): void {
+    if (value !== "true" && value !== "false") throw new UsageError(`${spelling}=${value}: expected true or false`);
+    this.#settings.set(key, value === "true");
+  }
+
   #give(key: string, spelling: string, value?: string): void {
+    if (isSetting(key) && rowOf(key).multiple && value !== undefined) {
+      const values = this.#settings.get(key);
+      this.#settings.set(key, [...(typeof values === "object" ? values : []), value]);
+      return;
+    }
     if (this.#given.has(key)) throw new UsageError(`${spelling} is given twice`);
     const arg = this.#args[key];
     if (arg?.type === "enum" && value !== undefined) requireChoice(spelling, value, arg.options ?? []);
@@ -170,7 +182,7 @@ class Reader {
     }
     for (const [key, arg] of Object.entries(this.#args)) {
       if (arg.type !== "positional" && arg.required === true && !this.#given.has(key)) {
-        throw new UsageError(`--${flagName(key)} is missing`);
+        throw new UsageError(`--${kebabCase(key)} is missing`);
       }
     }
     if (this.#rest?.atLeast !== undefined) {

@@ -4,7 +4,7 @@ import { absolutePath } from "../../app/machine/current-directory.ts";
 import { describePlace, findPlace, type MountPlace, type SnapshotPlace } from "../../app/place.ts";
 import { ControlClient, Refused } from "../../app/running/control-client.ts";
 import { streamMountedFile } from "../../app/running/mounted.ts";
-import type { SettingsArguments } from "../../app/settings/arguments.ts";
+import type { SettingsArguments } from "../../app/settings/table.ts";
 import { codeOf } from "../../errno.ts";
 import { Workspace } from "../../offline/workspace.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";

@@ -1,5 +1,6 @@
 import { checkMount } from "../../app/check/check-mount.ts";
 import type { CheckResult } from "../../app/check/rounds.ts";
+import { readConfigurations } from "../../app/configuration/configure.ts";
 import { UserError } from "../../app/errors.ts";
 import { readAbout } from "../../app/mount-info.ts";
 import { ControlClient } from "../../app/running/control-client.ts";
@@ -7,7 +8,8 @@ import { findMounted, readPendingFiles } from "../../app/running/mounted.ts";
 import { readCheckLimits } from "../../app/settings/check.ts";
 import { findMountAt } from "../../mountinfo.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
-import { checkFlags } from "../args/flags.ts";
+import { checkFlags, configFlags } from "../args/flags.ts";
+import { person } from "../output/ask.ts";
 import { describeCost, formatCheck, formatRound } from "../output/check-report.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
@@ -20,6 +22,7 @@ export const check = defineCommand({
   args: defineFlags({
     dir: { type: "positional", required: true, description: "the mount" },
     ...checkFlags,
+    ...configFlags,
     json: { type: "boolean", description: "print the result as JSON; the output of the check goes to standard error" },
   }),
   rest: { hint: "CMD [ARG…]", description: "the check: it succeeds with status 0" },
@@ -34,7 +37,8 @@ export const check = defineCommand({
       "recorded.",
   ],
   async run(args, command) {
-    const limits = readCheckLimits(args);
+    const { settings } = await readConfigurations(args.config, person);
+    const limits = readCheckLimits(args, settings);
     const mountpoint = await findMounted(args.dir);
     const stopped = new AbortController();
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => stopped.abort(new Interrupted(name)));

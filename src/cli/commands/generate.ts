@@ -1,10 +1,11 @@
+import { configure } from "../../app/configuration/configure.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
-import { readConfig } from "../../app/settings/settings.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
-import { logFlags, modelFlags, promptFlags } from "../args/flags.ts";
+import { configFlags, logFlags, modelFlags, promptFlags } from "../args/flags.ts";
+import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { createProgress } from "../output/progress.ts";
 import { showExactly, showJson } from "../output/terminal.ts";
@@ -25,13 +26,14 @@ export const generate = defineCommand({
       type: "boolean",
       description: "print the first request for the layout as JSON, exactly as it is sent, and send nothing",
     },
+    ...configFlags,
     ...modelFlags,
     ...logFlags,
     logFile: { ...logFlags.logFile, description: "log to FILE, rotated by size; default: no log" },
   }),
   notes: ["You can read and edit the snapshot, and mount it with --from."],
   async run(args) {
-    const config = readConfig(args.logFile === undefined ? { ...args, logFile: "-" } : args);
+    const config = await configure({ ...args, logFile: args.logFile ?? "-" }, person);
     if (config.prompt === undefined) throw new UsageError("--prompt is missing, and LLMFS_PROMPT is not set");
     if (args.output !== undefined && args.output !== "-") await checkSave("--output", absolutePath(args.output));
     const progress = createProgress();

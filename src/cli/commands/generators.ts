@@ -1,4 +1,6 @@
-import { EXPECTED, findConfiguration } from "../../app/configuration/choose.ts";
+import { EXPECTED, findConfigurations } from "../../app/configuration/choose.ts";
+import { hasRules } from "../../app/configuration/configure.ts";
+import { readSettings } from "../../app/configuration/settings-file.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { childEnvironment } from "../../app/settings/settings.ts";
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
@@ -29,20 +31,28 @@ export const generators = defineCommand({
       throw new UsageError(`unknown action ${action}; did you mean test?`);
     }
     if (action !== undefined && path === undefined) throw new UsageError("test needs the path of a file");
-    const file = await findConfiguration(config, person);
-    if (file === undefined) {
-      throw new UserError("input", `no ${EXPECTED} in the current directory; use --config to name a file`);
-    }
-    const { loadConfig } = await import("../../generators/config/load.ts");
-    const loading = loadConfig(file, { environment: childEnvironment({}), print: say });
-    await using loaded = await loading.catch((cause: unknown) => {
-      throw new UserError("input", messageOf(cause), { cause });
-    });
+    await using loaded = await load(await findConfigurations(config, person));
     if (path === undefined) json ? showJson(describe(loaded)) : show(formatTable(loaded));
     else await runTest(loaded, path.startsWith("/") ? path : `/${path}`, json);
     return EXIT.ok.code;
   },
 });
+
+/** The nearest configuration that has rules or generators. Throws UserError. */
+async function load([file, ...others]: readonly string[]): Promise<LoadedConfig> {
+  if (file === undefined) {
+    throw new UserError("input", `no ${EXPECTED} in the current directory; use --config to name a file`);
+  }
+  const { loadConfig } = await import("../../generators/config/load.ts");
+  const loading = loadConfig(file, { environment: childEnvironment({}), print: say });
+  const loaded = await loading.catch((cause: unknown) => {
+    throw new UserError("input", messageOf(cause), { cause });
+  });
+  readSettings(file, loaded.description.settings);
+  if (others.length === 0 || hasRules(loaded.description)) return loaded;
+  await loaded[Symbol.asyncDispose]();
+  return await load(others);
+}
 
 function describe({ file, generators, rules, plants }: LoadedConfig) {
   return {

@@ -1,3 +1,4 @@
+import { configure } from "../../app/configuration/configure.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { growSnapshot } from "../../app/layout/grow-snapshot.ts";
@@ -7,12 +8,12 @@ import { resolveExistingPath } from "../../app/mountpoint.ts";
 import { ControlClient, Refused } from "../../app/running/control-client.ts";
 import { findMountedFile } from "../../app/running/mounted.ts";
 import { readPrompt } from "../../app/settings/prompt.ts";
-import { readConfig } from "../../app/settings/settings.ts";
 import type { Growth, NewEntry } from "../../rpc/growth.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { printableLine } from "../../text/printable.ts";
 import { type Args, defineCommand, defineFlags } from "../args/command.ts";
-import { contextFlags, logFlags, modelFlags } from "../args/flags.ts";
+import { configFlags, contextFlags, logFlags, modelFlags } from "../args/flags.ts";
+import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { failureOfModel } from "../output/explain-error.ts";
 import { createProgress } from "../output/progress.ts";
@@ -23,7 +24,7 @@ import { Interrupted, onSignals, signalStatus } from "../process/signals.ts";
 
 const { contentPrompt: _, ...layoutModelFlags } = modelFlags;
 
-const snapshotFlags = defineFlags({ ...layoutModelFlags, ...contextFlags, ...logFlags });
+const snapshotFlags = defineFlags({ ...layoutModelFlags, ...contextFlags, ...configFlags, ...logFlags });
 
 const args = defineFlags({
   dir: {
@@ -116,8 +117,8 @@ async function growMounted(given: GrowArgs, prompt: string): Promise<number> {
 }
 
 async function growFile(given: GrowArgs, from: string, prompt: string): Promise<number> {
-  const settings = { ...given, prompt: undefined, logFile: given.logFile ?? "-" };
-  const config = readConfig(settings);
+  const { prompt: _prompt, from: _from, ...settings } = given;
+  const config = await configure({ ...settings, logFile: given.logFile ?? "-" }, person);
   const { output, dryRun } = given;
   const toFile = output !== undefined && output !== "-";
   if (dryRun && output !== undefined) throw new UsageError("--dry-run writes nothing, so --output excludes it");

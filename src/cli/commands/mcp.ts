@@ -42,15 +42,15 @@ export const mcp = defineCommand({
       ended.abort(new Interrupted(name));
     });
     const { signal } = ended;
-    const { readOnly } = args;
     if (place.kind === "mount") {
       await using log = createQuietLog();
       await using session = await openMountedSession(place, log);
-      await serveTools(session, { readOnly }, signal);
+      await serveTools(session, { readOnly: args.readOnly === true }, signal);
     } else {
       const { file } = place;
-      if (!readOnly) await checkSave("the snapshot", file);
       const config = await configureSnapshot(args, file);
+      const { readOnly } = config;
+      if (!readOnly) await checkSave("the snapshot", file);
       const log = openLog(config, "warn", createProgress());
       try {
         await withSnapshotSession({ args, config, file, readOnly, log, signal }, (session) =>

@@ -1,6 +1,5 @@
-import { findConfiguration } from "../../app/configuration/choose.ts";
+import { configure } from "../../app/configuration/configure.ts";
 import { checkMountpointPath } from "../../app/mountpoint.ts";
-import { readConfig } from "../../app/settings/settings.ts";
 import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { logFlags, mountFlags } from "../args/flags.ts";
@@ -32,7 +31,7 @@ export const mount = defineCommand({
       "again every few seconds, until it gets a signal.",
   ],
   async run(args) {
-    const config = { ...readConfig(args), configFile: await findConfiguration(args.config, person) };
+    const config = await configure(args, person);
     // Generating a layout may cost money, so make sure first that mounting will work.
     const way = await findWayToMount({ certain: config.prompt !== undefined || config.grow !== undefined });
     if (way.how === "none") throw createNotPermittedError(way.refusal);

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { configure } from "../../app/configuration/configure.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { placeOf, recordingsOf } from "../../app/inspect.ts";
 import { readAbout } from "../../app/mount-info.ts";
@@ -12,6 +13,7 @@ import { hasOwnPrefix, schemeOf } from "../../recording/stores/address.ts";
 import { openStore } from "../../recording/stores/store.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
+import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { say, show, showJson } from "../output/terminal.ts";
 import { createQuietLog } from "../process/serve.ts";
@@ -88,7 +90,7 @@ export const recordings = defineCommand({
     try {
       if (action === "copy") return await copy(args, rest);
       const sources = args.for === undefined ? [] : sourcesOf(args.for);
-      const config = readConfig({ ...args, mode: "replay" });
+      const config = await configure({ ...args, mode: "replay" }, person);
       const location = args.recordings === undefined ? await placeFor(sources, config) : config.recordings;
       requireOtherTrees(args, location, config.ownRecordings, sources);
       const { warn, log } = openLog(action === "verify" || action === "prune");

@@ -1,9 +1,11 @@
-import { findConfiguration } from "../../app/configuration/choose.ts";
+import { configure, readConfigurations } from "../../app/configuration/configure.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { withInheritedLimits } from "../../app/machine/limits.ts";
 import { type CheckArguments, readCheckLimits } from "../../app/settings/check.ts";
+import type { SettingsFile } from "../../app/settings/given.ts";
 import { childEnvironment, insideNamespace, readConfig } from "../../app/settings/settings.ts";
+import { kebabCase } from "../../app/settings/table.ts";
 import { CONTROL_NAME } from "../../attributes.ts";
 import { clearAmbientCapabilities } from "../../libc.ts";
 import type { Log } from "../../log.ts";
@@ -74,8 +76,10 @@ export const run = defineCommand({
     const way = await findWayToMount({ certain: true }).catch(suggestNoMount);
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal).catch(suggestNoMount);
     endWithOuter();
-    const checking = checkArguments(args);
-    const config = { ...readConfig(args), configFile: await findConfiguration(args.config, person) };
+    requireCheck(args);
+    const { settings, rules: configFile } = await readConfigurations(args.config, person);
+    const config = { ...readConfig(args, undefined, settings), configFile };
+    const checking = checkArguments(args, settings);
     await checkOutputs(config, undefined);
     const progress = createProgress();
     const log = openLog(config, "warn", progress);
@@ -111,15 +115,23 @@ export const run = defineCommand({
   },
 });
 
-/** The arguments of `llmfs check` behind the mountpoint; undefined without --check. Throws UsageError. */
-function checkArguments(args: CheckArguments & { readonly check?: string | undefined }): readonly string[] | undefined {
-  const { check, repairs, checkTimeout, checkSpace } = args;
-  const limits = Object.entries({ repairs, "check-timeout": checkTimeout, "check-space": checkSpace });
-  const given = limits.flatMap(([name, value]) => (value === undefined ? [] : [`--${name}=${value}`]));
-  readCheckLimits(args);
-  if (check !== undefined) return [...given, "--", "/bin/sh", "-c", check];
-  if (given[0] !== undefined) throw new UsageError(`${given[0]} is for --check, which is missing`);
-  return undefined;
+type RunCheckArguments = CheckArguments & { readonly check?: string | undefined };
+
+/** Throws UsageError. */
+function requireCheck({ check, repairs, checkTimeout, checkSpace }: RunCheckArguments): void {
+  const limits = Object.entries({ repairs, checkTimeout, checkSpace });
+  const [name, value] = limits.find(([, one]) => one !== undefined) ?? [];
+  if (check === undefined && name !== undefined) {
+    throw new UsageError(`--${kebabCase(name)}=${value} is for --check, which is missing`);
+  }
+}
+
+/** The arguments of `llmfs check` behind the mountpoint; undefined without --check. Throws UserError. */
+function checkArguments(args: RunCheckArguments, files: readonly SettingsFile[]): readonly string[] | undefined {
+  const { repairs, timeoutMs, space } = readCheckLimits(args, files);
+  if (args.check === undefined) return undefined;
+  const limits = [`--repairs=${repairs}`, `--check-timeout=${timeoutMs}ms`, `--check-space=${space}B`];
+  return ["--config=none", ...limits, "--", "/bin/sh", "-c", args.check];
 }
 
 async function runOnCopy(
@@ -130,8 +142,8 @@ async function runOnCopy(
     throw new UsageError("--check needs a mount; run llmfs check on one, or leave out --no-mount");
   const { checkNoMount, runWithoutMount } = await import("../process/run-without-mount.ts");
   const select = chooseFiles(args);
-  checkNoMount(readConfig(args));
-  const config = { ...readConfig(args), configFile: await findConfiguration(args.config, person) };
+  const config = await configure(args, person);
+  checkNoMount(config);
   await checkOutputs(config, undefined);
   return await runWithoutMount(config, select, cmd);
 }

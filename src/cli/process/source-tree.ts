@@ -1,12 +1,12 @@
 /** The tree that a command exports: of a mount or of a snapshot, with its pending files generated or left out. */
-import { findConfiguration } from "../../app/configuration/choose.ts";
+import { configure } from "../../app/configuration/configure.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { readAbout } from "../../app/mount-info.ts";
 import type { Place } from "../../app/place.ts";
 import { ControlClient } from "../../app/running/control-client.ts";
 import { readControlFile, readPendingFiles } from "../../app/running/mounted.ts";
-import type { SettingsArguments } from "../../app/settings/arguments.ts";
-import { type Config, readConfig } from "../../app/settings/settings.ts";
+import type { Config } from "../../app/settings/settings.ts";
+import type { SettingsArguments } from "../../app/settings/table.ts";
 import { codeOf, FsError, messageOf } from "../../errno.ts";
 import { selectFiles } from "../../generate/warm.ts";
 import { Workspace } from "../../offline/workspace.ts";
@@ -41,8 +41,7 @@ export function chooseFiles(
 /** The configuration of a command that generates files of a snapshot. */
 export async function configureSnapshot(args: SettingsArguments, from: string): Promise<Config> {
   const { logFile = "-" } = args;
-  const configFile = await findConfiguration(args.config, person);
-  return { ...readConfig({ ...args, logFile, from }), configFile };
+  return await configure({ ...args, logFile, from }, person);
 }
 
 /**

@@ -1,13 +1,10 @@
 /**
- * Loads a generator configuration: built-in generators, the ones it names, the user's own, and the rules.
- *
- * A file that contains code runs in a helper process, never in this one.
+ * Loads the generators and rules of a configuration: built-in generators, the ones it names, the user's own, and the rules.
+ * Its settings are for whoever reads them before (app/configuration).
  */
 
-import { statSync } from "node:fs";
-import { dirname, extname } from "node:path";
+import { dirname } from "node:path";
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
-import { readRegular, TooLongError } from "../../text/bounded-read.ts";
 import type { ContentGenerator } from "../contract.ts";
 import { createSourceGenerators } from "../index.ts";
 import { MOUNT_VARIABLE, type SourceGenerator } from "../source.ts";
@@ -15,11 +12,10 @@ import { OwnCode } from "../user-generators.ts";
 import type { Description } from "../workers/messages.ts";
 import { ProcessGroups } from "../workers/process-groups.ts";
 import type { BuiltIn } from "./config.ts";
-import { isCode } from "./find-config.ts";
+import { nameFile, readDocument } from "./document.ts";
 import { FOR_MODEL } from "./model-options.ts";
-import { isRecord, type Options } from "./options.ts";
+import type { Options } from "./options.ts";
 import { compileRules, type Rule, Rules } from "./rules.ts";
-import { explainDataError } from "./syntax.ts";
 
 export interface ConfigLoadOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -40,6 +36,7 @@ export interface LoadedGenerator {
 
 export interface LoadedConfig extends AsyncDisposable {
   readonly file: string;
+  readonly description: Description;
   readonly generators: ReadonlyMap<string, LoadedGenerator>;
   readonly rules: Rules;
   /** The entries that rules create in the tree. */
@@ -69,7 +66,7 @@ export async function loadConfig(file: string, options: ConfigLoadOptions): Prom
     await groups[Symbol.asyncDispose]();
   };
   try {
-    const description = await readFile(file, own);
+    const description = await readDocument(file, own);
     const generators = new Map<string, LoadedGenerator>();
     for (const [name, generator] of built) generators.set(name, { generator, from: "built in" });
     const named = new Map<string, BuiltIn>();
@@ -100,6 +97,7 @@ export async function loadConfig(file: string, options: ConfigLoadOptions): Prom
       );
     return {
       file,
+      description,
       generators,
       rules,
       plants: rules.all.flatMap(plantsOf),
@@ -108,65 +106,8 @@ export async function loadConfig(file: string, options: ConfigLoadOptions): Prom
     };
   } catch (error) {
     await dispose();
-    const message = error instanceof Error ? error.message : String(error);
-    throw new Error(message.includes(file) ? message : `${file}: ${message}`, { cause: error });
+    throw nameFile(file, error);
   }
-}
-
-async function readFile(file: string, own: OwnCode): Promise<Description> {
-  if (isCode(file)) {
-    // The runtime would try to read a device or fifo to its end.
-    const info = statSync(file, { throwIfNoEntry: false });
-    if (info?.isFile() === false) throw new Error("it is not a regular file");
-    if ((info?.size ?? 0) > LONGEST_CODE) throw new TooLongError(LONGEST_CODE);
-    return own.describe();
-  }
-  switch (extname(file)) {
-    case ".json":
-      return describeError(await parseConfig(file, "jsonc", JSON.parse));
-    case ".yaml":
-    case ".yml":
-      return describeError(await parseConfig(file, "yaml", Bun.YAML.parse));
-    case ".toml":
-      return describeError(await parseConfig(file, "toml", Bun.TOML.parse));
-    default:
-      throw new Error("a configuration file must end in .ts, .js, .json, .yaml or .toml");
-  }
-}
-
-/** The maximum size of a configuration file with data. */
-const LONGEST_DATA = 4 * 1024 * 1024;
-const LONGEST_CODE = 16 * 1024 * 1024;
-
-async function parseConfig(
-  file: string,
-  type: "jsonc" | "yaml" | "toml",
-  parse: (text: string) => unknown,
-): Promise<unknown> {
-  const text = (await readRegular(file, LONGEST_DATA)).toString("utf8");
-  try {
-    return parse(text);
-  } catch (cause) {
-    const fault = await explainDataError(file, type);
-    throw fault === undefined ? cause : new Error(fault, { cause });
-  }
-}
-
-function describeError(value: unknown): Description {
-  if (!isRecord(value)) throw new Error("it is not an object with generators and rules");
-  const unknown = Object.keys(value).find((key) => key !== "generators" && key !== "rules" && key !== "$schema");
-  if (unknown !== undefined) throw new Error(`unknown key ${JSON.stringify(unknown)}; expected generators or rules`);
-  const { generators = {}, rules } = value;
-  if (!isRecord(generators)) throw new Error('"generators" must be an object');
-  const named = Object.entries(generators).map(([name, one]): [string, { builtIn: BuiltIn }] => {
-    if (!isRecord(one) || typeof one.use !== "string") {
-      throw new Error(
-        `generator "${name}" needs "use" with the name of a built-in generator; your own generators need a .ts or .js file`,
-      );
-    }
-    return [name, { builtIn: { ...one, use: one.use } }];
-  });
-  return { generators: Object.fromEntries(named), rules };
 }
 
 function impliedRules(generator: string, { match = [] }: ContentGenerator): unknown[] {

@@ -71,6 +71,8 @@ export type Task =
 export interface Description {
   readonly generators: Readonly<Record<string, OwnGenerator | { readonly builtIn: BuiltIn }>>;
   readonly rules: unknown;
+  /** All other keys. */
+  readonly settings: Readonly<Record<string, unknown>>;
 }
 
 /** The description of a user's generator. */

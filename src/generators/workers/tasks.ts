@@ -55,17 +55,13 @@ async function load(file: string): Promise<Description> {
   guardImports(file);
   const module: unknown = await importModule(file);
   const config = isRecord(module) ? module.default : undefined;
-  if (!isRecord(config)) throw new Error(`${file} has no default export with generators and rules`);
-  const unknown = Object.keys(config).find((key) => key !== "generators" && key !== "rules");
-  if (unknown !== undefined)
-    throw new Error(`${file}: unknown key ${JSON.stringify(unknown)}; expected generators, rules`);
-  const generators: [string, Description["generators"][string]][] = [];
-  if (config.generators !== undefined && !isRecord(config.generators)) {
-    throw new Error(`${file}: "generators" must be an object`);
-  }
-  for (const [name, value] of Object.entries(config.generators ?? {}))
-    generators.push([name, describe(name, value, file)]);
-  return { generators: Object.fromEntries(generators), rules: toPlainRules(config.rules, file) };
+  if (!isRecord(config)) throw new Error(`${file} has no default export with settings, generators and rules`);
+  const { generators = {}, rules, ...settings } = config;
+  if (!isRecord(generators)) throw new Error(`${file}: "generators" must be an object`);
+  const described = Object.entries(generators).map(([name, value]) => [name, describe(name, value, file)]);
+  const [member] = Object.entries(settings).find(([, value]) => !isPlain(value)) ?? [];
+  if (member !== undefined) throw new Error(`${file}: ${member}: must be plain data, without functions or the like`);
+  return { generators: Object.fromEntries(described), rules: toPlainRules(rules, file), settings };
 }
 
 async function importModule(file: string): Promise<unknown> {

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { resolve } from "node:path";
 import { UsageError, UserError } from "../../../src/app/errors.ts";
-import type { SettingsArguments } from "../../../src/app/settings/arguments.ts";
 import { secretsOf } from "../../../src/app/settings/model.ts";
 import {
   canRedraw,
@@ -10,6 +9,7 @@ import {
   temporaryFolders,
   wantsColor,
 } from "../../../src/app/settings/settings.ts";
+import type { SettingsArguments } from "../../../src/app/settings/table.ts";
 import { SLEEPER } from "../../../src/fuse/mounting/process.ts";
 
 test("by default no model is used, and the tree may use half of the memory", () => {
@@ -74,8 +74,8 @@ describe("recordings", () => {
     const recordings = "redis://cache";
     expect(readConfig({ recordings }, {}).recordingsRequired).toBe(false);
     expect(readConfig({ recordings, recordingsRequired: true }, {}).recordingsRequired).toBe(true);
-    // A flag that is not given is false.
-    expect(readConfig({ recordings, recordingsRequired: false }, variable).recordingsRequired).toBe(true);
+    expect(readConfig({ recordings }, variable).recordingsRequired).toBe(true);
+    expect(readConfig({ recordings, recordingsRequired: false }, variable).recordingsRequired).toBe(false);
     expect(readConfig({ recordings }, { LLMFS_RECORDINGS_REQUIRED: "off" }).recordingsRequired).toBe(false);
     expect(() => readConfig({}, variable)).toThrow("name the recordings with --recordings or LLMFS_RECORDINGS");
     expect(readConfig({ recordings, noRecordingsRequired: true }, variable).recordingsRequired).toBe(false);

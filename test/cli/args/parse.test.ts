@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { UsageError } from "../../../src/app/errors.ts";
+import { SETTINGS } from "../../../src/app/settings/table.ts";
 import { type Args, defineCommand, defineFlags } from "../../../src/cli/args/command.ts";
 import { normalizeArguments } from "../../../src/cli/args/parse.ts";
 
@@ -11,6 +12,7 @@ const args = defineFlags({
   foreground: { type: "boolean", alias: "f" },
   debug: { type: "boolean", alias: "d" },
   mode: { type: "enum", options: ["auto", "replay"] },
+  header: SETTINGS.header,
 });
 
 type Seen = { args: Args<typeof args>; rest: readonly string[] };
@@ -84,14 +86,26 @@ describe("the parser accepts", () => {
     expect([seen.dir, seen.file, seen.foreground, seen.mode]).toEqual(["/mnt", "out.json", true, "replay"]);
   });
 
-  test("the parser accepts a missing flag: false if it takes no value, otherwise undefined", async () => {
+  test("the parser accepts a missing flag: false if it takes no value and is not a setting, otherwise undefined", async () => {
     const seen = await read(["/mnt"]);
     expect([seen.foreground, seen.prompt, seen.mode, seen.file]).toEqual([false, undefined, undefined, undefined]);
+    expect(seen.debug).toBeUndefined();
+  });
+
+  test("the parser accepts true and false for a switch that a file may have set", async () => {
+    expect((await read(["/mnt", "--debug=false"])).debug).toBe(false);
+    expect((await read(["/mnt", "--debug=true"])).debug).toBe(true);
+    expect(await refusal(["/mnt", "--debug=false", "--debug"])).toBe("--debug is given twice");
+  });
+
+  test("the parser accepts several headers, in order", async () => {
+    const seen = await read(["/mnt", "--header", "A: 1", "--header=B: 2"]);
+    expect(seen.header).toEqual(["A: 1", "B: 2"]);
   });
 
   test("the parser treats everything after -- as positional arguments", async () => {
     const seen = await read(["--", "-f", "--debug"]);
-    expect([seen.dir, seen.file, seen.foreground, seen.debug]).toEqual(["-f", "--debug", false, false]);
+    expect([seen.dir, seen.file, seen.foreground, seen.debug]).toEqual(["-f", "--debug", false, undefined]);
   });
 
   test("the parser accepts values that look like unknown flags", async () => {
@@ -127,7 +141,8 @@ describe("the parser rejects", () => {
   });
 
   test("the parser rejects a value for a flag that takes none", async () => {
-    expect(await refusal(["/mnt", "--debug=yes"])).toBe("--debug takes no value");
+    expect(await refusal(["/mnt", "--foreground=yes"])).toBe("--foreground takes no value");
+    expect(await refusal(["/mnt", "--debug=yes"])).toBe("--debug=yes: expected true or false");
   });
 
   test("the parser rejects the same flag twice, under either name", async () => {

@@ -10,11 +10,11 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { findMountOnPath } from "../../src/inside-mount.ts";
-import { describeMounted, IS_ROOT } from "../support/mounted.ts";
-import { testWith } from "../support/needs.ts";
-import { BINARY, Sandbox, type StartOptions } from "../support/program.ts";
-import { Terminal } from "../support/terminal.ts";
+import { findMountOnPath } from "../../../src/inside-mount.ts";
+import { describeMounted, IS_ROOT } from "../../support/mounted.ts";
+import { testWith } from "../../support/needs.ts";
+import { BINARY, Sandbox, type StartOptions } from "../../support/program.ts";
+import { Terminal } from "../../support/terminal.ts";
 
 const root = IS_ROOT ? undefined : "root";
 

@@ -1,0 +1,89 @@
+/**
+ * Reads a configuration file: its generators, its rules, and its settings, which are all other keys. Nothing is checked
+ * here but what the parts are.
+ *
+ * A file that contains code runs in a helper process, never in this one.
+ */
+import { statSync } from "node:fs";
+import { dirname, extname } from "node:path";
+import { readRegular, TooLongError } from "../../text/bounded-read.ts";
+import { OwnCode } from "../user-generators.ts";
+import type { Description } from "../workers/messages.ts";
+import { ProcessGroups } from "../workers/process-groups.ts";
+import type { HelperOptions } from "../workers/worker-process.ts";
+import type { BuiltIn } from "./config.ts";
+import { isCode } from "./find-config.ts";
+import { isRecord } from "./options.ts";
+import { explainDataError } from "./syntax.ts";
+
+/** The maximum size of a configuration file. */
+const LONGEST_DATA = 4 * 1024 * 1024;
+const LONGEST_CODE = 16 * 1024 * 1024;
+
+/** The file alone, for its settings. Rejects with an Error that names the file and the problem. */
+export async function describeFile(file: string, options: Omit<HelperOptions, "groups">): Promise<Description> {
+  await using groups = new ProcessGroups();
+  await using own = new OwnCode(file, { ...options, groups, cwd: dirname(file) });
+  return await readDocument(file, own).catch((cause: unknown) => {
+    throw nameFile(file, cause);
+  });
+}
+
+/** Adds the name of the file to a message that lacks it. */
+export function nameFile(file: string, error: unknown): Error {
+  const message = error instanceof Error ? error.message : String(error);
+  return new Error(message.includes(file) ? message : `${file}: ${message}`, { cause: error });
+}
+
+/** `own`: for the code in the file, if it contains any. Rejects with an Error. */
+export async function readDocument(file: string, own: OwnCode): Promise<Description> {
+  if (isCode(file)) {
+    // The runtime would try to read a device or fifo to its end.
+    const info = statSync(file, { throwIfNoEntry: false });
+    if (info?.isFile() === false) throw new Error("it is not a regular file");
+    if ((info?.size ?? 0) > LONGEST_CODE) throw new TooLongError(LONGEST_CODE);
+    return own.describe();
+  }
+  switch (extname(file)) {
+    case ".json":
+      return describeData(await parseData(file, "jsonc", JSON.parse));
+    case ".yaml":
+    case ".yml":
+      return describeData(await parseData(file, "yaml", Bun.YAML.parse));
+    case ".toml":
+      return describeData(await parseData(file, "toml", Bun.TOML.parse));
+    default:
+      throw new Error("a configuration file must end in .ts, .js, .json, .yaml or .toml");
+  }
+}
+
+async function parseData(
+  file: string,
+  type: "jsonc" | "yaml" | "toml",
+  parse: (text: string) => unknown,
+): Promise<unknown> {
+  const text = (await readRegular(file, LONGEST_DATA)).toString("utf8");
+  try {
+    return parse(text);
+  } catch (cause) {
+    const fault = await explainDataError(file, type);
+    throw fault === undefined ? cause : new Error(fault, { cause });
+  }
+}
+
+function describeData(value: unknown): Description {
+  // A YAML file with nothing but comments.
+  if (value === null || value === undefined) return { generators: {}, rules: undefined, settings: {} };
+  if (!isRecord(value)) throw new Error("it is not an object with settings, generators and rules");
+  const { generators = {}, rules, $schema: _, ...settings } = value;
+  if (!isRecord(generators)) throw new Error('"generators" must be an object');
+  const named = Object.entries(generators).map(([name, one]): [string, { builtIn: BuiltIn }] => {
+    if (!isRecord(one) || typeof one.use !== "string") {
+      throw new Error(
+        `generator "${name}" needs "use" with the name of a built-in generator; your own generators need a .ts or .js file`,
+      );
+    }
+    return [name, { builtIn: { ...one, use: one.use } }];
+  });
+  return { generators: Object.fromEntries(named), rules, settings };
+}

@@ -225,17 +225,62 @@ export const PATTERNS: readonly SecretPattern[] = [
 
 /** The ranges of secrets in a text, unordered and possibly overlapping. */
 export function secretsIn(text: string): readonly SecretRange[] {
-  const lower = text.toLowerCase();
   const found: SecretRange[] = [];
-  for (const { marks, looks, holds } of PATTERNS) {
-    if (!marks.some((mark) => (looks.ignoreCase ? lower : text).includes(looks.ignoreCase ? mark.toLowerCase() : mark)))
-      continue;
+  for (const { looks, holds } of patternsFor(text)) {
     for (const { indices } of text.matchAll(looks)) {
       // The last group, or else the whole match, is the secret.
       const range = indices?.at(-1);
       if (range !== undefined && holds?.(text.slice(...range), text, range[0]) !== false) found.push(range);
     }
   }
+  return found;
+}
+
+/** The marks of patterns, found in one pass over a text: there are hundreds, and most texts contain none. */
+class MarkIndex {
+  /** By the first two units of a mark. */
+  readonly #byPair = new Map<number, { readonly mark: string; readonly pattern: SecretPattern }[]>();
+  /** Whether a pair of ASCII characters begins a mark. */
+  readonly #begins = new Uint8Array(1 << 14);
+  /** Marks of a single character. */
+  readonly #single = new Map<string, SecretPattern>();
+
+  add(mark: string, pattern: SecretPattern): void {
+    if (mark.length === 1) return void this.#single.set(mark, pattern);
+    const pair = pairAt(mark, 0);
+    this.#byPair.set(pair, [...(this.#byPair.get(pair) ?? []), { mark, pattern }]);
+    this.#begins[pair] = 1;
+  }
+
+  /** Adds the patterns of which the text contains a mark. */
+  findIn(text: string, found: Set<SecretPattern>): void {
+    for (const [mark, pattern] of this.#single) if (text.includes(mark)) found.add(pattern);
+    for (let at = 0; at + 1 < text.length; at++) {
+      const pair = pairAt(text, at);
+      if (this.#begins[pair] !== 1) continue;
+      for (const { mark, pattern } of this.#byPair.get(pair) ?? []) if (text.startsWith(mark, at)) found.add(pattern);
+    }
+  }
+}
+
+/** Outside ASCII, the pair of other characters, which only costs a comparison. */
+function pairAt(text: string, at: number): number {
+  return ((text.charCodeAt(at) & 127) << 7) | (text.charCodeAt(at + 1) & 127);
+}
+
+const exactMarks = new MarkIndex();
+const lowerCaseMarks = new MarkIndex();
+for (const pattern of PATTERNS) {
+  for (const mark of pattern.marks) {
+    if (pattern.looks.ignoreCase) lowerCaseMarks.add(mark.toLowerCase(), pattern);
+    else exactMarks.add(mark, pattern);
+  }
+}
+
+function patternsFor(text: string): ReadonlySet<SecretPattern> {
+  const found = new Set<SecretPattern>();
+  exactMarks.findIn(text, found);
+  lowerCaseMarks.findIn(text.toLowerCase(), found);
   return found;
 }
 

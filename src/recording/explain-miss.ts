@@ -2,7 +2,7 @@
 import { MODEL } from "../attributes.ts";
 import { reasonOf } from "../errno.ts";
 import { type ChatRequest, LlmError } from "../llm/llm.ts";
-import { canonicalJson } from "./key.ts";
+import { canonicalJson } from "../text/canonical-json.ts";
 import type { Recording, RecordingStore } from "./recording.ts";
 
 export async function explainMiss(

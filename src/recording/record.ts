@@ -32,8 +32,9 @@
  */
 import { messageOf } from "../errno.ts";
 import type { ChatMessage, ChatRequest, ChatSchema, ChatUsage } from "../llm/llm.ts";
-import { canonicalJson, requestKey } from "./key.ts";
-import { PerHead, PrefixCache } from "./prefix-cache.ts";
+import { canonicalJson } from "../text/canonical-json.ts";
+import { PerHead, requestHeads } from "../text/shared-heads.ts";
+import { requestKey } from "./key.ts";
 import type { Fault, Recording } from "./recording.ts";
 import { SIGNED, type Signer, Untrusted } from "./signature.ts";
 
@@ -43,6 +44,8 @@ export const LONGEST_RECORDING = 256 * 1024 * 1024;
 const NAME = "llmfs recording";
 const HEAD = `${NAME} 1`;
 const ANSWER = "\n\nanswer\n";
+const HEAD_BYTES = Buffer.from(`${HEAD}\n`);
+const ANSWER_BYTES = Buffer.from(ANSWER);
 
 /** With a signer, the text is signed by it. Without one, a signature that the recording was read with stays. */
 export function writeRecording(recording: Recording, signer?: Signer): string {
@@ -78,7 +81,11 @@ function parametersText({ model: _, messages: __, schema, ...parameters }: ChatR
 }
 
 function conversation({ messages }: ChatRequest): string {
-  return messages.map(({ role, content }) => heading(role) + quoteContent(content).join("")).join("");
+  const quoted = messages.map(({ role, content }) => {
+    const [head, rest] = quoteContent(content);
+    return heading(role) + (head?.text ?? "") + rest;
+  });
+  return quoted.join("");
 }
 
 function heading(role: string): string {
@@ -86,15 +93,41 @@ function heading(role: string): string {
 }
 
 /** The content with a mark before each line, in pieces; the first is often the same as before. */
-function quoteContent(content: string): readonly [head: string, rest: string] {
-  // Instructions are short, and often the same as a whole.
-  if (content.length < ALIKE) return [quotedHeads.get(content) ?? quotedHeads.set(content, markLines(content)), ""];
-  const head = heads.of(content);
-  const end = head.lastIndexOf("\n");
-  if (end < 0) return ["", markLines(content)];
-  const lines = quotedHeads.get(head) ?? quotedHeads.set(head, markLines(head.slice(0, end)));
-  return [lines, markLines(content.slice(end + 1))];
+function quoteContent(content: string): readonly [head: Quoted | undefined, rest: string] {
+  const head = requestHeads.of(content);
+  const lines = head === undefined ? undefined : quotedHeads.of(head);
+  if (lines === undefined || lines.length === 0) return [undefined, quoteInstructions(content)];
+  return [lines, markLines(content.slice(lines.length))];
 }
+
+/** The whole lines of a head, with marks. */
+interface Quoted {
+  readonly text: string;
+  readonly bytes: Buffer;
+  /** How much of the content it is, with the line end that follows; 0 if it has no whole line. */
+  readonly length: number;
+}
+
+const quotedHeads = new PerHead((head): Quoted => {
+  const end = head.lastIndexOf("\n");
+  const text = end < 0 ? "" : markLines(head.slice(0, end));
+  return { text, bytes: Buffer.from(text), length: end + 1 };
+});
+
+/** Instructions are short, and often the same as a whole. */
+function quoteInstructions(content: string): string {
+  if (content.length >= ALIKE) return markLines(content);
+  const known = quotedInstructions.get(content);
+  if (known !== undefined) return known;
+  const lines = markLines(content);
+  if (quotedInstructions.size >= MOST_INSTRUCTIONS) quotedInstructions.clear();
+  quotedInstructions.set(content, lines);
+  return lines;
+}
+
+const ALIKE = 2048;
+const MOST_INSTRUCTIONS = 32;
+const quotedInstructions = new Map<string, string>();
 
 /** An empty line gets no space after the mark, so that a program that strips trailing blanks does no harm. */
 function markLines(lines: string): string {
@@ -102,20 +135,22 @@ function markLines(lines: string): string {
   return text.replace(/\n\| (?=\n|$)/g, "\n|");
 }
 
-const ALIKE = 2048;
-const heads = new PrefixCache();
-const quotedHeads = new PerHead<string>();
-
-/** The position in the text, from `from`, where the conversation ends; undefined if it is a different one. */
-function endOf({ messages }: ChatRequest, text: string, from: number): number | undefined {
+/** The position in the bytes, from `from`, where the conversation ends; undefined if it is a different one. */
+function endOf({ messages }: ChatRequest, bytes: Buffer, from: number): number | undefined {
   let at = from;
+  const takes = (piece: Buffer) => {
+    const end = at + piece.length;
+    if (end > bytes.length || bytes.compare(piece, 0, piece.length, at, end) !== 0) return false;
+    at = end;
+    return true;
+  };
   for (const { role, content } of messages) {
-    for (const piece of [heading(role), ...quoteContent(content)]) {
-      if (!text.startsWith(piece, at)) return undefined;
-      at += piece.length;
-    }
+    const [head, rest] = quoteContent(content);
+    if (head === undefined) {
+      if (!takes(Buffer.from(heading(role) + rest))) return undefined;
+    } else if (!takes(Buffer.from(heading(role))) || !takes(head.bytes) || !takes(Buffer.from(rest))) return undefined;
   }
-  return text.startsWith(ANSWER, at) ? at + ANSWER.length : undefined;
+  return takes(ANSWER_BYTES) ? at : undefined;
 }
 
 /** A request, and its key. */
@@ -126,20 +161,31 @@ export interface Keyed {
 
 /**
  * Like `readRecording`, for a caller that knows the request: a recording that contains it word for word is not parsed,
- * and its key is not computed again. Any other recording is read in full.
+ * and its key is not computed again. Any other recording is read in full. Throws also for bytes that are not UTF-8.
  */
-export function readAnswerTo({ key, request }: Keyed, text: string): Recording {
-  const end = text.indexOf("\n\n");
-  const answer = text.startsWith(`${HEAD}\n`) && end > 0 ? endOf(request, text, end) : undefined;
-  if (answer === undefined) return readRecording(text);
-  const fields = fieldsOf(text.slice(HEAD.length + 1, end));
+export function readAnswerTo({ key, request }: Keyed, text: string | Buffer): Recording {
+  const bytes = typeof text === "string" ? Buffer.from(text) : text;
+  const end = bytes.indexOf("\n\n");
+  const known = end > 0 && bytes.subarray(0, HEAD_BYTES.length).equals(HEAD_BYTES);
+  const answer = known ? endOf(request, bytes, end) : undefined;
+  if (answer === undefined) return readRecording(decodeRecording(text));
+  const fields = fieldsOf(decodeRecording(bytes.subarray(HEAD_BYTES.length, end)));
   const { parameters, schema } = parametersText(request);
   const same =
     fields.get("key") === key &&
     fields.get("model") === toOneLine(request.model) &&
     fields.get("parameters") === parameters &&
     fields.get("schema") === schema;
-  return same ? checkDigest(fields, request, text.slice(answer)) : readRecording(text);
+  return same
+    ? checkDigest(fields, request, decodeRecording(bytes.subarray(answer)))
+    : readRecording(decodeRecording(text));
+}
+
+const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Throws for bytes that are not UTF-8. */
+export function decodeRecording(text: string | Uint8Array): string {
+  return typeof text === "string" ? text : strict.decode(text);
 }
 
 /** Throws an Error with the reason: the file was truncated, edited, merged badly, or is something else. */

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import type { ChatRequest } from "../../src/llm/llm.ts";
-import { canonicalJson, requestKey } from "../../src/recording/key.ts";
+import { requestKey } from "../../src/recording/key.ts";
+import { canonicalJson } from "../../src/text/canonical-json.ts";
 import { likeRequests } from "../support/like-requests.ts";
 
 const request: ChatRequest = { model: "m", messages: [{ role: "user", content: "Hi" }], temperature: 0 };

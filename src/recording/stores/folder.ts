@@ -7,7 +7,15 @@ import type { ChatRequest } from "../../llm/llm.ts";
 import { readRegular } from "../../text/bounded-read.ts";
 import { describeThisProcess } from "../holder.ts";
 import { Labels, stem } from "../labels.ts";
-import { faultOf, type Keyed, LONGEST_RECORDING, readAnswerTo, readRecording, writeRecording } from "../record.ts";
+import {
+  decodeRecording,
+  faultOf,
+  type Keyed,
+  LONGEST_RECORDING,
+  readAnswerTo,
+  readRecording,
+  writeRecording,
+} from "../record.ts";
 import type { Recording, RecordingStore, StoreEntry } from "../recording.ts";
 import type { Signer } from "../signature.ts";
 import { Complaints } from "./complaints.ts";
@@ -23,8 +31,6 @@ export interface FolderOptions {
   /** Signs what is written, and rejects what it has not signed. */
   readonly signer?: Signer;
 }
-
-const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /** The end of a file name: the beginning of the key, by which llmfs finds it. The part before is for people. */
 const NAME = /\.([0-9a-f]{16})\.txt$/;
@@ -44,9 +50,9 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   }
 
   async function read(file: string, asked?: Keyed): Promise<Recording> {
-    const text = strict.decode(await readRegular(join(folder, file), LONGEST_RECORDING));
-    signer?.check(text);
-    const recording = asked === undefined ? readRecording(text) : readAnswerTo(asked, text);
+    const bytes = await readRegular(join(folder, file), LONGEST_RECORDING);
+    signer?.check(decodeRecording(bytes));
+    const recording = asked === undefined ? readRecording(decodeRecording(bytes)) : readAnswerTo(asked, bytes);
     if (!file.endsWith(suffix(recording.key))) throw new Error("its name does not match its key");
     return recording;
   }

@@ -1,7 +1,9 @@
 /**
  * A language model behind any OpenAI-compatible chat completions endpoint. The only file that imports "openai".
  *
- * The client signs and sends one request and distinguishes its failures. Its own retries are off: it cannot repeat a
+ * The client decides the address and the headers of a request, once for all requests, and distinguishes failures. Its way to
+ * send is not used: it serialises each body as a whole, builds the same headers again, and needs a second abort controller,
+ * which together take as much processor time as everything else that a file costs. Nor are its retries: it cannot repeat a
  * stream that broke in the middle, does not limit Retry-After, and has no deadline over all attempts. Its environment
  * variables are overridden here, so that every setting comes from the caller.
  *
@@ -10,6 +12,8 @@
 
 import type { ChatModel } from "openai/resources/shared";
 import { memoizeSuccess, pause } from "../abort.ts";
+import { messageOf } from "../errno.ts";
+import { canonicalJsonBytes } from "../text/canonical-json.ts";
 import { fetchFollowing } from "./connection/http.ts";
 import { DEFAULT_RETRIES, delayBefore, type Retries } from "./connection/retry.ts";
 import { DEFAULT_TIMEOUTS, type Timeouts, Watchdog } from "./connection/watchdog.ts";
@@ -134,7 +138,17 @@ export async function prepareClient(): Promise<void> {
 
 async function connect(baseUrl: string, apiKey: string | undefined, headers: OpenaiSettings["headers"] = {}) {
   const { default: OpenAI } = await import("openai");
-  const client = new OpenAI({
+  class Client extends OpenAI {
+    async readStatusError(response: Response): Promise<Error> {
+      const text = await response.text();
+      const { status, headers } = response;
+      const body = parseError(text);
+      return body === undefined
+        ? OpenAI.APIError.generate(status, undefined, text, headers)
+        : this.makeStatusError(status, body, undefined, headers);
+    }
+  }
+  const client = new Client({
     baseURL: baseUrl,
     apiKey: apiKey ?? "none",
     adminAPIKey: null,
@@ -149,12 +163,33 @@ async function connect(baseUrl: string, apiKey: string | undefined, headers: Ope
     // Without a key no Authorization is sent, unless a header contains it.
     defaultHeaders: { ...(apiKey === undefined && { Authorization: null }), ...headers },
   });
+  /** Everything that is the same for all requests. */
+  const draft = memoizeSuccess(() => client.buildRequest({ method: "post", path: "/chat/completions", body: {} }));
   return {
-    send: (body: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Response> =>
-      client.post("/chat/completions", { body, signal }).asResponse(),
-    /** Everything that happens before sending. */
-    draft: () => client.buildRequest({ method: "post", path: "/chat/completions", body: {} }),
+    async send(body: Readonly<Record<string, unknown>>, signal: AbortSignal): Promise<Response> {
+      const { url, req } = await draft();
+      const init = { method: "POST", headers: req.headers, body: canonicalJsonBytes(body), signal };
+      const response = await fetchFollowing(url, init).catch((cause: unknown) => {
+        throw new OpenAI.APIConnectionError({ message: messageOf(cause), cause: asError(cause) });
+      });
+      if (!response.ok) throw await client.readStatusError(response);
+      return response;
+    },
+    draft,
   };
+}
+
+function asError(cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error(String(cause));
+}
+
+/** Undefined if it is not JSON, or says nothing. */
+function parseError(text: string): object | undefined {
+  try {
+    return JSON.parse(text) || undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function hostOf(baseUrl: string): string {

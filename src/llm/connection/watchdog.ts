@@ -29,7 +29,10 @@ export class Watchdog implements Disposable {
   readonly #caller: AbortSignal | undefined;
   readonly #total: Timer;
   readonly #cutOff = Promise.withResolvers<never>();
-  #silence: Timer;
+  #silence: Timer | undefined;
+  /** When bytes arrived; until then, when the request began. */
+  #heardAt = performance.now();
+  #heard = false;
   /** Where the request is being sent, until its answer begins. */
   #address: string | undefined;
   #answered = false;
@@ -41,7 +44,7 @@ export class Watchdog implements Disposable {
     this.#caller = caller;
     // The rejection is for callers of `race`; without any, it must not count as unhandled.
     this.#cutOff.promise.catch(() => {});
-    this.#silence = this.#cutAfter(timeouts.firstByteMs, "sent nothing");
+    this.#listen(timeouts.firstByteMs);
     const left = Math.max(0, endsAt - performance.now());
     this.#total = setTimeout(
       () => this.#cut(`gave no complete answer within ${formatSeconds(timeouts.totalMs)}`),
@@ -67,9 +70,11 @@ export class Watchdog implements Disposable {
 
   /** Call this when bytes arrive: the server is alive. */
   onBytes(): void {
+    this.#heardAt = performance.now();
+    if (this.#heard) return;
+    this.#heard = true;
     clearTimeout(this.#silence);
-    if (!this.signal.aborted)
-      this.#silence = this.#cutAfter(this.#timeouts.stallMs, "stopped in the middle of its answer");
+    if (!this.signal.aborted) this.#listen(this.#timeouts.stallMs);
   }
 
   /** The promise, or the signal's reason as soon as it fires, even if the work ignores the signal. */
@@ -93,8 +98,14 @@ export class Watchdog implements Disposable {
     this.#cutOff.reject(reason);
   }
 
-  #cutAfter(ms: number, what: string): Timer {
-    return setTimeout(() => this.#cut(`${what} for ${formatSeconds(ms)}`), ms);
+  /** One timer, however many pieces an answer has: when it fires, it waits for the rest of the time since the last one. */
+  #listen(ms: number): void {
+    const limit = this.#heard ? this.#timeouts.stallMs : this.#timeouts.firstByteMs;
+    this.#silence = setTimeout(() => {
+      const left = this.#heardAt + limit - performance.now();
+      if (left > 0) return this.#listen(left);
+      this.#cut(`${this.#heard ? "stopped in the middle of its answer" : "sent nothing"} for ${formatSeconds(limit)}`);
+    }, ms);
   }
 
   #cut(what: string): void {

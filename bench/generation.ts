@@ -28,31 +28,10 @@ import { createOfflineTree } from "../src/offline/tree.ts";
 import { writeRecording } from "../src/recording/record.ts";
 import { fileName } from "../src/recording/stores/folder.ts";
 import { structureToSnapshot } from "../src/snapshot/structure.ts";
+import { LATENCY_MS } from "./slow-server.ts";
 
 const LLMFS = join(import.meta.dir, "../dist/llmfs");
-const LATENCY_MS = 50;
 const AT_ONCE = 64;
-
-/** Runs in a process of its own, like a real server: answers each request after a fixed time, whatever it is. */
-function serveSlowly(): void {
-  const body = [
-    { model: "bench", choices: [{ index: 0, delta: { content: "one line of text\n" }, finish_reason: null }] },
-    { model: "bench", choices: [{ index: 0, delta: {}, finish_reason: "stop" }] },
-    { model: "bench", choices: [], usage: { prompt_tokens: 100, completion_tokens: 10 } },
-  ]
-    .map((event) => `data: ${JSON.stringify(event)}\n\n`)
-    .join("");
-  const server = Bun.serve({
-    port: 0,
-    hostname: "127.0.0.1",
-    async fetch(request) {
-      await request.arrayBuffer();
-      await Bun.sleep(LATENCY_MS);
-      return new Response(`${body}data: [DONE]\n\n`, { headers: { "content-type": "text/event-stream" } });
-    },
-  });
-  console.log(server.port);
-}
 
 /**
  * Creates a directory with a snapshot of `count` pending files, and flags for a mount whose model is the slow server.
@@ -61,7 +40,7 @@ async function slowly(count: number, use: (place: Place, flags: readonly string[
   await using place = new Place();
   const from = place.at("from.json");
   writeFileSync(from, snapshot(count));
-  const server = Bun.spawn([process.execPath, import.meta.path, "--server"], { stdout: "pipe" });
+  const server = Bun.spawn([process.execPath, join(import.meta.dir, "slow-server.ts")], { stdout: "pipe" });
   const port = Number(new TextDecoder().decode((await server.stdout.getReader().read()).value));
   const model = ["--base-url", `http://127.0.0.1:${port}/v1`, "--model", "bench"];
   try {
@@ -272,11 +251,8 @@ class Place implements AsyncDisposable {
   }
 }
 
-if (process.argv[2] === "--server") serveSlowly();
-else {
-  const chosen = process.argv[2];
-  const all = { warm: benchWarm, replay: benchReplay, wait: benchWait, meanwhile: benchMeanwhile };
-  for (const [name, bench] of Object.entries(all)) {
-    if (chosen === undefined || chosen === name) await bench();
-  }
+const chosen = process.argv[2];
+const all = { warm: benchWarm, replay: benchReplay, wait: benchWait, meanwhile: benchMeanwhile };
+for (const [name, bench] of Object.entries(all)) {
+  if (chosen === undefined || chosen === name) await bench();
 }

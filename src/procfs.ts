@@ -91,6 +91,35 @@ export function nameOf(pid: number): string {
   return `${printableLine(name)} (${pid})`;
 }
 
+/** What /proc shows of a program. */
+export interface Program {
+  /** The process, not the thread. */
+  readonly pid: number;
+  /** Its name: proc_pid_comm(5), at most 15 bytes. */
+  readonly name: string;
+  /** The name of its executable. Undefined for processes of other users, unless we are root. */
+  readonly file: string | undefined;
+  readonly args: readonly string[];
+}
+
+/** The name of a thread. Undefined if the thread is not visible. */
+export function readCommandName(thread: number): string | undefined {
+  const name = showsOurNamespace() ? readText(`/proc/${thread}/comm`) : "";
+  return name === "" ? undefined : Buffer.from(name, "latin1").toString("utf8").trimEnd();
+}
+
+/** The program of a thread. Undefined if the thread is not visible. */
+export function readProgram(thread: number): Program | undefined {
+  const pid = showsOurNamespace() ? Number(statusOf(thread, "Tgid") ?? 0) : 0;
+  const name = pid > 0 ? readCommandName(pid) : undefined;
+  if (name === undefined) return undefined;
+  const link = readLink(`/proc/${pid}/exe`);
+  const args = Buffer.from(readText(`/proc/${pid}/cmdline`), "latin1")
+    .toString("utf8")
+    .split("\0");
+  return { pid, name, file: link === "" ? undefined : link.slice(link.lastIndexOf("/") + 1), args: args.slice(0, -1) };
+}
+
 /** The user that a process runs as. */
 export function ownerOf(pid: number): number | undefined {
   return statSync(`/proc/${pid}`, { throwIfNoEntry: false })?.uid;

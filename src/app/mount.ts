@@ -77,6 +77,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       readOnly: config.readOnly,
       allowOther: config.allowOther,
       lowPower: config.lowPower,
+      programs: config.programs,
       command: async (command, stop) => {
         if (command.op === "save") return { saved: (await keeper?.save()) ?? { kind: "none" } };
         const { runTreeCommand } = await import("./tree-commands.ts");

@@ -22,6 +22,7 @@ import type { RuleEntries } from "./lazy/rule-entries.ts";
 import type { Nodes } from "./nodes.ts";
 import type { CopyUps } from "./ops/copy-up.ts";
 import type { Authors } from "./permissions/authors.ts";
+import type { StatReaders } from "./programs/stat-readers.ts";
 import type { Waiters } from "./waiting/waiters.ts";
 
 export interface FsContext extends FsCore {
@@ -31,6 +32,7 @@ export interface FsContext extends FsCore {
   readonly handles: Handles;
   readonly revalidation: Revalidation;
   readonly authors: Authors;
+  readonly statReaders: StatReaders;
   readonly waiters: Waiters;
   readonly pending: Pending;
   readonly expiry: Expiry;

@@ -16,6 +16,8 @@ export interface FsCore {
   definitions: number;
   /** Counts writes to files: see RpcHandlers.readStatics. */
   writes: number;
+  /** Whether something in the tree has, or had, an access control list. */
+  hasAcls: boolean;
   /** The size in bytes that a file without content reports. */
   readonly claimedSize: number;
   /** The execute bits that generated scripts do not get. */

@@ -6,7 +6,9 @@ import type { Session } from "../fuse/session.ts";
 import { readThreadSignals, type ThreadSignals } from "../procfs.ts";
 import type { NamedFiles } from "../rpc/generation.ts";
 import type { FromFilesystem } from "../rpc/messages.ts";
+import type { ProgramSettings } from "../rpc/programs.ts";
 import type { Inode, Owner } from "../tree/inode.ts";
+import { isAcl } from "../tree/permissions/acl.ts";
 import type { Tree } from "../tree/tree.ts";
 import { Dcache } from "./coherence/dcache.ts";
 import { Passthrough } from "./coherence/passthrough.ts";
@@ -30,6 +32,8 @@ import { fileOperations } from "./ops/files.ts";
 import { nameOperations } from "./ops/names.ts";
 import { xattrOperations } from "./ops/xattrs.ts";
 import { Authors } from "./permissions/authors.ts";
+import type { ProgramSource } from "./programs/callers.ts";
+import { StatReaders } from "./programs/stat-readers.ts";
 import { RpcHandlers } from "./rpc-handlers.ts";
 import { Interrupts } from "./waiting/interrupts.ts";
 import { Timers } from "./waiting/timers.ts";
@@ -59,6 +63,9 @@ export interface ServeTreeOptions {
   /** The files in `.llmfs`; absent: no control surface. */
   readonly control?: (mount: FsContext, handlers: RpcHandlers) => ControlFiles;
   readonly claimedSize?: number;
+  readonly programs?: ProgramSettings;
+  /** Where programs are looked up. Default: /proc. */
+  readonly processes?: ProgramSource;
   /** Default 0o022. */
   readonly umask?: number;
   /** The user who mounted. Default: the owner of the root directory. */
@@ -101,6 +108,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     handles: new Handles(tree, revalidation),
     revalidation,
     authors: new Authors(options.sharedBy),
+    statReaders: new StatReaders(options.programs?.statGenerates ?? [], options.processes),
     waiters,
     pending,
     expiry,
@@ -123,6 +131,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     },
     definitions: 0,
     writes: 0,
+    hasAcls: hasAcls(tree),
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
     umask: options.umask ?? 0o022,
     withGenerationClock: options.withGenerationClock ?? ((work) => work()),
@@ -221,4 +230,9 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     if (!waiters.expire(unique, error) && !control.leave(unique)) session().fail(unique, error);
   };
   return { mount, handlers, operations, timers, interrupt, expire };
+}
+
+function hasAcls(tree: Tree): boolean {
+  for (const { xattrs } of tree.inodes()) if (xattrs?.keys().some(isAcl) === true) return true;
+  return false;
 }

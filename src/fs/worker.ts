@@ -17,8 +17,6 @@ import { Session } from "../fuse/session.ts";
 import * as libc from "../libc.ts";
 import type { FromFilesystem, LogLevel, StartingTree, ToFilesystem, WorkerOptions } from "../rpc/messages.ts";
 import { loadSnapshot } from "../snapshot/read/load.ts";
-import { heapPages } from "../tree/content/heap-store.ts";
-import { createTmpfsFiles, PAGE, type Stores } from "../tree/content/store.ts";
 import type { Clock } from "../tree/inode.ts";
 import { Space } from "../tree/space.ts";
 import { Tree } from "../tree/tree.ts";
@@ -27,6 +25,7 @@ import { CAPABILITIES, CAPABILITIES2, MAX_WRITE } from "./coherence/caching.ts";
 import { controlFiles } from "./control/files.ts";
 import { type ServedTree, serveTree } from "./dispatch.ts";
 import { plant } from "./lazy/planted-files.ts";
+import { storesFor } from "./stores.ts";
 import { Deadlines } from "./waiting/deadlines.ts";
 
 class FilesystemThread {
@@ -72,6 +71,7 @@ class FilesystemThread {
         owner: options.owner,
         ...(options.shared ? { sharedBy: options.owner.uid } : {}),
         ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
+        ...(options.programs === undefined ? {} : { programs: options.programs }),
         umask: process.umask(),
         listing: plants.some(({ type, generator }) => type === "directory" && generator !== undefined),
         ...(options.named === undefined ? {} : { named: options.named }),
@@ -356,21 +356,6 @@ class FilesystemThread {
 
   #log(level: LogLevel, tag: string, line: string): void {
     this.#post({ type: "log", level, tag, text: line });
-  }
-}
-
-/**
- * Chooses where large contents are stored. A privileged mount uses a tmpfs on which the kernel enforces the limit;
- * others use memory files, which we count.
- */
-function storesFor(size: number | undefined): { stores?: Stores } {
-  // A file size limit also applies to the kernel's memory files, and would apply to every program that writes.
-  if (libc.getLimit(libc.LIMITS.FSIZE).soft !== libc.UNLIMITED) return { stores: heapPages };
-  try {
-    return { stores: createTmpfsFiles(Math.ceil((size ?? Number.POSITIVE_INFINITY) / PAGE)) };
-  } catch (error) {
-    if (error instanceof FsError) return {};
-    throw error;
   }
 }
 

@@ -17,7 +17,7 @@ import { abortable } from "../abort.ts";
 import { FsError, reasonOf } from "../errno.ts";
 import { mountFuse } from "../fuse/mounting/mount.ts";
 import * as libc from "../libc.ts";
-import type { Generate, GenerationRequest, List, ListingRequest, NamedFiles, Plant } from "../rpc/generation.ts";
+import type { Generate, GenerationRequest, List, ListingRequest } from "../rpc/generation.ts";
 import type { GrowableTree } from "../rpc/growth.ts";
 import type {
   FromFilesystem,
@@ -27,9 +27,7 @@ import type {
   PendingFile,
   PublishedName,
   Revision,
-  StartingTree,
   ToFilesystem,
-  WorkerOptions,
 } from "../rpc/messages.ts";
 import { writeAtomically } from "../snapshot/write/write.ts";
 import { Commands, type RunCommand, toFsError } from "./commands.ts";
@@ -39,23 +37,16 @@ import { NO_MOUNT, type ServedMount } from "./no-mount.ts";
 import { Outbox } from "./outbox.ts";
 import { type SnapshotSaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
 import { TreeViews } from "./tree-view.ts";
+import { type TreeOptions, workerOptions } from "./worker-options.ts";
 
-export interface FilesystemOptions {
-  /** An absolute path. */
-  readonly mountpoint: string;
+export interface FilesystemOptions extends TreeOptions {
   /** Mount nothing: only this process uses the tree. */
   readonly noMount?: true;
   /** The source in mount tables. Default: "llmfs". */
   readonly source?: string;
   readonly readOnly?: boolean;
-  readonly allowOther?: boolean;
   /** The mountpoint was created for this mount, and is removed with it, even if this process is killed. */
   readonly temporary?: boolean;
-  /** The maximum number of bytes for contents. Absent: no limit. */
-  readonly size?: number;
-  readonly inodes?: number;
-  /** Absent: an empty tree. */
-  readonly from?: StartingTree;
   /** Generates the content of pending files. */
   readonly generate: Generate;
   /** Called when a regeneration is undone. `request`: the key of the request that both contents answer. */
@@ -64,28 +55,12 @@ export interface FilesystemOptions {
   readonly whenSettled?: () => Promise<void>;
   /** Lists the directories that have a generator. */
   readonly list?: List;
-  /** Files and directories that exist from the start, in addition to those of the snapshot. */
-  readonly plants?: readonly Plant[];
-  /** Files that exist if their generator says so when their name is looked up. */
-  readonly named?: readonly NamedFiles[];
   readonly command?: RunCommand;
   /** Cancels the loading of the tree. */
   readonly signal?: AbortSignal;
   /** Completes the tree before it is mounted. If it rejects, nothing is mounted. */
   readonly prepare?: (tree: GrowableTree) => Promise<void>;
   readonly log: (level: LogLevel, tag: string, text: string) => void;
-  /**
-   * The time, in seconds since 1970, of everything that the snapshot and generators create. Absent: the current time.
-   */
-  readonly epoch?: number;
-  /** Log every request of the kernel. */
-  readonly debug?: boolean;
-  /** Lets the kernel read and write large files by itself, if it supports that. Default: true. */
-  readonly passthrough?: boolean;
-  /** Sleep at once when there is no request, instead of polling for a while. Default: false. */
-  readonly lowPower?: boolean;
-  /** The size in bytes that a pending file reports. For experiments. */
-  readonly claimedSize?: number;
 }
 
 export interface Ended {
@@ -175,23 +150,7 @@ class Link {
     const { port1, port2 } = new MessageChannel();
     this.#outbox = new Outbox(port1, wake);
     this.#commands = new Commands(options.command, (message) => this.#outbox.post(message));
-    const workerData: WorkerOptions = {
-      port: port2,
-      wake,
-      mountpoint: options.mountpoint,
-      debug: options.debug ?? false,
-      passthrough: options.passthrough ?? true,
-      lowPower: options.lowPower ?? false,
-      owner: { uid: libc.getuid(), gid: libc.getgid() },
-      shared: options.allowOther ?? false,
-      ...(options.size === undefined ? {} : { size: options.size }),
-      ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
-      ...(options.from === undefined ? {} : { from: options.from }),
-      ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
-      ...(options.epoch === undefined ? {} : { epoch: options.epoch }),
-      ...(options.plants === undefined ? {} : { plants: options.plants }),
-      ...(options.named === undefined ? {} : { named: options.named }),
-    };
+    const workerData = workerOptions(options, port2, wake);
     this.#worker = new Worker(new URL("../fs/worker.ts", import.meta.url), { workerData, transferList: [port2] });
     this.#worker.on("error", (error) => this.#onDeath(error instanceof Error ? error : new Error(String(error))));
     this.#worker.on("exit", () => this.#onDeath(new Error("the filesystem thread ended")));

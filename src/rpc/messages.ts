@@ -19,6 +19,7 @@ import type {
 } from "./generation.ts";
 import type { Added, Adder, NewEntry } from "./growth.ts";
 import type { PackedEntries } from "./packed-outline.ts";
+import type { ProgramSettings } from "./programs.ts";
 import type { FileInfo, ListedEntry, TreeEntry } from "./tree-port.ts";
 
 /** The state of the tree at one moment. */
@@ -193,6 +194,7 @@ export interface WorkerOptions {
   readonly inodes?: number;
   readonly from?: StartingTree;
   readonly claimedSize?: number;
+  readonly programs?: ProgramSettings;
   readonly epoch?: number;
   readonly plants?: readonly Plant[];
   readonly named?: readonly NamedFiles[];

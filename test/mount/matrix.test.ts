@@ -4,30 +4,64 @@ import { readFileSync } from "node:fs";
 import { CLAIMED_SIZE } from "../../src/fs/ops/attributes.ts";
 import { describeMounted } from "../support/mounted.ts";
 import { COMPARERS } from "./comparers.ts";
-import { CLAIMS, type ContentName, DOCUMENT, document, expected, missing, runMatrix, TOOLS } from "./matrix.ts";
+import {
+  BY_DEFAULT,
+  CLAIMS,
+  type ContentName,
+  DOCUMENT,
+  document,
+  expected,
+  missing,
+  runMatrix,
+  TOOLS,
+} from "./matrix.ts";
 
 setDefaultTimeout(120_000);
 
 const present = TOOLS.filter((tool) => missing(tool).length === 0);
 const decisive = present.filter(({ except, name }) => except !== undefined || name === "cat" || name === "busybox cat");
 
-async function observed(claim: number, content: ContentName, tools: typeof TOOLS) {
-  const found = await runMatrix(claim, content, tools);
+type Programs = readonly string[];
+
+async function observed(claim: number, content: ContentName, tools: typeof TOOLS, generates: Programs = []) {
+  const found = await runMatrix(claim, content, tools, { generates });
   return found.map(({ tool, verdict, detail }) => {
-    const asExpected = verdict === expected(tool, claim, content);
+    const asExpected = verdict === expected(tool, claim, content, generates);
     return `${tool.name}: ${verdict}${asExpected ? "" : ` (${detail})`}`;
   });
 }
 
-function foreseen(claim: number, content: ContentName, tools: typeof TOOLS) {
-  return tools.map((tool) => `${tool.name}: ${expected(tool, claim, content)}`);
+function foreseen(claim: number, content: ContentName, tools: typeof TOOLS, generates: Programs = []) {
+  return tools.map((tool) => `${tool.name}: ${expected(tool, claim, content, generates)}`);
 }
 
 describeMounted("the first reader of a pending file", () => {
   test.each(["small", "pages", "exact", "large"] as const)(
-    "the first reader of a pending file gets the right content or an error with every tool (%s)",
+    "the first reader of a pending file gets the right content with every tool, or with one an error (%s)",
     async (content) => {
-      expect(await observed(CLAIMED_SIZE, content, present)).toEqual(foreseen(CLAIMED_SIZE, content, present));
+      const programs = BY_DEFAULT;
+      const found = await observed(CLAIMED_SIZE, content, present, programs);
+      expect(found).toEqual(foreseen(CLAIMED_SIZE, content, present, programs));
+    },
+  );
+
+  test("the first reader of a pending file gets the right content with each program listed in --stat-generates", async () => {
+    const listed = present.filter(({ entry }) => entry !== undefined);
+    const programs = [...BY_DEFAULT, "python3"];
+    for (const [claim, content] of [
+      [0, "small"],
+      [CLAIMED_SIZE, "small"],
+      [CLAIMED_SIZE, "large"],
+    ] as const) {
+      const found = await observed(claim, content, listed, programs);
+      expect(found).toEqual(listed.map(({ name }) => `${name}: right`));
+    }
+  });
+
+  test.each(["small", "large"] as const)(
+    "the first reader of a pending file is never silently wrong if stat generates for no program (%s)",
+    async (content) => {
+      expect(await observed(CLAIMED_SIZE, content, decisive)).toEqual(foreseen(CLAIMED_SIZE, content, decisive));
     },
   );
 

@@ -11,6 +11,7 @@
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { STAT_GENERATES } from "../../src/app/settings/default-programs.ts";
 import { CLAIMED_SIZE } from "../../src/fs/ops/attributes.ts";
 import { startFilesystem } from "../../src/mount/filesystem.ts";
 import { snapshotOf } from "../support/mounted.ts";
@@ -55,8 +56,10 @@ export interface Tool {
    * files.
    */
   readonly onlyPending?: boolean;
-  /** The cases in which it is not "right". */
+  /** The cases in which it is not "right" if stat(2) does not generate. */
   readonly except?: Partial<Record<Case, Verdict>>;
+  /** The entry of --stat-generates that makes it right in all cases. */
+  readonly entry?: string;
 }
 
 const python = (script: string) => `python3 -c 'import os, sys, mmap, shutil\n${script}'`;
@@ -121,12 +124,14 @@ export const TOOLS: readonly Tool[] = [
     script: "busybox tar -cf $OUT/o.tar f && tar -xOf $OUT/o.tar f",
     needs: ["busybox"],
     except: { nothing: "wrong", less: "wrong", more: "fails" },
+    entry: "busybox tar",
   },
   {
     name: "cpio -o",
     script: "echo f | cpio -o --quiet -H newc > $OUT/o && cd $OUT && cpio -i --quiet < o && cat f",
     needs: ["cpio"],
     except: { nothing: "warns", less: "warns", more: "warns" },
+    entry: "cpio",
   },
   { name: "rsync", script: "rsync -a f $OUT/o && cat $OUT/o", needs: ["rsync"] },
   { name: "rsync --checksum", script: "rsync -ac f $OUT/o && cat $OUT/o", needs: ["rsync"] },
@@ -138,6 +143,7 @@ export const TOOLS: readonly Tool[] = [
       "export HOME=$OUT && git init -q $OUT/r && git --git-dir=$OUT/r/.git --work-tree=. add f && git -C $OUT/r fsck --strict 2> $OUT/e && git -C $OUT/r show :f",
     needs: ["git"],
     except: { nothing: "wrong", less: "wrong", more: "fails" },
+    entry: "git",
   },
   {
     name: "git hash-object",
@@ -198,12 +204,14 @@ export const TOOLS: readonly Tool[] = [
     ),
     needs: ["python3"],
     except: { nothing: "wrong", less: "wrong" },
+    entry: "python3",
   },
   {
     name: "read of the size by stat before open",
     script: python('n = os.stat("f").st_size; sys.stdout.write(open("f").read(n))'),
     needs: ["python3"],
     except: { nothing: "wrong", less: "wrong" },
+    entry: "python3",
   },
   {
     name: "mmap of the size by stat before open",
@@ -212,6 +220,7 @@ export const TOOLS: readonly Tool[] = [
     ),
     needs: ["python3"],
     except: { less: "wrong", more: "fails" },
+    entry: "python3",
   },
   { name: "Perl, slurp", script: "perl -0777 -ne print f", needs: ["perl"] },
   { name: "Node readFileSync", script: node('process.stdout.write(fs.readFileSync("f"))'), needs: ["node"] },
@@ -223,8 +232,9 @@ export const TOOLS: readonly Tool[] = [
   },
 ];
 
-/** What a tool should do with a file that reports this size. */
-export function expected(tool: Tool, claim: number, name: ContentName): Verdict {
+/** What a tool should do with a file that reports this size, if stat(2) generates for these programs. */
+export function expected(tool: Tool, claim: number, name: ContentName, generates: readonly string[] = []): Verdict {
+  if (tool.entry !== undefined && generates.includes(tool.entry)) return "right";
   return tool.except?.[caseOf(claim, contentFor(tool, name).length)] ?? "right";
 }
 
@@ -232,6 +242,9 @@ function caseOf(claim: number, size: number): Case {
   if (claim === 0) return "nothing";
   return claim < size ? "less" : claim > size ? "more" : "exact";
 }
+
+/** The programs for which stat(2) generates unless --stat-generates says otherwise. */
+export const BY_DEFAULT = STAT_GENERATES.split(",");
 
 /** Programs that a tool needs and that are not installed. */
 export function missing(tool: Tool): readonly string[] {
@@ -252,6 +265,8 @@ interface MatrixOptions {
   readonly passthrough?: boolean;
   /** Whether the files have been generated twice; otherwise they are pending. */
   readonly regenerated?: boolean;
+  /** The programs for which stat(2) generates. */
+  readonly generates?: readonly string[];
 }
 
 /** Runs tools on files that report this size, a few at a time, on a mount of their own. */
@@ -259,7 +274,7 @@ export async function runMatrix(
   claim: number,
   name: ContentName,
   tools: readonly Tool[],
-  { passthrough = true, regenerated = false }: MatrixOptions = {},
+  { passthrough = true, regenerated = false, generates = [] }: MatrixOptions = {},
 ): Promise<Observation[]> {
   const folder = mkdtempSync(join(tmpdir(), "llmfs-matrix-"));
   const mountpoint = join(folder, "mnt");
@@ -271,6 +286,7 @@ export async function runMatrix(
     await using filesystem = await startFilesystem({
       mountpoint,
       claimedSize: claim,
+      programs: { statGenerates: generates },
       passthrough,
       from: { text: Buffer.from(snapshotOf([...contents.keys()])) },
       generate: async ({ path }) => {
@@ -349,12 +365,15 @@ export function document(): string {
   const always = TOOLS.filter(({ except }) => except === undefined).map(({ name }) => name);
   const sometimes = TOOLS.filter(({ except }) => except !== undefined);
   const cell = (tool: Tool, which: Case) => MEANING[tool.except?.[which] ?? "right"];
+  const listed = ({ entry }: Tool) =>
+    entry === undefined ? "" : BY_DEFAULT.includes(entry) ? `\`${entry}\`, by default` : `\`${entry}\``;
   const rows = sometimes.map(
-    (tool) => `| ${tool.name} | ${cell(tool, "nothing")} | ${cell(tool, "less")} | ${cell(tool, "more")} |`,
+    (tool) =>
+      `| ${tool.name} | ${cell(tool, "nothing")} | ${cell(tool, "less")} | ${cell(tool, "more")} | ${listed(tool)} |`,
   );
   return `${HEAD}
-| tool | 0 | less than the real size | more than the real size |
-|---|---|---|---|
+| tool | 0 | less than the real size | more than the real size | always right with \`--stat-generates\` |
+|---|---|---|---|---|
 ${rows.join("\n")}
 
 **Right with any reported size:** ${always.join(", ")}.
@@ -379,7 +398,8 @@ when it is there; from then on the file is like any other. This page describes w
 
 - Opening the file for reading, or for reading and writing (\`dd seek=\`, \`fallocate\` and many editors do that), by any path.
 - Running, mapping or copying it: that opens it for reading.
-- Nothing else. \`ls -lR\`, \`find\`, \`du\`, \`stat\`, \`getfattr\`, \`mv\`, \`ln\`, \`chmod\` and \`touch\` generate nothing and do not wait.
+- \`stat\` by git, cpio and busybox tar, which rely on the size: see [below](#programs-that-ask-for-the-size-first).
+- Nothing else. \`ls -lR\`, \`find\`, \`du\`, \`stat\`, \`git status\`, \`getfattr\`, \`mv\`, \`ln\`, \`chmod\` and \`touch\` generate nothing and do not wait.
 
 If something writes to the file before it is generated (\`>\`, \`>>\`, \`truncate\`, \`cp\` onto it), it becomes an ordinary file with exactly
 what was written, and is never generated. If you change a generated file, with any tool, it becomes an ordinary file, and
@@ -409,7 +429,7 @@ why) or \`static\`.
 
 \`stat\` must report a size before the real size is known. A program that opens the file and reads to its end, or asks for the size after
 opening it, is right whatever \`stat\` reported before: size and bytes are in the kernel before \`open\` returns. A few programs ask for
-the size first and rely on it. The columns show what they do if the reported size is …
+the size first and rely on it. The columns show what they do if \`stat\` generates nothing for them, and the reported size is …
 `;
 
 const TAIL = `
@@ -417,17 +437,47 @@ Therefore a pending file reports ${CLAIMED_SIZE / 1024} KiB, more than a model w
 \`du\` counts nothing, and \`ls -s\` shows 0. A program that trusts the size stops with an error instead of using half a file. If the
 content turns out longer than ${CLAIMED_SIZE / 1024} KiB, the middle column applies.
 
-## Tools that ask for the size first
+## Programs that ask for the size first
 
-Generate the content before you use them: run \`llmfs warm DIR\`, or read the files
+For some programs, \`stat\` generates a pending file and waits for it, as \`open\` does, so that they see the real size. These are git, cpio
+and the tar and cpio of busybox. \`--stat-generates\` replaces the list; an entry is the name of a program, or of a program and its command:
+
+\`\`\`sh
+llmfs mount DIR --stat-generates 'git,cpio,busybox tar,busybox cpio,python3'
+llmfs mount DIR --stat-generates ''      # for no program: looking is free for all of them
+\`\`\`
+
+- **How a program is recognized**: by its name in \`/proc/PID/comm\`, its executable and its arguments. If llmfs cannot see the process (a
+  process namespace above its own), \`stat\` generates nothing.
+- **git**: its commands that only look do not generate: \`git status\`, \`git ls-files\`, \`git checkout\`, \`git clean\`, \`git diff --quiet\` and
+  the others in \`src/fs/programs/git-commands.ts\`. So prompts and editors that run them in the background cost nothing. \`git add\`
+  generates what it adds, \`git diff\` what is tracked and pending. To \`git status\`, such a file is modified until it is generated.
+- **cpio and busybox tar** generate only to pack, not to unpack or list.
+- **The wait** can be interrupted, as that of an \`open\` can. If the file cannot be generated, \`stat\` fails with the error with which
+  \`open\` would, and git reports it and leaves no \`index.lock\` behind.
+- **What it costs.** The kernel must not cache the attributes of a pending file, because it would show them to the next program
+  without asking. So each \`stat\` of a pending file is a request. \`ls -lR\` sends one request a file either way: it asks for the access
+  control list of each file, unless it is told that there is none in the whole mount, and then it asks for the attributes instead.
+  That is the answer for its owner's files as long as nothing has such a list. Generated and ordinary files are cached as before.
+
+Other programs that rely on the size get it right if the content is generated before: run \`llmfs warm DIR\`, or read the files
 (\`find . -name .git -prune -o -type f -exec cat {} + > /dev/null\`).
 
-- **git**: \`git add\` of a pending file ends with a bus error or "short read", and adds nothing. The bus error leaves
-  \`.git/index.lock\` behind; remove it. After \`llmfs warm\`, git works as usual.
-- **busybox tar** stops with "short read". GNU tar is right.
-- **cpio** warns ("shrunk by N bytes, padding with zeros"), exits with status 0, and the archive contains the padding.
 - **Programs that skip large files** (indexers, linters, search in editors) may skip a pending file because of its reported size.
 - \`find -size\`, \`ls -S\` and \`test -s\` use the reported size: to them, a pending file is not empty.
+
+## Seeing which files are pending
+
+A pending file takes no blocks, and its size is always the same, so \`ls -ls\` shows \`0\` first and ${CLAIMED_SIZE} as the size. This shell
+function shows the word instead. \`llmfs tree\` and \`llmfs ls\` show the state of each file.
+
+\`\`\`sh
+lsp() { ls -ls "$@" | sed -E 's/^( *0 -.*) ${CLAIMED_SIZE} /\\1 pending /'; }
+\`\`\`
+
+Neither the size nor the permissions mark it. A size of 0, or one below the real size, makes programs in the table above silently wrong.
+A cleared permission bit would make \`cp -a\`, \`tar\` and \`git\` copy the wrong mode, and would keep programs from opening the file, which
+is what generates it.
 
 ## The time of a pending file
 
@@ -476,8 +526,8 @@ if (import.meta.main) {
     for (const name of ["small", "large", "pages", "exact"] as const) {
       for (const claim of CLAIMS) {
         const tools = [...TOOLS, ...COMPARERS].filter((tool) => missing(tool).length === 0);
-        for (const { tool, verdict, detail } of await runMatrix(claim, name, tools)) {
-          const surprise = verdict === expected(tool, claim, name) ? "" : "  ← not as expected";
+        for (const { tool, verdict, detail } of await runMatrix(claim, name, tools, { generates: BY_DEFAULT })) {
+          const surprise = verdict === expected(tool, claim, name, BY_DEFAULT) ? "" : "  ← not as expected";
           console.log(`${claim}\t${name}\t${verdict}\t${tool.name}: ${detail}${surprise}`);
         }
       }

@@ -9,12 +9,14 @@ import { CAPABILITIES } from "../../src/fs/coherence/caching.ts";
 import type { FsContext } from "../../src/fs/context.ts";
 import type { ControlFiles } from "../../src/fs/control/directory.ts";
 import { serveTree } from "../../src/fs/dispatch.ts";
+import type { ProgramSource } from "../../src/fs/programs/callers.ts";
 import type { RpcHandlers } from "../../src/fs/rpc-handlers.ts";
 import type { Timers } from "../../src/fs/waiting/timers.ts";
 import { FUSE_ROOT_ID } from "../../src/fuse/abi.ts";
 import type { ThreadSignals } from "../../src/procfs.ts";
 import type { GenerationRequest, NamedFiles, Stage } from "../../src/rpc/generation.ts";
 import type { FromFilesystem } from "../../src/rpc/messages.ts";
+import type { ProgramSettings } from "../../src/rpc/programs.ts";
 import { PAGE } from "../../src/tree/content/store.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import type { RegularFile } from "../../src/tree/file.ts";
@@ -40,6 +42,9 @@ export interface ServedOptions {
   /** The user who mounted, if other users can enter the mount. */
   readonly sharedBy?: number;
   readonly umask?: number;
+  readonly programs?: ProgramSettings;
+  /** What /proc reports about programs. */
+  readonly processes?: ProgramSource;
 }
 
 /** The clock of the tests: it stands still until it is set. */
@@ -100,6 +105,8 @@ export class ServedTree implements Disposable {
         ...(options.named === undefined ? {} : { named: options.named }),
         ...(options.generation === undefined ? {} : { generation: options.generation }),
         ...(options.umask === undefined ? {} : { umask: options.umask }),
+        ...(options.programs === undefined ? {} : { programs: options.programs }),
+        ...(options.processes === undefined ? {} : { processes: options.processes }),
         ...(options.sharedBy === undefined
           ? {}
           : { sharedBy: options.sharedBy, owner: { uid: options.sharedBy, gid: options.sharedBy } }),

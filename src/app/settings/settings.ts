@@ -7,12 +7,14 @@
 import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { SLEEPER } from "../../fuse/mounting/process.ts";
+import type { ProgramSettings } from "../../rpc/programs.ts";
 import { createValueError, UsageError } from "../errors.ts";
 import { availableMemory } from "../machine/available-memory.ts";
 import { homeDirectory } from "../machine/home-dir.ts";
 import type { Environment } from "./environment.ts";
 import { createLookup, type Given, GivenSettings, type SettingsFile } from "./given.ts";
 import { type ModelConfig, readModelConfig } from "./model.ts";
+import { readProgramSettings } from "./programs.ts";
 import { type Prompt, readPrompt } from "./prompt.ts";
 import { restoreOwnExceptions } from "./proxies.ts";
 import type { SettingsArguments } from "./table.ts";
@@ -39,6 +41,7 @@ export interface Config extends ModelConfig {
   readonly epoch: number | undefined;
   readonly allowOther: boolean;
   readonly lowPower: boolean;
+  readonly programs: ProgramSettings;
   readonly save: string | undefined;
   readonly saveEveryMs: number | undefined;
   readonly debug: boolean;
@@ -90,6 +93,7 @@ export function readConfig(
       (model.mode === "replay" ? REPLAYED : undefined),
     allowOther: given.parse("allowOther", parseSwitch) ?? false,
     lowPower: given.parse("lowPower", parseSwitch) ?? false,
+    programs: readProgramSettings(given),
     save: given.parse("save", parseAbsolutePath),
     saveEveryMs: given.parse("saveEvery", (source, text) => parseDuration(source, text, LEAST.saveEveryMs)),
     debug: given.parse("debug", parseSwitch) ?? false,

@@ -5,6 +5,7 @@
  * take it, and `settings.ts` and `model.ts` give it its meaning.
  */
 import { attribute } from "../../attributes.ts";
+import { STAT_GENERATES } from "./default-programs.ts";
 import type { Variable } from "./environment.ts";
 
 interface Row {
@@ -77,6 +78,12 @@ export const SETTINGS = defineSettings({
     type: "string",
     valueHint: "TIME",
     description: "also save at intervals, such as 30s or 10m, at least 1s",
+  },
+  statGenerates: {
+    type: "string",
+    valueHint: "NAMES",
+    list: true,
+    description: `programs for which stat generates a pending file, because they rely on the size; default: ${STAT_GENERATES}; '' for none`,
   },
   contentPrompt: {
     type: "string",

@@ -96,7 +96,7 @@ export const mountFlags = defineFlags({
   ...promptFlags,
   ...treeFlags,
   ...configFlags,
-  ...pick("warm", "save", "saveEvery"),
+  ...pick("warm", "save", "saveEvery", "statGenerates"),
   ...modelFlags,
   ...contextFlags,
 });

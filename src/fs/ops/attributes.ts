@@ -2,7 +2,15 @@
 
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
-import { type Caller, type Filesystem, PARKED, type Request } from "../../fuse/ops.ts";
+import {
+  type Caller,
+  type Filesystem,
+  type Header,
+  PARKED,
+  type Parked,
+  type Reply,
+  type Request,
+} from "../../fuse/ops.ts";
 import type { StructValue } from "../../fuse/wire.ts";
 import { atMost, type Wide } from "../../int64.ts";
 import { statusOf } from "../../procfs.ts";
@@ -70,13 +78,13 @@ export function replyEntry(mount: FsContext, inode: Inode): StructValue<typeof a
 
 /**
  * How long the kernel may cache the attributes. Not at all while stores through a mapping may change a file's times
- * without the kernel's FUSE code noticing, or while a program has a pending file open for writing.
+ * without the kernel's FUSE code noticing, while a program has a pending file open for writing, or if some programs must
+ * not see the size that a pending file reports.
  */
 function keepSeconds(mount: FsContext, inode: Inode): number {
   if (inode.kind !== "file") return KEEP_SECONDS;
-  return mount.passthrough.mayChangeUnseen(inode) || (inode.lazy && mount.handles.isBeingWritten(inode))
-    ? 0
-    : KEEP_SECONDS;
+  if (inode.lazy) return mount.statReaders.exist || mount.handles.isBeingWritten(inode) ? 0 : KEEP_SECONDS;
+  return mount.passthrough.mayChangeUnseen(inode) ? 0 : KEEP_SECONDS;
 }
 
 /** An entry reply without an inode: no lookup is counted, and the attributes are ignored. */
@@ -258,18 +266,43 @@ export function attributeOperations(mount: FsContext) {
     return attrReply(mount, inode);
   }
 
+  function statxReply(inode: Inode): StructValue<typeof abi.statxOut> {
+    const { attr_valid, attr } = attrReply(mount, inode);
+    return { attr_valid, attr_valid_nsec: 0, flags: 0, stat: toStatx(inode, attr) };
+  }
+
+  function mustGenerate(inode: Inode, { pid }: Caller): inode is RegularFile {
+    return inode.kind === "file" && mount.statReaders.mustGenerate(inode, pid, mount.handles);
+  }
+
+  function generateFirst<K extends "getattr" | "statx">(
+    file: RegularFile,
+    { unique, pid }: Header,
+    name: K,
+    reply: () => Reply<K>,
+  ): Parked {
+    mount.pending.wait(file, {
+      unique,
+      pid,
+      done: () => void mount.session().answer(unique, name, reply()),
+      fail: (error) => mount.session().fail(unique, error),
+    });
+    return PARKED;
+  }
+
   return {
     getattr(_request, header) {
       const inode = nodes.get(header.nodeid);
+      if (mustGenerate(inode, header)) return generateFirst(inode, header, "getattr", () => attrReply(mount, inode));
       mount.copyUps.onSizeSent(inode, header.pid);
       return attrReply(mount, inode);
     },
 
     statx(_request, header) {
       const inode = nodes.get(header.nodeid);
+      if (mustGenerate(inode, header)) return generateFirst(inode, header, "statx", () => statxReply(inode));
       mount.copyUps.onSizeSent(inode, header.pid);
-      const { attr_valid, attr } = attrReply(mount, inode);
-      return { attr_valid, attr_valid_nsec: 0, flags: 0, stat: toStatx(inode, attr) };
+      return statxReply(inode);
     },
 
     setattr(request, header) {

@@ -21,6 +21,8 @@ import { inGroup } from "./attributes.ts";
  * kernel does not cache attributes.
  */
 const SELINUX = "security.selinux";
+/** See StatReaders.mayLackAcls. */
+const NO_ACLS = new FsError("EOPNOTSUPP", "nothing here has an access control list");
 /** The namespaces that tmpfs supports. Apart from ACLs, this filesystem has no other attributes. */
 const NAMESPACES = ["user.", "trusted.", "security."];
 
@@ -159,6 +161,7 @@ export function xattrOperations(mount: FsContext) {
     getxattr({ name, size }, header, target) {
       if (!isAcl(name)) checkName(name);
       const inode = nodes.get(header.nodeid);
+      if (isAcl(name) && !mount.hasAcls && mount.statReaders.mayLackAcls(inode, header)) throw NO_ACLS;
       const told =
         name === REGEN && inode.kind === "file" ? mount.regen.errorOf(inode) : deriveXattr(inode, name, mount);
       if (name === SELINUX && inode.xattrs?.has(name) !== true) throw new FsError("EOPNOTSUPP");
@@ -187,6 +190,7 @@ export function xattrOperations(mount: FsContext) {
       tree.space.checkXattrs(xattrSpace(name, value) - before);
       if (isAcl(name)) {
         const dropSetGid = (setxattr_flags & abi.FUSE_SETXATTR_ACL_KILL_SGID) !== 0;
+        mount.hasAcls = true;
         setAcl(inode, name, Uint8Array.from(value), dropSetGid);
       } else setAttribute(inode, name, value, flags, header);
       tree.space.countXattrs(inode, xattrSpace(name, inode.xattrs?.get(name)) - before);

@@ -1,0 +1,127 @@
+/** Programs for which stat(2) generates a pending file, and all others, for which looking is free. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
+import { contentOf, describeMounted, type Mounted, mounted } from "../support/mounted.ts";
+import { eventually } from "../support/program.ts";
+
+const BATCHES = ["look", "ls", "find", "applet", "alias", "extract", "broken", "slow", "lsp"] as const;
+const pathsIn = (batch: string) => ["a.txt", "b.txt"].map((name) => `${batch}/${name}`);
+
+describeMounted("a program that asks for the size first", () => {
+  let mount: Mounted;
+  let release = () => {};
+
+  beforeAll(async () => {
+    mount = await mounted({
+      pending: BATCHES.flatMap(pathsIn),
+      answer: (path) => {
+        if (path.startsWith("broken/")) return { status: 400 };
+        if (path !== "slow/a.txt") return { stream: contentOf(path) };
+        return new Promise((resolve) => {
+          release = () => resolve({ stream: contentOf(path) });
+        });
+      },
+    });
+    await mount.out("git init -q $OUT/repo");
+  });
+
+  afterAll(() => mount[Symbol.asyncDispose]());
+
+  const git = (command: string, repo = "repo") => `git --git-dir=$OUT/${repo}/.git --work-tree=. ${command}`;
+  const requests = () => mount.server.requests.length;
+
+  test("looking at pending files generates none, whoever looks", async () => {
+    const looks = [
+      "ls -lR",
+      "find . -ls",
+      "stat look/*",
+      "du -a",
+      "busybox ls -l look",
+      "busybox stat look/a.txt",
+      "tar --version",
+      git("status"),
+      git("ls-files --others --exclude-standard"),
+      git("clean -n"),
+      "python3 -c 'import os; os.stat(\"look/a.txt\")'",
+    ];
+    await mount.out(looks.map((look) => `${look} > /dev/null`).join(" && "));
+    expect(requests()).toBe(0);
+  });
+
+  test("the size that another program was shown is not shown again to cpio, git and busybox tar", async () => {
+    await mount.out("cd ls && ls -l > /dev/null && echo a.txt | cpio -o --quiet -H newc > $OUT/a.cpio");
+    expect(await mount.out("mkdir $OUT/a && cd $OUT/a && cpio -i --quiet < $OUT/a.cpio && cat a.txt")).toBe(
+      contentOf("ls/a.txt"),
+    );
+    await mount.out(`cd ls && ls -l > /dev/null && ${git("add b.txt")}`);
+    expect(await mount.out("git -C $OUT/repo show :b.txt")).toBe(contentOf("ls/b.txt"));
+    const both = pathsIn("find").map(contentOf).join("");
+    await mount.out("find find -name '*.txt' | sort | xargs busybox tar -cf $OUT/find.tar");
+    expect(await mount.out("tar -xOf $OUT/find.tar")).toBe(both);
+  });
+
+  test("busybox is recognized under the name of its applet, and git by an alias", async () => {
+    const bin = mount.sandbox.at("bin");
+    mkdirSync(bin);
+    symlinkSync(Bun.which("busybox") ?? "", `${bin}/tar`);
+    await mount.out(`ls -l applet > /dev/null; ${bin}/tar -cf $OUT/applet.tar applet`);
+    const both = pathsIn("applet").map(contentOf).join("");
+    expect((await mount.out("tar -xOf $OUT/applet.tar")).length).toBe(both.length);
+    await mount.out(`cd alias && ${git("-c alias.stagethis=add stagethis a.txt b.txt")}`);
+    expect(await mount.out("git -C $OUT/repo show :a.txt :b.txt")).toBe(pathsIn("alias").map(contentOf).join(""));
+  });
+
+  test("an archiver that unpacks over a pending file does not generate it", async () => {
+    const before = requests();
+    await mount.out("cd $OUT && mkdir x && cd x && echo mine | tee a.txt > b.txt");
+    await mount.out("cd $OUT/x && echo a.txt | cpio -o --quiet -H newc > ../x.cpio && busybox tar -cf ../x.tar b.txt");
+    await mount.out("cd extract && cpio -iu --quiet < $OUT/x.cpio && busybox tar -xf $OUT/x.tar");
+    expect(await mount.out("cat extract/*.txt")).toBe("mine\nmine\n");
+    expect(requests()).toBe(before);
+  });
+
+  test("a file that cannot be generated is reported, and git leaves no lock behind", async () => {
+    await mount.out("git init -q $OUT/empty");
+    const failed = await mount.sh(`cd broken && ${git("add a.txt", "empty")}`);
+    expect(failed.status).not.toBe(0);
+    expect(failed.stderr).toMatch(/unable to stat 'a\.txt': Input\/output error/);
+    expect(existsSync(mount.sandbox.at("empty/.git/index.lock"))).toBe(false);
+  });
+
+  test("the wait can be interrupted, and holds up nobody else", async () => {
+    const waiting = mount.start(
+      "cd slow && echo a.txt > $OUT/names && exec cpio -o --quiet < $OUT/names > $OUT/slow.cpio",
+    );
+    await eventually("the request for slow/a.txt", () =>
+      mount.server.requests.some(({ body }) => JSON.stringify(body).includes("slow/a.txt")),
+    );
+    expect(await mount.out("ls slow")).toBe("a.txt\nb.txt\n");
+    waiting.kill("SIGTERM");
+    await waiting.exited;
+    expect(waiting.signalCode).toBe("SIGTERM");
+    release();
+    expect(await mount.out("cat slow/b.txt")).toBe(contentOf("slow/b.txt"));
+  });
+
+  test("the function in docs/lazy-files.md marks pending files in a listing", async () => {
+    const docs = readFileSync(new URL("../../docs/lazy-files.md", import.meta.url), "utf8");
+    const lsp = /^lsp\(\) .*$/m.exec(docs)?.[0] ?? "";
+    await mount.out("cat lsp/a.txt > /dev/null && : > lsp/empty.txt");
+    const lines = (await mount.out(`${lsp}\nlsp lsp`)).split("\n");
+    const marked = lines.filter((line) => line.includes(" pending ")).map((line) => line.split(" ").at(-1));
+    expect(marked).toEqual(["b.txt"]);
+    await mount.out("rm lsp/empty.txt");
+  });
+
+  test("listing 2,000 pending files costs as many requests as with cached attributes", async () => {
+    const count = async (...args: readonly string[]) => {
+      const paths = Array.from({ length: 2000 }, (_, index) => `d${index % 20}/file-${index}.md`);
+      await using large = await mounted({ pending: paths, args });
+      const sum = () => Object.values(large.status().requests).reduce((one, other) => one + other, 0);
+      const before = sum();
+      await large.out("ls -lR > /dev/null");
+      return sum() - before;
+    };
+    expect(await count()).toBeLessThan(1.2 * (await count("--stat-generates", "")));
+  });
+});

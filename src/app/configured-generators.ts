@@ -4,7 +4,6 @@
  */
 import { memoize } from "../abort.ts";
 import { policyText } from "../attributes.ts";
-import { messageOf } from "../errno.ts";
 import { forModel } from "../generate/binding.ts";
 import type { LoadedConfig } from "../generators/config/load.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
@@ -12,7 +11,7 @@ import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { Generate, GenerationRequest, List, NamedFiles, Plant } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
-import { UserError } from "./errors.ts";
+import { explainProblem } from "./configuration/configure.ts";
 import { childEnvironment } from "./settings/settings.ts";
 
 export interface Sources extends AsyncDisposable {
@@ -53,8 +52,8 @@ export async function openSources(file: string, log: Log, options: SourcesOption
     print: (line) => say.info(line),
     ...(mountpoint !== undefined && { mountpoint }),
   });
-  const loaded = await loading.catch((cause: unknown) => {
-    throw new UserError("input", messageOf(cause), { cause });
+  const loaded = await loading.catch(async (error: unknown) => {
+    throw await explainProblem(file, error);
   });
   const { rules } = loaded;
   say.info(`${rules.all.length} rules and ${loaded.generators.size} generators from ${file}`);

@@ -15,7 +15,7 @@ import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/stores/store.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { Person } from "./configuration/choose.ts";
-import { readConfigurations } from "./configuration/configure.ts";
+import { configure } from "./configuration/configure.ts";
 import { openSources } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import { absolutePath } from "./machine/current-directory.ts";
@@ -24,7 +24,7 @@ import type { Say } from "./progress.ts";
 import { requireAnswer } from "./running/answering.ts";
 import { findMount } from "./running/find-mount.ts";
 import { controlFilePath, findMountedFile, readServingEnvironment } from "./running/mounted.ts";
-import { type Config, mountEnvironment, readConfig } from "./settings/settings.ts";
+import { type Config, mountEnvironment } from "./settings/settings.ts";
 import type { SettingsArguments } from "./settings/table.ts";
 
 /** A path in a running mount, or a snapshot file, with `text` as it would be now. */
@@ -70,8 +70,8 @@ export async function lookAt(
 ): Promise<Looking> {
   const mountpoint = "mounted" in place ? (await findMountedFile(place.mounted)).mountpoint : undefined;
   const known = mountpoint !== undefined && args.config === undefined;
-  const { settings, rules: configFile } = await readConfigurations(known ? "none" : args.config, person);
-  const config = { ...readConfig({ ...args, logFile: "-" }, undefined, settings), configFile };
+  const config = await configure({ ...args, logFile: "-", ...(known && { config: "none" }) }, person);
+  const { configFile } = config;
   const own = describeConfig(config);
   const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...useGiven(args, own) };
   const tree = createOfflineTree(

@@ -3,6 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { FsError } from "../../src/errno.ts";
 import { createEngine, type EngineOptions } from "../../src/generate/engine.ts";
 import { compileRules, Rules } from "../../src/generators/config/rules.ts";
+import { checkRules } from "../../src/generators/config/schema.ts";
 import type { GeneratorContext } from "../../src/generators/contract.ts";
 import { createForesight } from "../../src/offline/dry-run.ts";
 import { createOfflineTree, type OfflineTree } from "../../src/offline/tree.ts";
@@ -52,7 +53,7 @@ async function sent(from: OfflineTree, path: string, options: Partial<EngineOpti
 }
 
 function rules(...list: readonly object[]): Rules {
-  return new Rules(compileRules(list, { known: ["exec", "llm"], named: new Map(), environment: {} }));
+  return new Rules(compileRules(checkRules(list), { known: ["exec", "llm"], named: new Map(), environment: {} }));
 }
 
 describe("files that the file's owner may not read", () => {

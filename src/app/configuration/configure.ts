@@ -4,6 +4,7 @@
  * A configuration is read only if the user has named or trusted it, its settings included: a base URL receives the key.
  */
 import { messageOf } from "../../errno.ts";
+import { ConfigProblem, type KeyPath } from "../../generators/config/problem.ts";
 import type { Description } from "../../generators/workers/messages.ts";
 import { UserError } from "../errors.ts";
 import type { SettingsFile } from "../settings/given.ts";
@@ -23,7 +24,34 @@ export interface Configurations {
 /** Throws UserError. */
 export async function configure(args: SettingsArguments, person: Person): Promise<Config> {
   const { settings, rules } = await readConfigurations(args.config, person);
-  return { ...readConfig(args, undefined, settings), configFile: rules };
+  const config = await withLines(settings, () => readConfig(args, undefined, settings));
+  return { ...config, configFile: rules };
+}
+
+/** Adds the line to a message that begins with one of the files and a key. */
+export async function withLines<T>(files: readonly Pick<SettingsFile, "file">[], read: () => T): Promise<T> {
+  try {
+    return read();
+  } catch (error) {
+    const named = files.find(({ file }) => error instanceof UserError && error.message.startsWith(`${file}: `));
+    if (named === undefined || !(error instanceof UserError)) throw error;
+    const [, unknown, key = "", inner] =
+      /^: (?:unknown key "([^"]*)"|([\w-]+)(?:\.([\w-]+))?)/.exec(error.message.slice(named.file.length)) ?? [];
+    throw await addLine(named.file, inner === undefined ? [unknown ?? key] : [key, inner], error);
+  }
+}
+
+async function addLine(file: string, path: KeyPath, error: Error): Promise<UserError> {
+  const { locate } = await import("./locate.ts");
+  const line = await locate(file, path);
+  const message = line === undefined ? error.message : error.message.replace(`${file}: `, `${file}:${line}: `);
+  return new UserError("input", message, { cause: error });
+}
+
+/** The error of loading a configuration, with the line of the mistake. */
+export async function explainProblem(file: string, error: unknown): Promise<UserError> {
+  if (error instanceof ConfigProblem) return await addLine(file, error.path, error);
+  return new UserError("input", messageOf(error), { cause: error });
 }
 
 /** `given` is the value of `--config`. Throws UserError. */
@@ -36,14 +64,16 @@ export async function readConfigurations(given: string | undefined, person: Pers
   ]);
   const described = await Promise.all(
     files.map((file) =>
-      describeFile(file, { environment: childEnvironment({}), print: person.say }).catch((cause: unknown) => {
-        throw new UserError("input", messageOf(cause), { cause });
+      describeFile(file, { environment: childEnvironment({}), print: person.say }).catch(async (error: unknown) => {
+        throw await explainProblem(file, error);
       }),
     ),
   );
   return {
     files,
-    settings: files.map((file, index) => readSettings(file, described[index]?.settings ?? {})),
+    settings: await Promise.all(
+      files.map((file, index) => withLines([{ file }], () => readSettings(file, described[index]?.settings ?? {}))),
+    ),
     rules: files.find((_, index) => hasRules(described[index])),
   };
 }

@@ -1,7 +1,7 @@
 /** The settings of a configuration file: every value of the right kind, every key known. */
 import { z } from "zod";
 import { isCode } from "../../generators/config/find-config.ts";
-import { findNearest } from "../../text/did-you-mean.ts";
+import { explainUnknownKey } from "../../generators/config/problem.ts";
 import { UserError } from "../errors.ts";
 import type { SettingsFile } from "../settings/given.ts";
 import { keyOf, rowOf, SETTING_NAMES, type SettingName } from "../settings/table.ts";
@@ -26,7 +26,11 @@ export function readSettings(file: string, settings: Readonly<Record<string, unk
   const values = new Map<SettingName, readonly string[]>();
   for (const [key, value] of Object.entries(settings)) {
     const name = names.get(key);
-    if (name === undefined) throw new UserError("input", `${file}: ${explainUnknown(key)}`);
+    if (name === undefined)
+      throw new UserError(
+        "input",
+        `${file}: ${explainUnknownKey(key, ["generators", "rules", ...SETTING_NAMES.map(keyOf)])}`,
+      );
     if (values.has(name)) throw new UserError("input", `${file}: ${key}: ${keyOf(name)} is there too`);
     const { data, error } = schemaOf(name).safeParse(value);
     const [issue] = error?.issues ?? [];
@@ -41,11 +45,6 @@ export function readSettings(file: string, settings: Readonly<Record<string, unk
 function spellings(file: string, name: SettingName): readonly string[] {
   const key = keyOf(name);
   return isCode(file) ? [key, rowOf(name).key ?? name] : [key];
-}
-
-function explainUnknown(key: string): string {
-  const guess = findNearest(key, ["generators", "rules", ...SETTING_NAMES.map(keyOf)]);
-  return `unknown key ${JSON.stringify(key)}${guess === undefined ? "" : `; did you mean ${guess}?`}`;
 }
 
 /** As on the command line. */

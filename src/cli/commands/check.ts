@@ -1,6 +1,6 @@
 import { checkMount } from "../../app/check/check-mount.ts";
 import type { CheckResult } from "../../app/check/rounds.ts";
-import { readConfigurations } from "../../app/configuration/configure.ts";
+import { readConfigurations, withLines } from "../../app/configuration/configure.ts";
 import { UserError } from "../../app/errors.ts";
 import { readAbout } from "../../app/mount-info.ts";
 import { ControlClient } from "../../app/running/control-client.ts";
@@ -38,7 +38,7 @@ export const check = defineCommand({
   ],
   async run(args, command) {
     const { settings } = await readConfigurations(args.config, person);
-    const limits = readCheckLimits(args, settings);
+    const limits = await withLines(settings, () => readCheckLimits(args, settings));
     const mountpoint = await findMounted(args.dir);
     const stopped = new AbortController();
     using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => stopped.abort(new Interrupted(name)));

@@ -1,10 +1,10 @@
 import { EXPECTED, findConfigurations } from "../../app/configuration/choose.ts";
-import { hasRules } from "../../app/configuration/configure.ts";
+import { explainProblem, hasRules, withLines } from "../../app/configuration/configure.ts";
 import { readSettings } from "../../app/configuration/settings-file.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { childEnvironment } from "../../app/settings/settings.ts";
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
-import { messageOf, reasonOf } from "../../errno.ts";
+import { reasonOf } from "../../errno.ts";
 import type { Engine } from "../../generate/engine.ts";
 import type { LoadedConfig } from "../../generators/config/load.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
@@ -45,10 +45,10 @@ async function load([file, ...others]: readonly string[]): Promise<LoadedConfig>
   }
   const { loadConfig } = await import("../../generators/config/load.ts");
   const loading = loadConfig(file, { environment: childEnvironment({}), print: say });
-  const loaded = await loading.catch((cause: unknown) => {
-    throw new UserError("input", messageOf(cause), { cause });
+  const loaded = await loading.catch(async (error: unknown) => {
+    throw await explainProblem(file, error);
   });
-  readSettings(file, loaded.description.settings);
+  await withLines([loaded], () => readSettings(file, loaded.description.settings));
   if (others.length === 0 || hasRules(loaded.description)) return loaded;
   await loaded[Symbol.asyncDispose]();
   return await load(others);

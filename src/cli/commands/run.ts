@@ -1,4 +1,4 @@
-import { configure, readConfigurations } from "../../app/configuration/configure.ts";
+import { configure, readConfigurations, withLines } from "../../app/configuration/configure.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { withInheritedLimits } from "../../app/machine/limits.ts";
@@ -78,8 +78,8 @@ export const run = defineCommand({
     endWithOuter();
     requireCheck(args);
     const { settings, rules: configFile } = await readConfigurations(args.config, person);
-    const config = { ...readConfig(args, undefined, settings), configFile };
-    const checking = checkArguments(args, settings);
+    const config = { ...(await withLines(settings, () => readConfig(args, undefined, settings))), configFile };
+    const checking = await withLines(settings, () => checkArguments(args, settings));
     await checkOutputs(config, undefined);
     const progress = createProgress();
     const log = openLog(config, "warn", progress);

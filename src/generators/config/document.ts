@@ -1,6 +1,5 @@
 /**
- * Reads a configuration file: its generators, its rules, and its settings, which are all other keys. Nothing is checked
- * here but what the parts are.
+ * Reads a configuration file: its generators, its rules, and its settings, which are all other keys.
  *
  * A file that contains code runs in a helper process, never in this one.
  */
@@ -11,9 +10,10 @@ import { OwnCode } from "../user-generators.ts";
 import type { Description } from "../workers/messages.ts";
 import { ProcessGroups } from "../workers/process-groups.ts";
 import type { HelperOptions } from "../workers/worker-process.ts";
-import type { BuiltIn } from "./config.ts";
 import { isCode } from "./find-config.ts";
 import { isRecord } from "./options.ts";
+import { nameFile } from "./problem.ts";
+import { checkBuiltIns } from "./schema.ts";
 import { explainDataError } from "./syntax.ts";
 
 /** The maximum size of a configuration file. */
@@ -27,12 +27,6 @@ export async function describeFile(file: string, options: Omit<HelperOptions, "g
   return await readDocument(file, own).catch((cause: unknown) => {
     throw nameFile(file, cause);
   });
-}
-
-/** Adds the name of the file to a message that lacks it. */
-export function nameFile(file: string, error: unknown): Error {
-  const message = error instanceof Error ? error.message : String(error);
-  return new Error(message.includes(file) ? message : `${file}: ${message}`, { cause: error });
 }
 
 /** `own`: for the code in the file, if it contains any. Rejects with an Error. */
@@ -76,14 +70,6 @@ function describeData(value: unknown): Description {
   if (value === null || value === undefined) return { generators: {}, rules: undefined, settings: {} };
   if (!isRecord(value)) throw new Error("it is not an object with settings, generators and rules");
   const { generators = {}, rules, $schema: _, ...settings } = value;
-  if (!isRecord(generators)) throw new Error('"generators" must be an object');
-  const named = Object.entries(generators).map(([name, one]): [string, { builtIn: BuiltIn }] => {
-    if (!isRecord(one) || typeof one.use !== "string") {
-      throw new Error(
-        `generator "${name}" needs "use" with the name of a built-in generator; your own generators need a .ts or .js file`,
-      );
-    }
-    return [name, { builtIn: { ...one, use: one.use } }];
-  });
+  const named = Object.entries(checkBuiltIns(generators)).map(([name, builtIn]) => [name, { builtIn }]);
   return { generators: Object.fromEntries(named), rules, settings };
 }

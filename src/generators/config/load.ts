@@ -12,10 +12,12 @@ import { OwnCode } from "../user-generators.ts";
 import type { Description } from "../workers/messages.ts";
 import { ProcessGroups } from "../workers/process-groups.ts";
 import type { BuiltIn } from "./config.ts";
-import { nameFile, readDocument } from "./document.ts";
+import { readDocument } from "./document.ts";
 import { FOR_MODEL } from "./model-options.ts";
 import type { Options } from "./options.ts";
-import { compileRules, type Rule, Rules } from "./rules.ts";
+import { ConfigProblem, type KeyPath, nameFile } from "./problem.ts";
+import { compileRules, type Rule, type RuleData, Rules } from "./rules.ts";
+import { checkRules } from "./schema.ts";
 
 export interface ConfigLoadOptions {
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -74,7 +76,10 @@ export async function loadConfig(file: string, options: ConfigLoadOptions): Prom
       if ("builtIn" in about) {
         const generator = built.get(about.builtIn.use);
         if (generator === undefined)
-          throw new Error(`generator "${name}": unknown built-in generator ${about.builtIn.use}`);
+          throw new ConfigProblem(
+            ["generators", name, "use"],
+            `generator "${name}": unknown built-in generator ${about.builtIn.use}; expected one of: ${[...built.keys()].join(", ")}`,
+          );
         named.set(name, about.builtIn);
         generators.set(name, { generator, from: `${about.builtIn.use}, with options from ${file}` });
       } else generators.set(name, { generator: own.createGenerator(name, about), from: file });
@@ -88,7 +93,7 @@ export async function loadConfig(file: string, options: ConfigLoadOptions): Prom
       lists: (name: string, given: Options) => lists(generators.get(name)?.generator, given),
     };
     const implied = [...generators].flatMap(([name, { generator }]) => impliedRules(name, generator));
-    const compiled = [...compileRules(description.rules, parts), ...compileRules(implied, parts)];
+    const compiled = [...compileRules(checkRules(description.rules), parts), ...compileRules(implied, parts)];
     const rules = new Rules(compiled, secrets);
     for (const rule of rules.all)
       await validate(
@@ -110,7 +115,7 @@ export async function loadConfig(file: string, options: ConfigLoadOptions): Prom
   }
 }
 
-function impliedRules(generator: string, { match = [] }: ContentGenerator): unknown[] {
+function impliedRules(generator: string, { match = [] }: ContentGenerator): RuleData[] {
   return match.length === 0 ? [] : [{ match, generator }];
 }
 
@@ -121,8 +126,16 @@ async function validate(rule: Rule, checking: Pick<SourceGenerator, "validate" |
     checking?.suits?.(match, options);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new Error(`${name} (generator "${generator}"): ${message}`, { cause: error });
+    throw new ConfigProblem(pathOf(rule, message), `${name} (generator "${generator}"): ${message}`, { cause: error });
   }
+}
+
+/** A message about an option names it in quotes. */
+function pathOf({ index, options }: Rule, message: string): KeyPath {
+  if (index === undefined) return [];
+  const named = [...message.matchAll(/"([^"]+)"/g)].map(([, word = ""]) => word);
+  const option = named.find((word) => Object.hasOwn(options, word));
+  return ["rules", index, "options", ...(option === undefined ? [] : [option])];
 }
 
 function plantsOf({ match, generator, refresh, lists, looksUp }: Rule): Planted[] {

@@ -6,20 +6,12 @@
  */
 
 import { CONTROL_NAME, DEFAULT_GENERATOR } from "../../attributes.ts";
+import { findNearest } from "../../text/did-you-mean.ts";
 import { MOUNT_VARIABLE } from "../source.ts";
-import type { BuiltIn, RuleConfig } from "./config.ts";
-import {
-  isRecord,
-  type Options,
-  parseDuration,
-  readCount,
-  readDuration,
-  readFlag,
-  readText,
-  readTexts,
-  refuseUnknownOptions,
-} from "./options.ts";
+import type { BuiltIn } from "./config.ts";
+import { isRecord, type Options, parseDuration, readCount, readDuration } from "./options.ts";
 import { type Pattern, parsePattern } from "./patterns.ts";
+import { ConfigProblem } from "./problem.ts";
 
 /** How long content is valid, in milliseconds. `stale`: serve the old content while new content is generated. */
 export interface RefreshPolicy {
@@ -30,6 +22,8 @@ export interface RefreshPolicy {
 export interface Rule {
   /** The name for messages, such as "rule 2". */
   readonly name: string;
+  /** Its position in the list of rules. */
+  readonly index?: number;
   readonly match: Pattern;
   readonly generator: string;
   readonly options: Options;
@@ -122,54 +116,54 @@ export interface RuleParts {
   readonly lists?: (generator: string, options: Options) => boolean;
 }
 
-/** Throws an Error that names the rule and the problem. */
-export function compileRules(value: unknown, parts: RuleParts): Rule[] {
-  if (value === undefined) return [];
-  if (!Array.isArray(value)) throw new Error('"rules" must be a list');
-  return value.flatMap((one: unknown, index) => {
+/** A rule as `schema.ts` has checked it. */
+export interface RuleData {
+  readonly match: string | readonly string[];
+  readonly generator: string;
+  readonly options?: Readonly<Record<string, unknown>> | undefined;
+  readonly refresh?: string | undefined;
+  readonly stale?: boolean | undefined;
+  readonly timeout?: string | undefined;
+  readonly maxBytes?: number | undefined;
+}
+
+/** Throws ConfigProblem. */
+export function compileRules(rules: readonly RuleData[], parts: RuleParts): Rule[] {
+  return rules.flatMap((rule, index) => {
     const name = `rule ${index + 1}`;
     try {
-      return compileRule(one, name, parts);
+      return compileRule(rule, { name, index }, parts);
     } catch (error) {
-      throw new Error(`${name}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
+      const path = error instanceof ConfigProblem ? error.path : [];
+      const message = error instanceof Error ? error.message : String(error);
+      throw new ConfigProblem(["rules", index, ...path], `${name}: ${message}`, { cause: error });
     }
   });
 }
 
-const KNOWN: readonly (keyof RuleConfig)[] = [
-  "match",
-  "generator",
-  "options",
-  "refresh",
-  "stale",
-  "timeout",
-  "maxBytes",
-];
-
-function compileRule(value: unknown, name: string, parts: RuleParts): Rule[] {
-  if (!isRecord(value)) throw new Error("a rule must be an object with match and generator");
-  refuseUnknownOptions(value, KNOWN);
-  const patterns = readTexts(value, "match");
-  if (patterns.length === 0) throw new Error('"match" is missing, such as "reports/**/*.csv"');
-  const generator = readText(value, "generator") ?? "";
+function compileRule(rule: RuleData, called: Pick<Rule, "name" | "index">, parts: RuleParts): Rule[] {
+  const { match: patterns, generator, options = {} } = rule;
   if (!parts.known.includes(generator)) {
-    throw new Error(`unknown generator ${JSON.stringify(generator)}; expected one of: ${parts.known.join(", ")}`);
+    const guess = findNearest(generator, parts.known);
+    throw new ConfigProblem(
+      ["generator"],
+      `unknown generator ${JSON.stringify(generator)}; expected one of: ${parts.known.join(", ")}` +
+        (guess === undefined ? "" : `; did you mean ${guess}?`),
+    );
   }
-  const { options = {} } = value;
-  if (!isRecord(options)) throw new Error('"options" must be an object');
   const { use: _, ...settings } = parts.named.get(generator) ?? { use: "" };
   const filled = interpolate({ ...settings, ...options }, parts);
-  const refresh = refreshOf(readText(value, "refresh"), readFlag(value, "stale"));
-  const timeoutMs = readDuration(value, "timeout");
+  const refresh = refreshOf(rule.refresh, rule.stale ?? false);
+  const timeoutMs = readDuration({ timeout: rule.timeout }, "timeout");
   const whole = isRecord(filled) ? filled : {};
   // The option of this name is the same limit, enforced closer to the source.
-  const largest = [value, whole].find((one) => typeof one.maxBytes === "number") ?? value;
-  const maxBytes = largest.maxBytes === undefined ? undefined : readCount(largest, "maxBytes", 0, 1);
+  const maxBytes =
+    rule.maxBytes ?? (typeof whole.maxBytes === "number" ? readCount(whole, "maxBytes", 0, 1) : undefined);
   const lists = parts.lists?.(generator, whole) ?? false;
-  return patterns.map((source) => {
+  return (typeof patterns === "string" ? [patterns] : patterns).map((source) => {
     const match = parsePattern(source);
     refuseImpossible(match);
-    const about = { name, match, generator, options: whole, refresh, timeoutMs, maxBytes };
+    const about = { ...called, match, generator, options: whole, refresh, timeoutMs, maxBytes };
     // A lookup must not create files for a model, because each of them would cost money.
     const looksUp = match.named && !lists && generator !== DEFAULT_GENERATOR;
     return { ...about, lists: lists && !match.literal, looksUp };

@@ -2,6 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { policyText } from "../../../src/attributes.ts";
 import { decodeName, encodeName, parsePattern } from "../../../src/generators/config/patterns.ts";
 import { compileRules, Rules } from "../../../src/generators/config/rules.ts";
+import { checkRules } from "../../../src/generators/config/schema.ts";
 import { formatCsvField, parseCsv, parseCsvRows } from "../../../src/generators/formats/csv.ts";
 
 describe("a pattern", () => {
@@ -92,10 +93,12 @@ describe("rules", () => {
   });
 
   test("an invalid rule is reported by name", () => {
-    const wrong = (rule: unknown) => () => compileRules([{ match: "ok", generator: "a" }, rule], parts);
+    const wrong = (rule: unknown) => () => compileRules(checkRules([{ match: "ok", generator: "a" }, rule]), parts);
     expect(wrong({ match: "a", generator: "c" })).toThrow('rule 2: unknown generator "c"');
     expect(wrong({ generator: "a" })).toThrow('rule 2: "match" is missing');
-    expect(wrong({ match: "a", generator: "a", option: {} })).toThrow('unknown option "option"');
+    expect(wrong({ match: "a", generator: "a", option: {} })).toThrow(
+      'rule 2: unknown key "option"; did you mean options?',
+    );
     expect(wrong({ match: "a", generator: "a", refresh: "sometimes" })).toThrow("expected once, always");
     expect(wrong({ match: "a", generator: "a", options: { x: `\${NOT_SET}` } })).toThrow("NOT_SET is not set");
     expect(wrong(7)).toThrow("rule 2: a rule must be an object");

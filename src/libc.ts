@@ -40,6 +40,8 @@ const SYMBOLS = {
   mount: { args: ["ptr", "ptr", "ptr", "u64", "ptr"], returns: "i32" },
   umount2: { args: ["ptr", "i32"], returns: "i32" },
   socketpair: { args: ["i32", "i32", "i32", "ptr"], returns: "i32" },
+  socket: { args: ["i32", "i32", "i32"], returns: "i32" },
+  sendto: { args: ["i32", "ptr", "u64", "i32", "ptr", "u32"], returns: FFIType.i64_fast },
   recvmsg: { args: ["i32", "ptr", "i32"], returns: FFIType.i64_fast },
   clock_gettime: { args: ["i32", "ptr"], returns: "i32" },
   prctl: { args: ["i32", "u64", "u64", "u64", "u64"], returns: "i32" },
@@ -536,6 +538,7 @@ export function geteuid(): number {
 export const MS_RDONLY = 1;
 export const MS_NOSUID = 2;
 export const MS_NODEV = 4;
+export const MS_NOEXEC = 8;
 
 export function mount(source: string, target: string, type: string, flags: number, data: string): void {
   check(
@@ -667,6 +670,21 @@ export function socketpair(): [number, number] {
   const pair = new Int32Array(2);
   check("socketpair", load().socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
   return [pair[0] ?? -1, pair[1] ?? -1];
+}
+
+/** Sends one datagram to a Unix socket: a path, or "@" and a name in the abstract namespace. */
+export function sendDatagram(name: string, text: string): void {
+  const [AF_UNIX, SOCK_DGRAM, SOCK_CLOEXEC, MSG_NOSIGNAL] = [1, 2, 0o2000000, 0x4000];
+  const path = Buffer.from(name.startsWith("@") ? `\0${name.slice(1)}` : name);
+  // struct sockaddr_un: the family (2 bytes), then the path. A path ends with a null byte, an abstract name with its length.
+  const target = Buffer.concat([Uint8Array.of(AF_UNIX, 0), path, ...(name.startsWith("@") ? [] : [Uint8Array.of(0)])]);
+  const socket = check("socket", load().socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  try {
+    const data = Buffer.from(text);
+    check("sendto", load().sendto(socket, data, data.length, MSG_NOSIGNAL, target, target.length), name);
+  } finally {
+    close(socket);
+  }
 }
 
 /** Receives the descriptor that the peer sends with SCM_RIGHTS. Undefined if the peer closes without sending one. */

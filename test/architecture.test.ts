@@ -173,10 +173,14 @@ test("each restricted module is imported by its one permitted file only", () => 
   expect(wrong).toEqual([]);
 });
 
-test("only app/settings/settings.ts reads the environment, and app/settings/proxies.ts the variables of the runtime itself", () => {
+test("only app/settings reads the environment: settings.ts, companions.ts for programs beside llmfs, proxies.ts for the runtime", () => {
   const uses = /\b(?:process|Bun)\.env\b|import\.meta\.env|\{[^}]*\benv\b[^}]*\} = process\b/;
   const readers = sources.filter(({ text }) => uses.test(code(text)));
-  expect(readers.map(({ path }) => path)).toEqual(["src/app/settings/proxies.ts", "src/app/settings/settings.ts"]);
+  expect(readers.map(({ path }) => path)).toEqual([
+    "src/app/settings/companions.ts",
+    "src/app/settings/proxies.ts",
+    "src/app/settings/settings.ts",
+  ]);
 });
 
 test("only app/machine/current-directory.ts resolves a path from the current directory, which may not exist", () => {

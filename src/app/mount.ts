@@ -76,6 +76,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       temporary: options.temporary ?? false,
       readOnly: config.readOnly,
       allowOther: config.allowOther,
+      noExec: config.noExec,
       lowPower: config.lowPower,
       programs: config.programs,
       command: async (command, stop) => {

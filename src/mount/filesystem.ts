@@ -45,6 +45,7 @@ export interface FilesystemOptions extends TreeOptions {
   /** The source in mount tables. Default: "llmfs". */
   readonly source?: string;
   readonly readOnly?: boolean;
+  readonly noExec?: boolean;
   /** The mountpoint was created for this mount, and is removed with it, even if this process is killed. */
   readonly temporary?: boolean;
   /** Generates the content of pending files. */
@@ -110,13 +111,14 @@ export interface MountedFilesystem extends GrowableTree, AsyncDisposable {
 
 /** Builds the tree, then mounts it. Rejects with SnapshotError or MountError, with nothing mounted. */
 export async function startFilesystem(options: FilesystemOptions): Promise<MountedFilesystem> {
-  const { mountpoint, source = "llmfs", readOnly = false, allowOther = false, temporary = false } = options;
+  const { mountpoint, source = "llmfs", temporary = false } = options;
+  const { readOnly = false, allowOther = false, noExec = false } = options;
   const link = new Link(options);
   try {
     const loaded = await (options.signal === undefined ? link.loaded : abortable(options.signal, link.loaded));
     const pending = loaded || options.prepare !== undefined;
     await options.prepare?.(link.growable);
-    const request = { mountpoint, source, readOnly, allowOther, temporary };
+    const request = { mountpoint, source, readOnly, allowOther, noExec, temporary };
     const mount = options.noMount === true ? NO_MOUNT : await mountFuse(request);
     return await link.serve(mount, pending);
   } catch (error) {

@@ -28,6 +28,7 @@ export const VARIABLES = {
     "holds llmfs/config.ts, .js, .json, .yaml or .toml, which is used where the current directory has no configuration, and is always trusted; default: ~/.config",
   LLMFS_TRUST:
     "absolute paths, separated by colons: configurations found there or below are used without asking; for CI",
+  LLMFS_FUSERMOUNT: "a program that mounts in place of fusermount3, such as a proxy in a pod; used even by root",
   XDG_RUNTIME_DIR: "where `run` and `demo` create their temporary mountpoint, if usable",
   TMPDIR: "the same, if XDG_RUNTIME_DIR is not set; default: /tmp",
   SOURCE_DATE_EPOCH:

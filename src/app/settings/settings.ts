@@ -40,6 +40,7 @@ export interface Config extends ModelConfig {
   /** The time of generated (not written) files, in seconds since 1970. */
   readonly epoch: number | undefined;
   readonly allowOther: boolean;
+  readonly noExec: boolean;
   readonly lowPower: boolean;
   readonly programs: ProgramSettings;
   readonly save: string | undefined;
@@ -92,6 +93,7 @@ export function readConfig(
       parseOptional(variable("SOURCE_DATE_EPOCH"), (text) => parseCount("SOURCE_DATE_EPOCH", text, 0)) ??
       (model.mode === "replay" ? REPLAYED : undefined),
     allowOther: given.parse("allowOther", parseSwitch) ?? false,
+    noExec: given.parse("noExec", parseSwitch) ?? false,
     lowPower: given.parse("lowPower", parseSwitch) ?? false,
     programs: readProgramSettings(given),
     save: given.parse("save", parseAbsolutePath),

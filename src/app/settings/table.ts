@@ -68,6 +68,7 @@ export const SETTINGS = defineSettings({
     description:
       "let other users use the mount; permissions apply, and content is composed from what the file's owner may read",
   },
+  noExec: { type: "boolean", description: "do not let programs in the mount be executed" },
   lowPower: {
     type: "boolean",
     description: "never spin between requests: sometimes slower, but saves power and processor time",

@@ -43,7 +43,7 @@ export const modelFlags = defineFlags({
   ...pick("mode"),
 });
 
-const treeFlags = pick("from", "grow", "size", "inodes", "readOnly", "allowOther", "lowPower");
+const treeFlags = pick("from", "grow", "size", "inodes", "readOnly", "allowOther", "noExec", "lowPower");
 
 export const configFlags = defineFlags({
   config: {

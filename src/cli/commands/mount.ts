@@ -8,6 +8,7 @@ import { isTerminal, say, showJson } from "../output/terminal.ts";
 import { createNotPermittedError, findWayToMount } from "../preflight/mount-capability.ts";
 import { checkOutputs } from "../preflight/output-paths.ts";
 import { mountInBackground } from "../process/launcher.ts";
+import { notifyService } from "../start/service-manager.ts";
 
 export const mount = defineCommand({
   args: defineFlags({
@@ -38,11 +39,21 @@ export const mount = defineCommand({
     const mountpoint = await checkMountpointPath(args.dir);
     await checkOutputs(config, mountpoint);
     const reportMounted = (pid: number) => {
+      notifyService(`READY=1\nSTATUS=mounted at ${mountpoint}`);
       if (args.json) showJson({ mountpoint, pid }, 0);
     };
     if (args.foreground) {
       const { mountAndServe } = await import("../process/serve.ts");
-      return mountAndServe({ config, mountpoint, terminalLevel: "info", ready: () => reportMounted(process.pid) });
+      try {
+        return await mountAndServe({
+          config,
+          mountpoint,
+          terminalLevel: "info",
+          ready: () => reportMounted(process.pid),
+        });
+      } finally {
+        notifyService("STOPPING=1");
+      }
     }
     const { pid, status } = await mountInBackground({ config, mountpoint });
     reportMounted(pid);

@@ -2,6 +2,7 @@
 import { accessSync, constants, existsSync, rmdirSync } from "node:fs";
 import { UserError } from "../../app/errors.ts";
 import { createTemporaryDirectory } from "../../app/machine/temporary-directory.ts";
+import { chosenHelper } from "../../fuse/mounting/chosen-helper.ts";
 import {
   DEVICE,
   DEVICE_FLAG,
@@ -30,10 +31,12 @@ export async function findWayToMount({ certain }: { readonly certain: boolean })
       `llmfs can mount only on Linux, and this is ${process.platform}; "llmfs generate" works here`,
     );
   }
-  if (!existsSync(DEVICE)) {
+  // A program that takes the place of fusermount3 opens the device where it runs.
+  const elsewhere = chosenHelper() !== undefined;
+  if (!elsewhere && !existsSync(DEVICE)) {
     throw new UserError("fuse", `${DEVICE} not found; load the module with "modprobe fuse", or ${DEVICE_FLAG}`);
   }
-  checkDevice();
+  if (!elsewhere) checkDevice();
   if (mayMount()) return { how: "direct" };
   const refusal = findRefusal() ?? (certain ? await tryForRefusal() : undefined);
   return refusal === undefined ? { how: "helper" } : { how: "none", refusal };

@@ -9,6 +9,7 @@ import { realpathSync, statSync } from "node:fs";
 import * as libc from "../../libc.ts";
 import { type MountPoint, readMounts } from "../../mountinfo.ts";
 import { CAP_SYS_ADMIN, statusHas, statusOf } from "../../procfs.ts";
+import { chosenHelper, HELPER_VARIABLE, helperEnvironment } from "./chosen-helper.ts";
 import { findHelper, type MountFailure, ownsMountNamespace, unmountPath } from "./unmount.ts";
 
 export interface HelperRefusal {
@@ -29,6 +30,7 @@ export interface HelperRequest {
   readonly source: string;
   readonly readOnly: boolean;
   readonly allowOther: boolean;
+  readonly noExec?: boolean;
 }
 
 /**
@@ -52,6 +54,7 @@ export async function askHelper(request: HelperRequest): Promise<number | Helper
     request.readOnly ? "ro" : "rw",
     "nosuid",
     "nodev",
+    ...(request.noExec === true ? ["noexec"] : []),
     `fsname=${request.source.replace(/[\\,]/g, "\\$&")}`,
     "subtype=llmfs",
     "default_permissions",
@@ -62,7 +65,7 @@ export async function askHelper(request: HelperRequest): Promise<number | Helper
   try {
     const child = Bun.spawn([helper, "-o", options.join(","), "--", request.mountpoint], {
       stdio: ["ignore", "ignore", "pipe", theirs],
-      env: { _FUSE_COMMFD: "3", PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" },
+      env: { ...helperEnvironment(), _FUSE_COMMFD: "3" },
     });
     libc.close(theirs);
     const [code, said] = await Promise.all([child.exited, new Response(child.stderr).text()]);
@@ -75,6 +78,8 @@ export async function askHelper(request: HelperRequest): Promise<number | Helper
 
 /** Returns why the program cannot mount for this process, as far as that can be found without running it. */
 export function findRefusal(): HelperRefusal | undefined {
+  // What a program needs that somebody chose is its own business.
+  if (chosenHelper() !== undefined) return findHelper() === undefined ? explainMissingHelper() : undefined;
   if (!ownsMountNamespace()) {
     return {
       reason: "not-permitted",
@@ -111,6 +116,11 @@ export function findRefusal(): HelperRefusal | undefined {
 /** Returns why there is no such program. */
 function explainMissingHelper(): HelperRefusal {
   const reason = "no-helper";
+  const chosen = chosenHelper();
+  if (chosen !== undefined) {
+    const problem = `${HELPER_VARIABLE} is ${chosen}, which is not a program that can be executed`;
+    return { reason, problem, cure: "set it to the absolute path of one, or unset it" };
+  }
   const path = Bun.which("fusermount3") ?? Bun.which("fusermount");
   if (path === null) {
     return {

@@ -13,6 +13,7 @@ import * as libc from "../../libc.ts";
 import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
 import { startTimeOf } from "../../procfs.ts";
 import { ROLE, selfCommand } from "../../self.ts";
+import { helperEnvironment } from "./chosen-helper.ts";
 import { SLEEPER } from "./process.ts";
 import { isDead, unmountPath } from "./unmount.ts";
 
@@ -41,7 +42,7 @@ export function startGuardian(mountpoint: string, temporary: boolean): Guardian 
     stdout: "ignore",
     stderr: "ignore",
     cwd: "/",
-    env: { PATH: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", ...SLEEPER },
+    env: { ...helperEnvironment(), ...SLEEPER },
   });
   child.unref();
   const working = new Set<number>();

@@ -21,6 +21,8 @@ export interface MountRequest {
   readonly readOnly: boolean;
   /** Other users may enter; the kernel still checks permissions. */
   readonly allowOther: boolean;
+  /** No program in the mount can be executed. */
+  readonly noExec: boolean;
   /** The mountpoint was created for this mount, and is removed with it, even if this process is killed. */
   readonly temporary: boolean;
 }
@@ -102,7 +104,8 @@ function mountDirectly(request: MountRequest): number {
     "default_permissions",
     ...(request.allowOther ? ["allow_other"] : []),
   ];
-  const flags = libc.MS_NOSUID | libc.MS_NODEV | (request.readOnly ? libc.MS_RDONLY : 0);
+  const flags =
+    libc.MS_NOSUID | libc.MS_NODEV | (request.readOnly ? libc.MS_RDONLY : 0) | (request.noExec ? libc.MS_NOEXEC : 0);
   try {
     libc.mount(request.source, mountpoint, FS_TYPE, flags, options.join(","));
     return fd;

@@ -6,6 +6,7 @@ import { codeOf, ERRNO } from "../../errno.ts";
 import * as libc from "../../libc.ts";
 import { findMountAt } from "../../mountinfo.ts";
 import { CAP_SYS_ADMIN, statusHas } from "../../procfs.ts";
+import { chosenHelper } from "./chosen-helper.ts";
 
 /**
  * - "no-device": no /dev/fuse
@@ -67,9 +68,9 @@ async function unmountByHelper(path: string): Promise<void> {
   if (code !== 0 && findMountAt(path) !== undefined) throw new MountError("failed", `${helper}: ${said.trim()}`);
 }
 
-/** Whether this process may call mount(2): the capability must hold in the mount namespace. */
+/** Whether this process may call mount(2), and should: the capability must hold in the mount namespace. */
 export function mayMount(): boolean {
-  return isAdministrator() && ownsMountNamespace();
+  return chosenHelper() === undefined && isAdministrator() && ownsMountNamespace();
 }
 
 /**
@@ -96,8 +97,13 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** The setuid program that mounts for ordinary users: fusermount3 if it is usable, otherwise fusermount. */
+/** The program that mounts for ordinary users: the chosen one, otherwise fusermount3 or fusermount if it is setuid root. */
 export function findHelper(): string | undefined {
+  const chosen = chosenHelper();
+  if (chosen !== undefined) {
+    const path = Bun.which(chosen);
+    return path !== null && isExecutable(path) ? path : undefined;
+  }
   for (const name of ["fusermount3", "fusermount"]) {
     const path = Bun.which(name);
     if (path === null) continue;

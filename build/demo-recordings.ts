@@ -14,6 +14,7 @@ import { createRecordedModel } from "../src/recording/recorded-model.ts";
 import type { DemoFile } from "../src/recording/stores/demo-store.ts";
 import { createMemoryStore } from "../src/recording/stores/memory.ts";
 import { structureToSnapshot } from "../src/snapshot/structure.ts";
+import { opened } from "../test/support/scripted-model.ts";
 
 const HERE = new URL("demo/", import.meta.url).pathname;
 /** Not the name of a model, because no model wrote these answers. */
@@ -47,7 +48,7 @@ export async function generateAll(
     contents.set(path, content);
     return content;
   };
-  const engine = createEngine({ model, modelName, tree: { ...tree, read } });
+  const engine = createEngine({ openModel: opened(model, modelName), tree: { ...tree, read } });
   const found = new Map<string, Uint8Array>();
   for (const { path } of tree.files.toReversed()) found.set(path, await read(path));
   return found;

@@ -1,23 +1,25 @@
 /**
- * Assembles everything that generates content from the configuration: provider, model, recordings and engine.
+ * Assembles everything that generates content from the configuration: provider, model, recordings, rules and engine.
  *
- * Each part is loaded when it is first needed: a mount without a prompt does not look for a server or load a client.
+ * There is one engine, made here. Each part is loaded when it is first needed: a mount without a prompt does not look for a
+ * server or load a client.
  */
 
 import { statSync } from "node:fs";
-import { memoizeSuccess } from "../abort.ts";
+import { memoize, memoizeSuccess } from "../abort.ts";
 import { FsError, messageOf } from "../errno.ts";
-import { withoutDependencies } from "../generate/binding.ts";
-import type { Engine } from "../generate/engine.ts";
+import { type BoundFile, orderFiles } from "../generate/binding.ts";
+import type { Engine, EngineModel } from "../generate/engine.ts";
 import { type Usage, UsageCounter } from "../generate/spending/usage-counter.ts";
+import type { LoadedConfig } from "../generators/config/load.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
-import type { LanguageModel } from "../llm/llm.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { StoreStatus } from "../recording/metrics.ts";
 import type { RecordingStore } from "../recording/recording.ts";
-import type { Generate, GenerationRequest } from "../rpc/generation.ts";
+import type { Generate, List } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
+import { loadGenerators } from "./configured-generators.ts";
 import { type Grower, layOutMore } from "./layout/growing.ts";
 import { openModel, withoutPriceIn } from "./model/open-model.ts";
 import { type OpenedRecordings, openRecordings } from "./model/open-recordings.ts";
@@ -34,8 +36,17 @@ export interface Generation extends Grower, AsyncDisposable {
   layOut(prompt: string, progress: Progress, signal: AbortSignal): Promise<Uint8Array>;
   /** The body of the first request that `layOut` sends. Sends nothing to the model. Rejects with LlmError. */
   showLayoutRequest(prompt: string): Promise<Readonly<Record<string, unknown>>>;
+  /**
+   * Loads the rules and generators of the configuration; undefined if there is none. Call it once, before `attach`. Rejects
+   * with UserError.
+   */
+  loadRules(mountpoint?: string): Promise<LoadedConfig | undefined>;
   /** Generates the content of a file. Call `attach` first. */
   readonly generate: Generate;
+  /** Lists a directory with its generator. Call `attach` first. */
+  readonly list: List;
+  /** The files with all that they depend on. */
+  addDependencies<T extends BoundFile>(files: readonly T[]): readonly T[];
   /** Records the previous answer to this request again, because the file has its previous content again. */
   restoreRecording(request: string): void;
   /** What files are generated with. Rejects as `generate` does. */
@@ -50,20 +61,11 @@ export interface Generation extends Grower, AsyncDisposable {
   /** Loads the modules for generating files, while something else is being waited for. */
   load(): void;
   /** Gives generators access to the tree, and publishes usage and rules through the mount. */
-  attach(
-    mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending">,
-    mountpoint: string,
-    rules?: readonly RuleSummary[],
-  ): void;
+  attach(mounted: Pick<MountedFilesystem, "tree" | "publish" | "beganPending" | "guard">, mountpoint: string): void;
 }
 
-export interface GenerationParts {
+export interface GenerationParts extends EngineModel {
   readonly engine: Engine;
-  readonly model: LanguageModel;
-  /** The model for requests without a model of their own. */
-  readonly modelName: string;
-  /** The maximum tokens of a request, if it is limited. */
-  readonly contextTokens?: number;
 }
 
 /** The outline is prepared in advance for snapshots up to this size. */
@@ -109,18 +111,18 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     tell();
     return { ...opened, model: tally.count(opened.model) };
   });
-  const engine = memoizeSuccess(async (): Promise<Engine> => {
-    const [{ createEngine }, { model: languageModel, name, contextTokens }, port] = await Promise.all([
-      import("../generate/engine.ts"),
-      model(),
-      tree.promise,
-    ]);
+  let rules: { readonly loaded: LoadedConfig; readonly summary: readonly RuleSummary[] } | undefined;
+  const engine = memoize(async (): Promise<Engine> => {
+    const [{ createEngine }, port] = await Promise.all([import("../generate/engine.ts"), tree.promise]);
+    const own = [...(rules?.loaded.generators ?? [])];
     return createEngine({
-      model: languageModel,
-      modelName: name,
+      openModel: model,
       tree: port,
+      generators: new Map(own.map(([name, { generator }]) => [name, generator])),
+      ...(rules === undefined ? {} : { rules: rules.loaded.rules }),
+      contentPrompt: guidance,
+      depends: config.depends,
       ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
-      ...(contextTokens === undefined ? {} : { contextTokens }),
       log: (level, text) => say[level](text),
     });
   });
@@ -129,13 +131,8 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     if (!warned.has(text)) log.write("warn", "llm", text);
     warned.add(text);
   }
-  let opened: Promise<Engine> | undefined;
   /** Undefined after a layout, because the tree then contains this prompt itself. */
   let guidance = config.contentPrompt;
-  const guide = (request: GenerationRequest): GenerationRequest => {
-    const asked = config.depends ? request : withoutDependencies(request);
-    return guidance === undefined ? asked : { ...asked, prompts: [guidance, ...asked.prompts] };
-  };
 
   return {
     get usage() {
@@ -160,22 +157,25 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       return showLayoutRequest(prompt, config, asked);
     },
     grow: async (request, signal) => layOutMore(request, { ...(await model()), config, signal }),
-    async generate(request, signal, sink) {
-      opened = engine();
-      return (await opened.catch(rethrowAsFsError)).generate(guide(request), signal, sink);
+    async loadRules(mountpoint) {
+      if (config.configFile === undefined) return undefined;
+      const print = (line: string) => say.info(line);
+      const options = { print, ...(mountpoint !== undefined && { mountpoint }) };
+      const [loaded, { summarize }] = await Promise.all([
+        loadGenerators(config.configFile, options),
+        import("../generators/config/rule-summary.ts"),
+      ]);
+      const { generators, rules: found } = loaded;
+      say.info(`${found.all.length} rules and ${generators.size} generators from ${config.configFile}`);
+      rules = { loaded, summary: summarize(found) };
+      return loaded;
     },
+    generate: async (request, signal, sink) => (await engine()).generate(request, signal, sink),
+    list: async (request, signal, listener) => (await engine()).list(request, signal, listener),
+    addDependencies: (files) => orderFiles(files, config.depends, rules?.loaded.rules),
     async parts() {
-      opened = engine();
-      const [asking, { model: languageModel, name, contextTokens }] = await Promise.all([opened, model()]).catch(
-        rethrowAsFsError,
-      );
-      const requestFor: Engine["requestFor"] = (request, signal) => asking.requestFor(guide(request), signal);
-      return {
-        engine: { ...asking, requestFor },
-        model: languageModel,
-        modelName: name,
-        ...(contextTokens === undefined ? {} : { contextTokens }),
-      };
+      const [built, opened] = await Promise.all([engine(), model().catch(rethrowAsFsError)]);
+      return { ...opened, engine: built };
     },
     restoreRecording(request) {
       model()
@@ -193,17 +193,20 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     load() {
       load(config).catch(() => {});
     },
-    attach(mounted, mountpoint, rules) {
+    attach(mounted, mountpoint) {
       mountedAt = mountpoint;
       tree.resolve(mounted.tree);
       publish = mounted.publish;
-      if (rules !== undefined) about = { ...about, rules };
+      if (rules !== undefined) {
+        about = { ...about, rules: rules.summary };
+        rules.loaded.groups.watch(mounted.guard);
+      }
       tell();
       if (mounted.beganPending)
         setTimeout(() => prepare(config, mounted.tree).catch(() => {}), PREPARE_AFTER_MS).unref();
     },
     async [Symbol.asyncDispose]() {
-      await (await opened?.catch(() => undefined))?.[Symbol.asyncDispose]();
+      await rules?.loaded[Symbol.asyncDispose]();
       await opening?.store?.close?.();
     },
   };

@@ -1,9 +1,7 @@
 /** Inspects a tree without changing it, for `context`, `plan`, `why` and `recordings prune`. */
 
 import { readFileSync, statSync } from "node:fs";
-import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { codeOf, messageOf } from "../errno.ts";
-import { bindingOf, forModel, withoutDependencies } from "../generate/binding.ts";
 import { rulesOf } from "../generators/config/rule-summary.ts";
 import type { Rules } from "../generators/config/rules.ts";
 import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai.ts";
@@ -13,10 +11,9 @@ import { createForesight, type Foresight } from "../offline/dry-run.ts";
 import { createOfflineTree, type OfflineTree } from "../offline/tree.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/stores/store.ts";
-import type { GenerationRequest } from "../rpc/generation.ts";
 import type { Person } from "./configuration/choose.ts";
 import { configure } from "./configuration/configure.ts";
-import { openSources } from "./configured-generators.ts";
+import { loadGenerators } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import { absolutePath } from "./machine/current-directory.ts";
 import { type About, describeConfig, readAbout } from "./mount-info.ts";
@@ -88,11 +85,12 @@ export async function lookAt(
     about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, keys, warn, lookOnly: true });
   // The mount's generators use the environment of the mount, not that of this shell.
   const environment = mountpoint === undefined ? {} : readServingEnvironment(mountpoint);
-  const sources =
+  const print = (line: string) => log.tagged("generate").info(line);
+  const configured =
     configFile === undefined
       ? undefined
-      : await openSources(configFile, log, { environment: mountEnvironment(environment) });
-  const rules = known ? mountedRules(about, person.say) : sources?.loaded.rules;
+      : await loadGenerators(configFile, { print, environment: mountEnvironment(environment) });
+  const rules = known ? mountedRules(about, person.say) : configured?.rules;
   const modelName = about.model ?? DEFAULT_MODEL;
   return {
     tree,
@@ -105,13 +103,14 @@ export async function lookAt(
       request: tree.request,
       modelName,
       ...(about.contextTokens !== undefined && { contextTokens: about.contextTokens }),
-      toModel: toModel(about, rules),
-      maker: (request) => bindingOf(rules, request).generator,
+      ...(rules !== undefined && { rules }),
+      contentPrompt: about.contentPrompt,
+      depends: about.depends ?? true,
       ...(store === undefined ? {} : { store }),
     }),
     async [Symbol.asyncDispose]() {
       await store?.close?.();
-      await sources?.[Symbol.asyncDispose]();
+      await configured?.[Symbol.asyncDispose]();
     },
   };
 }
@@ -142,16 +141,5 @@ function useGiven(args: SettingsArguments, own: About): Partial<About> {
     ...(args.noDepends === true && { depends: false }),
     ...(args.recordings !== undefined && { recordings: own.recordings, mode: own.mode }),
     ...(args.price !== undefined && { prices: own.prices }),
-  };
-}
-
-/** Must build requests in the same way as generation.ts and configured-generators.ts. */
-function toModel({ contentPrompt, depends = true }: About, rules: Rules | undefined) {
-  return (request: GenerationRequest): GenerationRequest | undefined => {
-    const chosen = request.generator === DEFAULT_GENERATOR ? request : undefined;
-    const bound = rules === undefined ? chosen : forModel(rules, request).asked;
-    const asked = bound === undefined || depends ? bound : withoutDependencies(bound);
-    if (asked === undefined || contentPrompt === undefined) return asked;
-    return { ...asked, prompts: [contentPrompt, ...asked.prompts] };
   };
 }

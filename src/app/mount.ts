@@ -2,13 +2,10 @@
  * Runs a mount, from the configuration to the saved tree, for `mount`, `run` and `demo`.
  */
 
-import { DEFAULT_GENERATOR, PROMPT } from "../attributes.ts";
+import { PROMPT } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
-import { orderFiles, withoutDependencies } from "../generate/binding.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
-import type { GenerationRequest } from "../rpc/generation.ts";
-import { openSources, type Sources } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import { describeProblem, Keeper } from "./keeper.ts";
 import { findStartingTree } from "./layout/starting-tree.ts";
@@ -55,9 +52,8 @@ export interface ServedMount {
  */
 export async function serve(options: MountServeOptions): Promise<ServedMount> {
   const { config, mountpoint, generation, log, progress, signal } = options;
-  let sources: Sources | undefined;
   try {
-    sources = config.configFile === undefined ? undefined : await openSources(config.configFile, log, { mountpoint });
+    const configured = await generation.loadRules(mountpoint);
     if (config.from !== undefined) await generation.checkPrices();
     const from = await findStartingTree(options);
     signal.throwIfAborted();
@@ -70,7 +66,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     let freezing: Promise<unknown> = Promise.resolve();
     const record = openRecord(config, mountpoint, async () => (await keeper?.save()) ?? { kind: "none" });
     const filesystem = await startFilesystem({
-      ...treeOptions(options, sources, from),
+      ...treeOptions(options, configured, from),
       mountpoint,
       source: chooseSourceName(config, mountpoint),
       temporary: options.temporary ?? false,
@@ -82,19 +78,13 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       command: async (command, stop) => {
         if (command.op === "save") return { saved: (await keeper?.save()) ?? { kind: "none" } };
         const { runTreeCommand } = await import("./tree-commands.ts");
-        const bind = sources?.toModel ?? withoutRules;
-        const toModel: typeof bind = (request) => {
-          const asked = bind(request);
-          return asked === undefined || config.depends ? asked : withoutDependencies(asked);
-        };
-        const running = runTreeCommand(command, { config, generation, filesystem, toModel, log }, stop);
+        const running = runTreeCommand(command, { config, generation, filesystem, log }, stop);
         if (command.op === "freeze") freezing = Promise.allSettled([freezing, running]);
         return running;
       },
       signal,
     });
-    generation.attach(filesystem, mountpoint, sources?.summary);
-    sources?.attach(filesystem);
+    generation.attach(filesystem, mountpoint);
     // Calls are answered in order, so everything published so far is visible when this function resolves.
     await filesystem.revision();
     const prompt = (await filesystem.tree.stat("/")).xattrs.get(PROMPT)?.slice(0, PUBLISHED_PROMPT);
@@ -118,12 +108,8 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       if (late && "file" in outcome) log.write("warn", "cli", `the tree is now saved to ${outcome.file}`);
       return outcome;
     };
-    const rules = sources?.loaded.rules;
     return {
-      filesystem:
-        rules === undefined && config.depends
-          ? filesystem
-          : { ...filesystem, pending: async () => orderFiles(await filesystem.pending(), config.depends, rules) },
+      filesystem,
       ended: filesystem.ended,
       save: async () => (await keeper?.save()) ?? { kind: "none" },
       insist,
@@ -133,7 +119,6 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
         await freezing;
         const unsettled = (await generation.settleRecordings()).join("; ") || undefined;
         await generation[Symbol.asyncDispose]();
-        await sources?.[Symbol.asyncDispose]();
         const outcome = await insist(givenUp, `until then process ${process.pid} keeps it`);
         record.change({ state: "done", last: outcome, unsettled });
         const problem = describeProblem(outcome);
@@ -143,16 +128,10 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     };
   } catch (error) {
     await generation[Symbol.asyncDispose]();
-    await sources?.[Symbol.asyncDispose]();
     throw signal.aborted ? signal.reason : error;
   } finally {
     progress.clear();
   }
-}
-
-/** The request for the model where there are no rules. */
-function withoutRules(request: GenerationRequest): GenerationRequest | undefined {
-  return request.generator === DEFAULT_GENERATOR ? request : undefined;
 }
 
 /** How much of a prompt is published, in UTF-16 units. */

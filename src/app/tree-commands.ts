@@ -20,8 +20,6 @@ export interface TreeCommandOptions {
   readonly generation: Pick<Generation, "parts" | "grow">;
   readonly filesystem: Pick<MountedFilesystem, "tree" | "files" | "add">;
   readonly log: Log;
-  /** The request for the model; undefined if another generator makes the file. */
-  readonly toModel: (request: GenerationRequest) => GenerationRequest | undefined;
 }
 
 /** Returns the members of the answer. Rejects with FsError. */
@@ -45,21 +43,21 @@ const BATCH = 64;
 
 async function diagnoseCheck(
   failure: FailedCheck,
-  { config, generation, filesystem, toModel }: TreeCommandOptions,
+  { config, generation, filesystem }: TreeCommandOptions,
   signal: AbortSignal,
 ): Promise<Diagnosis> {
   if (config.mode === "replay") throw new FsError("EOPNOTSUPP", "a replayed tree is not repaired");
-  const refuse = async (entry: TreeEntry): Promise<string | undefined> => {
-    if (entry.state === "static") return "somebody wrote or changed it";
-    const [request] = await filesystem.files.requestsFor([entry.path]);
-    if (request === undefined) return "it has no generated content";
-    return toModel(request) === undefined ? "no model made it" : undefined;
-  };
   try {
-    const [{ diagnose }, { model, modelName, contextTokens }] = await Promise.all([
+    const [{ diagnose }, { engine, model, name: modelName, contextTokens }] = await Promise.all([
       import("../generate/diagnosis/diagnosis.ts"),
       generation.parts(),
     ]);
+    const refuse = async (entry: TreeEntry): Promise<string | undefined> => {
+      if (entry.state === "static") return "somebody wrote or changed it";
+      const [request] = await filesystem.files.requestsFor([entry.path]);
+      if (request === undefined) return "it has no generated content";
+      return engine.bind(request).binding.generator === DEFAULT_GENERATOR ? undefined : "no model made it";
+    };
     return await diagnose({
       failure,
       tree: filesystem.tree,
@@ -116,11 +114,10 @@ interface FoundContent {
 async function contentFor(
   request: GenerationRequest,
   { engine }: GenerationParts,
-  { filesystem, toModel }: TreeCommandOptions,
+  { filesystem }: TreeCommandOptions,
 ): Promise<FrozenContent | undefined> {
   const { path } = request;
-  const asked = toModel(request);
-  const chat = asked && (await engine.requestFor({ ...asked, generator: DEFAULT_GENERATOR }, NEVER));
+  const chat = await engine.requestFor(request, NEVER);
   if (chat === undefined) return undefined;
   const text = decode(await filesystem.tree.read(path), path);
   const metadata = (name: string) => request.file.xattrs.get(`${METADATA}${name}`);

@@ -1,9 +1,10 @@
 /** What a tree is made of, whether it is mounted or not. */
+import type { LoadedConfig } from "../generators/config/load.ts";
 import type { Log } from "../log.ts";
 import type { FilesystemOptions } from "../mount/filesystem.ts";
+import type { NamedFiles } from "../rpc/generation.ts";
 import type { GrowableTree } from "../rpc/growth.ts";
 import type { StartingTree } from "../rpc/messages.ts";
-import type { Sources } from "./configured-generators.ts";
 import type { Generation } from "./generation.ts";
 import { describeLeftOut, growTree } from "./layout/growing.ts";
 import { reportLayout } from "./layout/layout-progress.ts";
@@ -22,7 +23,7 @@ export interface TreeParts {
 /** The options that do not depend on where the tree can be used. `from`: undefined for an empty tree. */
 export function treeOptions(
   parts: TreeParts,
-  sources: Sources | undefined,
+  configured: LoadedConfig | undefined,
   from: StartingTree | undefined,
 ): Omit<FilesystemOptions, "mountpoint"> {
   const { config, generation, log } = parts;
@@ -31,14 +32,20 @@ export function treeOptions(
     inodes: config.inodes,
     ...(from === undefined ? {} : { from }),
     ...(config.grow === undefined ? {} : { prepare: (growable) => growBeforeUse(growable, parts) }),
-    generate: sources?.generate(generation.generate) ?? generation.generate,
-    ...(sources === undefined ? {} : { list: sources.list, plants: sources.plants, named: sources.named }),
+    generate: generation.generate,
+    ...(configured === undefined
+      ? {}
+      : { list: generation.list, plants: configured.plants, named: namedFilesOf(configured) }),
     onUndone: generation.restoreRecording,
     whenSettled: generation.settled,
     log: (level, tag, text) => log.write(level, tag, text),
     debug: config.debug,
     ...(config.epoch === undefined ? {} : { epoch: config.epoch }),
   };
+}
+
+function namedFilesOf({ rules }: LoadedConfig): readonly NamedFiles[] {
+  return rules.all.flatMap(({ match, generator, looksUp }) => (looksUp ? [{ match: match.source, generator }] : []));
 }
 
 /** Rejects with LlmError or FsError. */

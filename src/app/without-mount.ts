@@ -1,6 +1,5 @@
 /** A tree whose files are generated as in a mount, where nothing is mounted: for snapshots, and for `run --no-mount`. */
 import type { MountedFilesystem } from "../mount/filesystem.ts";
-import { openSources } from "./configured-generators.ts";
 import { findStartingTree } from "./layout/starting-tree.ts";
 import { type TreeParts, treeOptions } from "./tree-options.ts";
 
@@ -11,18 +10,17 @@ import { type TreeParts, treeOptions } from "./tree-options.ts";
 export async function withTree<T>(options: TreeParts, use: (filesystem: MountedFilesystem) => Promise<T>): Promise<T> {
   const { config, generation, log, signal } = options;
   await using _generation = generation;
-  await using sources = config.configFile === undefined ? undefined : await openSources(config.configFile, log);
+  const configured = await generation.loadRules();
   if (config.from !== undefined) await generation.checkPrices();
   const from = await findStartingTree(options);
   signal.throwIfAborted();
   const { startFilesystem } = await import("../mount/filesystem.ts");
   await using filesystem = await startFilesystem({
-    ...treeOptions(options, sources, from),
+    ...treeOptions(options, configured, from),
     mountpoint: "/",
     noMount: true,
   });
-  generation.attach(filesystem, "", sources?.summary);
-  sources?.attach(filesystem);
+  generation.attach(filesystem, "");
   const result = await use(filesystem);
   const unsettled = await generation.settleRecordings();
   for (const problem of unsettled) log.write("warn", "recording", problem);

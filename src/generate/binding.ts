@@ -2,7 +2,7 @@
 import { attribute, DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, ORIGIN } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { encodeName } from "../generators/config/patterns.ts";
-import type { Binding, RefreshPolicy, Rules } from "../generators/config/rules.ts";
+import type { Binding, Rules } from "../generators/config/rules.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { Dependent } from "./depends.ts";
 import { namedFiles } from "./named-files.ts";
@@ -16,7 +16,7 @@ export function originOf({ file, path }: Pick<GenerationRequest, "file" | "path"
  * A rule runs with the rights of the user who mounted. Therefore rules do not apply to files of other users, wherever they
  * are, unless a rule created the file. Throws FsError EPERM.
  */
-export function bindingOf(
+function bindingOf(
   rules: Pick<Rules, "bind"> | undefined,
   request: Pick<GenerationRequest, "file" | "path" | "generator" | "viewer">,
 ): Binding {
@@ -30,14 +30,37 @@ export function bindingOf(
   return { generator, options: {}, params: {} };
 }
 
-/** Applies the rules to a request: the request for the model, or none if the rules choose another generator. */
-export function forModel(
-  rules: Pick<Rules, "bind" | "makes">,
+/** What chooses the generator of a file, and what it adds to the request for a model. */
+export interface BindingOptions {
+  readonly rules?: Pick<Rules, "bind" | "makes"> | undefined;
+  /** An instruction for the content of every file, before all other prompts. */
+  readonly contentPrompt?: string | undefined;
+  /** False: each file is written without the text of others. Default: true. */
+  readonly depends?: boolean;
+}
+
+/** The request as the generator gets it, and the generator. */
+export interface BoundRequest {
+  readonly request: GenerationRequest;
+  readonly binding: Binding;
+}
+
+/** Requests for other generators than the model stay as they are. Throws FsError EPERM. */
+export function bindRequest(
   request: GenerationRequest,
-): { readonly asked: GenerationRequest | undefined; readonly refresh: RefreshPolicy | undefined } {
+  { rules, contentPrompt, depends = true }: BindingOptions,
+): BoundRequest {
   const binding = bindingOf(rules, request);
-  const { generator, options, refresh } = binding;
-  if (generator !== DEFAULT_GENERATOR) return { asked: undefined, refresh };
+  if (binding.generator !== DEFAULT_GENERATOR) return { request, binding };
+  const ruled = rules === undefined ? request : applyRule(request, binding, rules);
+  const asked = depends ? ruled : withoutDependencies(ruled);
+  const prompts = contentPrompt === undefined ? asked.prompts : [contentPrompt, ...asked.prompts];
+  return { request: { ...asked, prompts }, binding };
+}
+
+/** Adds the options of a rule for the model. */
+function applyRule(request: GenerationRequest, binding: Binding, rules: Pick<Rules, "makes">): GenerationRequest {
+  const { options } = binding;
   const { file, path } = request;
   const xattrs = new Map(file.xattrs);
   const rulePrompt = typeof options.prompt === "string" ? options.prompt : undefined;
@@ -50,13 +73,12 @@ export function forModel(
   if (description !== undefined) xattrs.set(DESCRIPTION, description);
   const depends = [xattrs.get(DEPENDS) ?? "", ...dependenciesOfRule(rules, binding, path)].filter((one) => one !== "");
   if (depends.length > 0) xattrs.set(DEPENDS, depends.join("\n"));
-  const asked: GenerationRequest = {
+  return {
     ...request,
     ...(typeof options.model === "string" && { model: options.model }),
     ...(rulePrompt !== undefined && { prompts: [...request.prompts, rulePrompt], rulePrompt }),
     file: { ...file, xattrs, ...(description !== undefined && { description }) },
   };
-  return { asked, refresh };
 }
 
 /**
@@ -109,7 +131,7 @@ export function orderFiles<T extends BoundFile>(
 }
 
 /** The request for a file that is written without the text of others. */
-export function withoutDependencies(request: GenerationRequest): GenerationRequest {
+function withoutDependencies(request: GenerationRequest): GenerationRequest {
   const { rulePrompt: _, file, ...others } = request;
   return { ...others, file: { ...file, xattrs: new Map([...file.xattrs].filter(([name]) => name !== DEPENDS)) } };
 }

@@ -1,19 +1,19 @@
 /**
  * The engine answers generation requests by running generators.
  *
- * It has the queue and its limit, deadlines and cancellation. It builds the context of a generator, and turns its result
- * into bytes and its failure into an errno. It does not know inodes and readers (the filesystem waits, retries and runs one
- * generation per file), or servers and recordings (they are behind the model).
+ * It binds each file to its generator, builds the context of the generator, and turns its result into bytes and its failure
+ * into an errno. Its slots have the queue, the limits, deadlines and cancellation. It does not know inodes and readers (the
+ * filesystem waits, retries and runs one generation per file), or servers and recordings (they are behind the model).
  */
-import { abortable, memoize, pause } from "../abort.ts";
-import { GENERATOR, METADATA, OURS, policyText } from "../attributes.ts";
+import { abortable, memoize, memoizeSuccess } from "../abort.ts";
+import { DEFAULT_GENERATOR, GENERATOR, METADATA, OURS, policyText } from "../attributes.ts";
 import { FsError } from "../errno.ts";
-import { createLlmGenerator, type LlmContext } from "../generators/builtin/llm.ts";
+import { createLlmGenerator, type LlmContext, type LlmGenerator } from "../generators/builtin/llm.ts";
 import { parseReasons, REWRITTEN } from "../generators/builtin/rewritten.ts";
-import type { Binding, Rule, Rules } from "../generators/config/rules.ts";
+import type { Rule, Rules } from "../generators/config/rules.ts";
 import type { ContentGenerator, FileContent, ListContext } from "../generators/contract.ts";
 import { createBuiltInGenerators } from "../generators/index.ts";
-import type { ChatMessage, ChatPhase, ChatRequest, LanguageModel } from "../llm/llm.ts";
+import type { ChatMessage, ChatRequest, LanguageModel } from "../llm/llm.ts";
 import { Semaphore } from "../llm/semaphore.ts";
 import type {
   ContentSink,
@@ -23,11 +23,10 @@ import type {
   List,
   ListingRequest,
   Rewrite,
-  StageListener,
 } from "../rpc/generation.ts";
 import type { LogLevel } from "../rpc/messages.ts";
 import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
-import { bindingOf, originOf } from "./binding.ts";
+import { type BindingOptions, type BoundRequest, bindRequest, originOf } from "./binding.ts";
 import { deliver, metadataText } from "./content.ts";
 import { folderOf } from "./context/outline.ts";
 import { askForFileAlone, rewritePrompt } from "./context/prompts.ts";
@@ -36,27 +35,41 @@ import { textOf } from "./context/related.ts";
 import { stamp } from "./provenance.ts";
 import { listDirectory } from "./run-list.ts";
 import { sightOf } from "./sight.ts";
+import { type SlotPlace, Slots } from "./slots.ts";
 import { stableEntry, stableFile } from "./stable-view.ts";
-import { Stages } from "./stages.ts";
 import { toFsError } from "./to-fs-error.ts";
 
-export interface EngineOptions {
+/** The model that generates the files of the default generator. */
+export interface EngineModel {
   readonly model: LanguageModel;
   /** The model for files without a model of their own or of a parent directory. */
-  readonly modelName: string;
-  readonly tree: TreePort;
-  /** The user's own generators by name. They override built-in ones of the same name. */
-  readonly generators?: ReadonlyMap<string, ContentGenerator>;
-  /** Chooses the generator and its options for a file. Default: the generator that the file names, without options. */
-  readonly rules?: Pick<Rules, "rulesBelow" | "bind" | "hide">;
-  /** The number of parallel generations, not counting those that wait for another file. Default: 4. */
-  readonly concurrency?: number;
-  /** The time limit of a generation, not counting the wait for a slot. Default: 20 minutes. */
-  readonly deadlineMs?: number;
-  /** The maximum size of generated content in bytes. Default: 256 MiB. */
-  readonly maxContentBytes?: number;
+  readonly name: string;
   /** The maximum tokens sent for a file: see ContextOptions.tokens. */
   readonly contextTokens?: number;
+}
+
+export interface EngineLimits {
+  /** The number of parallel generations, not counting those that wait for another file. */
+  readonly concurrency?: number;
+  /** The time limit of a generation without one of its own, not counting the wait for a slot. */
+  readonly deadlineMs?: number;
+}
+
+/** `concurrency` and `deadlineMs` limit what the model generates. Default: 4, 20 minutes. */
+export interface EngineOptions extends BindingOptions, EngineLimits {
+  /** Called when the first file needs the model, and again if it rejected. */
+  readonly openModel: () => Promise<EngineModel>;
+  readonly tree: TreePort;
+  /** The user's own generators by name. They override built-in ones of the same name, but not the model. */
+  readonly generators?: ReadonlyMap<string, ContentGenerator>;
+  /** Chooses the generator and its options for a file. Default: the generator that the file names, without options. */
+  readonly rules?: Pick<Rules, "rulesBelow" | "bind" | "makes" | "hide">;
+  /**
+   * The limits for all other generators, which mostly wait for databases, servers and programs. Default: 16, 5 minutes.
+   */
+  readonly others?: EngineLimits;
+  /** The maximum size of generated content in bytes. Default: 256 MiB. */
+  readonly maxContentBytes?: number;
   /** Whether to remove likely secrets from requests. Default: true. */
   readonly redact?: boolean;
   readonly temperature?: number;
@@ -68,6 +81,8 @@ export interface Engine extends AsyncDisposable {
   readonly generate: Generate;
   /** Lists a directory with its generator. Rejects like `generate`. */
   readonly list: List;
+  /** Chooses the generator of a file. `request` then contains what rules and settings add. Throws FsError EPERM. */
+  bind(request: GenerationRequest): BoundRequest;
   /** The exact request of the generator "llm" for a file, without secrets. Sends nothing and generates nothing. */
   preview(request: GenerationRequest): Promise<readonly ChatMessage[]>;
   /**
@@ -75,43 +90,57 @@ export interface Engine extends AsyncDisposable {
    * generator. Rejects like `generate`.
    */
   requestFor(request: GenerationRequest, signal: AbortSignal): Promise<ChatRequest | undefined>;
-  /** The names of all generators. */
-  readonly generators: readonly string[];
 }
 
 export function createEngine(options: EngineOptions): Engine {
   const { tree, concurrency = 4, deadlineMs = 20 * 60_000, maxContentBytes = 256 * 1024 * 1024 } = options;
+  const { concurrency: othersAtOnce = 16, deadlineMs: othersDeadlineMs = 5 * 60_000 } = options.others ?? {};
   const hide = (text: string) => options.rules?.hide(text) ?? text;
   const log = (level: LogLevel, text: string) => options.log?.(level, hide(text));
-  const sight = sightOf(tree, {
-    ...(options.contextTokens !== undefined && { tokens: options.contextTokens }),
-    ...(options.redact !== undefined && { redact: options.redact }),
-  });
+  const redaction = options.redact === undefined ? {} : { redact: options.redact };
+  const sight = sightOf(tree, redaction);
   const composers = new Semaphore(COMPOSED_AT_ONCE);
-  async function compose(path: string, contextOfRule: LlmContext): Promise<readonly ChatMessage[]> {
-    // Composing does not wait for anything else, so this is never long.
-    using composer = await composers.take();
-    contextOfRule.signal.throwIfAborted();
-    const read = (other: string) => {
-      // This waits for another file to be generated, and that file must be composed too.
-      composer[Symbol.dispose]();
-      return contextOfRule.read(other);
-    };
-    return await sight(contextOfRule.viewer).context.compose(path, { ...contextOfRule, read });
-  }
-  /** Unlike the others, this generator reports the start of its work itself, because that is when the request is sent. */
-  const llm = createLlmGenerator({
-    model: options.model,
-    modelName: options.modelName,
-    compose,
-    askForFileAlone,
-    askToRewrite: (path, { instruction }) => rewritePrompt(path, instruction),
-    ...(options.temperature !== undefined && { temperature: options.temperature }),
+  const writer = memoizeSuccess(async () => {
+    const { model, name, contextTokens } = await options.openModel();
+    const limited = sightOf(tree, { ...redaction, ...(contextTokens !== undefined && { tokens: contextTokens }) });
+    async function compose(path: string, contextOfRule: LlmContext): Promise<readonly ChatMessage[]> {
+      // Composing does not wait for anything else, so this is never long.
+      using composer = await composers.take();
+      contextOfRule.signal.throwIfAborted();
+      const read = (other: string) => {
+        // This waits for another file to be generated, and that file must be composed too.
+        composer[Symbol.dispose]();
+        return contextOfRule.read(other);
+      };
+      return await limited(contextOfRule.viewer).context.compose(path, { ...contextOfRule, read });
+    }
+    const generator = createLlmGenerator({
+      model,
+      modelName: name,
+      compose,
+      askForFileAlone,
+      askToRewrite: (path, { instruction }) => rewritePrompt(path, instruction),
+      ...(options.temperature !== undefined && { temperature: options.temperature }),
+    });
+    return { generator, sight: limited };
   });
-  const generators = new Map([...createBuiltInGenerators(llm), ...(options.generators ?? [])]);
-  const slots = new Semaphore(concurrency);
+  /** A failure to open the model fails the file like any other failure of the model. */
+  const openWriter = () =>
+    writer().catch((error: unknown) => {
+      throw toFsError(error, "the model");
+    });
+  /** Unlike the others, this generator reports the start of its work itself, because that is when the request is sent. */
+  const llm: LlmGenerator = {
+    generate: async (path, context: LlmContext) => (await openWriter()).generator.generate(path, context),
+    requestFor: async (path, context) => (await openWriter()).generator.requestFor(path, context),
+  };
+  const builtIn = createBuiltInGenerators(llm);
+  const generators = new Map([...builtIn, ...(options.generators ?? []), [DEFAULT_GENERATOR, llm]]);
+  const usesModel = ({ binding }: BoundRequest) => generators.get(binding.generator) === llm;
+  const ofModel = new Slots({ concurrency, deadlineMs, hide, log });
+  const ofOthers = new Slots({ concurrency: othersAtOnce, deadlineMs: othersDeadlineMs, hide, log });
 
-  const bind = (request: GenerationRequest): Binding => bindingOf(options.rules, request);
+  const bind = (request: GenerationRequest): BoundRequest => bindRequest(request, options);
 
   const outlineOf = (seen: TreePort) => async (): Promise<readonly TreeEntry[]> =>
     (await seen.outline()).map(stableEntry);
@@ -123,12 +152,7 @@ export function createEngine(options: EngineOptions): Engine {
     });
   }
 
-  function contextFor(
-    request: GenerationRequest,
-    binding: Binding,
-    signal: AbortSignal,
-    place?: SlotPlace,
-  ): LlmContext {
+  function contextFor({ request, binding }: BoundRequest, signal: AbortSignal, place?: SlotPlace): LlmContext {
     const { tree: seen, context } = sight(request.viewer);
     const related = memoize(() => context.related(request.file, request.prompts));
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
@@ -182,19 +206,19 @@ export function createEngine(options: EngineOptions): Engine {
   }
 
   async function run(
-    request: GenerationRequest,
-    binding: Binding,
+    bound: BoundRequest,
     signal: AbortSignal,
     place: SlotPlace,
     sink: ContentSink | undefined,
   ): Promise<GeneratedContent> {
+    const { request, binding } = bound;
     const origin = `${request.path}: generator "${binding.generator}"`;
     const generator = requireGenerator(binding.generator, origin);
     if (request.rewrite !== undefined && generator !== llm) {
       throw new FsError("EOPNOTSUPP", `${origin} cannot rewrite a file from an instruction`);
     }
     const rewrite = request.rewrite && (await prepareRewrite(request, request.rewrite));
-    const context: LlmContext = { ...contextFor(request, binding, signal, place), ...(rewrite && { rewrite }) };
+    const context: LlmContext = { ...contextFor(bound, signal, place), ...(rewrite && { rewrite }) };
     if (generator !== llm) place.stages.set("working");
     const result: unknown = await generator.generate(originOf(request), context);
     const refresh = binding.refresh === undefined ? {} : { refresh: policyText(binding.refresh) };
@@ -227,86 +251,55 @@ export function createEngine(options: EngineOptions): Engine {
     throw new FsError("EIO", `${origin} does not exist; set ${GENERATOR} to one of: ${known}`);
   }
 
-  /** Runs the work in a slot, until its deadline or until no reader waits. Rejects only with FsError. */
-  async function runInSlot<T>(
-    origin: string,
-    caller: AbortSignal,
-    limitMs: number,
-    pauseMs: number,
-    listener: StageListener | undefined,
-    work: (signal: AbortSignal, place: SlotPlace) => Promise<T>,
-  ): Promise<T> {
-    const stop = new AbortController();
-    const giveUp = () =>
-      stop.abort(new FsError("EINTR", `${origin} was cancelled because no program waits for the file`));
-    if (caller.aborted) giveUp();
-    else caller.addEventListener("abort", giveUp, { once: true });
-    let timer: Timer | undefined;
-    const stages = new Stages(listener);
-    try {
-      if (pauseMs > 0) await pause(pauseMs, stop.signal);
-      if (slots.full) stages.set("queued");
-      using slot = await slots.take(stop.signal);
-      const late = () => stop.abort(new FsError("ETIMEDOUT", `${origin} took longer than ${limitMs / 1000} s`));
-      stages.set("preparing");
-      timer = setTimeout(late, limitMs);
-      const onPhase = (phase: ChatPhase) => {
-        stages.setPhase(phase);
-        clearTimeout(timer);
-        if (phase === "queued") return;
-        timer = setTimeout(late, limitMs);
-        // The next request is prepared while others are being answered, so that it is ready in time.
-        slot[Symbol.dispose]();
-      };
-      const waiting = <W>(other: () => Promise<W>) => stages.waiting(slot, other);
-      return await abortable(stop.signal, work(stop.signal, { stages, waiting, onPhase }));
-    } catch (error) {
-      if (!stop.signal.aborted && error instanceof Error && error.name !== "FsError" && error.name !== "LlmError") {
-        log("warn", `${origin}: ${error.stack ?? error.message}`);
-      }
-      const failure = toFsError(stop.signal.aborted ? stop.signal.reason : error, origin);
-      const message = hide(failure.message);
-      throw message === failure.message ? failure : new FsError(failure.code, message);
-    } finally {
-      clearTimeout(timer);
-      caller.removeEventListener("abort", giveUp);
-    }
-  }
-
   return {
-    generators: [...generators.keys()].sort(),
-    generate(request, caller, sink) {
-      const binding = bind(request);
-      const origin = `${request.path}: generator "${binding.generator}"`;
-      return runInSlot(origin, caller, binding.timeoutMs ?? deadlineMs, request.pause, sink, (signal, place) =>
-        stamp(binding.generator, () => run(request, binding, signal, place, sink)),
-      );
+    bind,
+    async generate(request, signal, listener) {
+      const bound = bind(request);
+      const { generator, timeoutMs } = bound.binding;
+      const slots = usesModel(bound) ? ofModel : ofOthers;
+      // It takes no time of the generation's deadline.
+      if (slots === ofModel) await openWriter();
+      return await slots.run({
+        origin: `${request.path}: generator "${generator}"`,
+        signal,
+        deadlineMs: timeoutMs,
+        pauseMs: request.pause,
+        listener,
+        run: (stop, place) => stamp(generator, () => run(bound, stop, place, listener)),
+      });
     },
-    list(request, caller, listener) {
-      const origin = `${request.path}: listing by generator "${request.generator}"`;
-      const rules = options.rules?.rulesBelow(request.path, request.generator) ?? [];
-      const limitMs = Math.max(...rules.map(({ timeoutMs }) => timeoutMs ?? deadlineMs), 0) || deadlineMs;
-      return runInSlot(origin, caller, limitMs, request.pause, listener, (signal, place) => {
-        place.stages.set("working");
-        const about = (rule: Rule) => listContext(request, rule, signal, place);
-        return listDirectory(request.path, requireGenerator(request.generator, origin), rules, about, (text) =>
-          log("warn", `${origin}: ${text}`),
-        );
+    list(request, signal, listener) {
+      const { path, generator } = request;
+      const origin = `${path}: listing by generator "${generator}"`;
+      const rules = options.rules?.rulesBelow(path, generator) ?? [];
+      return ofOthers.run({
+        origin,
+        signal,
+        deadlineMs: Math.max(0, ...rules.map(({ timeoutMs }) => timeoutMs ?? othersDeadlineMs)) || undefined,
+        pauseMs: request.pause,
+        listener,
+        run(stop, place) {
+          place.stages.set("working");
+          const about = (rule: Rule) => listContext(request, rule, stop, place);
+          return listDirectory(path, requireGenerator(generator, origin), rules, about, (text) =>
+            log("warn", `${origin}: ${text}`),
+          );
+        },
       });
     },
     async requestFor(request, signal) {
-      const binding = bind(request);
-      if (generators.get(binding.generator) !== llm) return undefined;
-      const origin = `${request.path}: generator "${binding.generator}"`;
+      const bound = bind(request);
+      if (!usesModel(bound)) return undefined;
       try {
-        return await llm.requestFor(originOf(request), contextFor(request, binding, signal));
+        return await llm.requestFor(originOf(request), contextFor(bound, signal));
       } catch (error) {
-        throw toFsError(error, origin);
+        throw toFsError(error, `${request.path}: generator "${bound.binding.generator}"`);
       }
     },
-    preview(request) {
-      const asked = contextFor(request, bind(request), new AbortController().signal);
-      const { tree: seen, context } = sight(request.viewer);
+    async preview(request) {
+      const bound = bind(request);
+      const { tree: seen, context } = (await openWriter()).sight(request.viewer);
+      const asked = contextFor(bound, new AbortController().signal);
       const read = async (path: string) => (await seen.readStatic(path, PREVIEWED)) ?? NOT_YET;
       return context.compose(request.path, { ...asked, read });
     },
@@ -320,14 +313,6 @@ export function createEngine(options: EngineOptions): Engine {
       }
     },
   };
-}
-
-/** The slot of a generation. */
-interface SlotPlace {
-  readonly stages: Stages;
-  /** Waits for another file. */
-  waiting<T>(work: () => Promise<T>): Promise<T>;
-  readonly onPhase: (phase: ChatPhase) => void;
 }
 
 /** A low number, so that the first request is sent while the next ones are being composed. */

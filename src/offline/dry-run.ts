@@ -21,15 +21,15 @@ import type { GenerationRequest } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 
 export interface ForesightOptions
-  extends Pick<EngineOptions, "modelName" | "redact" | "temperature" | "contextTokens"> {
+  extends Pick<EngineOptions, "rules" | "contentPrompt" | "depends" | "redact" | "temperature"> {
+  /** The model for files without a model of their own or of a parent directory. */
+  readonly modelName: string;
+  /** The maximum tokens sent for a file: see ContextOptions.tokens. */
+  readonly contextTokens?: number;
   /** A tree that does not change. Reading a pending file rejects with EAGAIN. */
   readonly tree: TreePort;
   /** The request that the first read of a file causes. */
   request(path: string): GenerationRequest;
-  /** The request for the model, or undefined if another generator is used. Default: requests that name "llm". */
-  readonly toModel?: (request: GenerationRequest) => GenerationRequest | undefined;
-  /** The generator of a request that does not go to the model. Default: the generator that the file names. */
-  readonly maker?: (request: GenerationRequest) => string;
   /** Absent if there are no recordings. */
   readonly store?: RecordingStore;
 }
@@ -85,10 +85,8 @@ interface DryRunOutcome {
 }
 
 export function createForesight(options: ForesightOptions): Foresight {
-  const { tree, store } = options;
-  const toModel =
-    options.toModel ??
-    ((request: GenerationRequest) => (request.generator === DEFAULT_GENERATOR ? request : undefined));
+  const { tree, store, modelName, contextTokens } = options;
+  const tokens = contextTokens === undefined ? {} : { contextTokens };
   const outcomes = new Map<string, Promise<DryRunOutcome>>();
   /** By label. */
   const captured = new Map<string, Omit<Asked, "exact" | "inputTokens">>();
@@ -144,35 +142,31 @@ export function createForesight(options: ForesightOptions): Foresight {
   });
   const port = reading(tree);
   const engine = createEngine({
-    model,
-    modelName: options.modelName,
+    ...options,
+    openModel: async () => ({ model, name: modelName, ...tokens }),
     tree: port,
     concurrency: 16,
-    ...(options.redact !== undefined && { redact: options.redact }),
-    ...(options.temperature !== undefined && { temperature: options.temperature }),
-    ...(options.contextTokens !== undefined && { contextTokens: options.contextTokens }),
   });
   const sight = sightOf(port, {
     ...(options.redact !== undefined && { redact: options.redact }),
     ...(options.contextTokens !== undefined && { tokens: options.contextTokens }),
   });
 
-  function findRequest(path: string): GenerationRequest | undefined {
+  function findRequest(path: string): GenerationRequest {
     const request = options.request(path);
     byTicket.set(request.ticket, path);
-    return toModel(request);
+    return request;
   }
 
   async function look(path: string): Promise<DryRunOutcome> {
-    const wanted = options.request(path);
-    const generator = options.maker?.(wanted) ?? wanted.generator;
     const request = findRequest(path);
-    if (request === undefined) return { foreseen: { path, generator } };
+    const { generator } = engine.bind(request).binding;
+    if (generator !== DEFAULT_GENERATOR) return { foreseen: { path, generator } };
     const label = request.file.xattrs.get(ORIGIN) ?? request.path;
     let content: Uint8Array | undefined;
     let failure: FsError | undefined;
     try {
-      content = (await engine.generate({ ...request, generator: DEFAULT_GENERATOR }, never)).bytes;
+      content = (await engine.generate(request, never)).bytes;
     } catch (error) {
       failure = FsError.from(error);
     }
@@ -211,8 +205,8 @@ export function createForesight(options: ForesightOptions): Foresight {
   return {
     foresee: async (path) => (await findOutcome(path)).foreseen,
     async sections(path) {
-      const request = findRequest(path);
-      if (request === undefined) return [];
+      const { request, binding } = engine.bind(findRequest(path));
+      if (binding.generator !== DEFAULT_GENERATOR) return [];
       const { ticket, viewer } = request;
       const { tree: seen, context } = sight(viewer);
       return context.sections(path, { ...request, read: (one) => seen.read(one, ticket) });

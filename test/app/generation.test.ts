@@ -49,6 +49,7 @@ test.each([{ OPENAI_API_KEY: "sk-test" }, {}])(
         tree: treePort({}),
         publish: (name, text) => void said.push(`${name}: ${text()}`),
         beganPending: false,
+        guard() {},
       },
       "/mnt",
     );

@@ -7,16 +7,21 @@ import { LlmError, type LlmErrorKind } from "../../src/llm/llm.ts";
 import { createOpenaiModel } from "../../src/llm/openai.ts";
 import type { GeneratedContent } from "../../src/rpc/generation.ts";
 import { openaiServer } from "../support/openai-server.ts";
-import { scriptedModel } from "../support/scripted-model.ts";
+import { opened, scriptedModel } from "../support/scripted-model.ts";
 import { type PlainPort, type PlainTree, treePort } from "../support/tree-port.ts";
 
 const never = new AbortController().signal;
 const PLAIN: PlainTree = { "/a.txt": { pending: "the first" }, "/b.txt": { pending: "the second" } };
 
 /** An engine with one generator, named "mine". */
-function engineWith(generate: ContentGenerator["generate"], more: Partial<EngineOptions> = {}, tree = treePort(PLAIN)) {
+function engineWith(
+  generate: ContentGenerator["generate"],
+  { concurrency = 4, deadlineMs, ...more }: Partial<EngineOptions> = {},
+  tree = treePort(PLAIN),
+) {
   const generators = new Map([["mine", { generate }]]);
-  return { tree, engine: createEngine({ model: scriptedModel(), modelName: "m", tree, generators, ...more }) };
+  const others = { concurrency, ...(deadlineMs !== undefined && { deadlineMs }) };
+  return { tree, engine: createEngine({ openModel: opened(scriptedModel()), tree, generators, others, ...more }) };
 }
 
 async function generated(
@@ -280,7 +285,7 @@ test("every model failure has its errno and keeps its message", async () => {
   };
   for (const [kind, code] of Object.entries(errno) as [LlmErrorKind, string][]) {
     const tree = treePort(PLAIN);
-    const engine = createEngine({ model: scriptedModel(new LlmError(kind, `it is ${kind}`)), modelName: "m", tree });
+    const engine = createEngine({ openModel: opened(scriptedModel(new LlmError(kind, `it is ${kind}`))), tree });
     const error = await failure(engine.generate(tree.request("/a.txt"), never));
     expect<[string, string]>([error.code, error.message]).toEqual([code, `it is ${kind}`]);
   }
@@ -383,7 +388,7 @@ describe("cancellation and timeouts", () => {
   test("cancelling aborts the request to the model's server", async () => {
     await using server = await openaiServer([{ stream: "some", after: "hang" }]);
     const tree = treePort(PLAIN);
-    const engine = createEngine({ model: createOpenaiModel({ baseUrl: server.baseUrl }), modelName: "m", tree });
+    const engine = createEngine({ openModel: opened(createOpenaiModel({ baseUrl: server.baseUrl })), tree });
     const abort = new AbortController();
     const pending = failure(engine.generate(tree.request("/a.txt"), abort.signal));
     const request = await server.request(0);
@@ -433,7 +438,7 @@ test("disposing the engine disposes every generator, even after one of them thro
     ["bad", bad],
     ["good", good],
   ]);
-  await createEngine({ model: scriptedModel(), modelName: "m", tree: treePort({}), generators })[Symbol.asyncDispose]();
+  await createEngine({ openModel: opened(scriptedModel()), tree: treePort({}), generators })[Symbol.asyncDispose]();
   expect(disposed).toEqual(["good"]);
 });
 
@@ -466,7 +471,7 @@ test("a rule's options are passed to the generator", async () => {
   const rules = new Rules(
     compileRules([{ match: "*.txt", generator: "static", options: { content: { version: 2 } } }], parts),
   );
-  const engine = createEngine({ model: scriptedModel(), modelName: "m", tree, rules });
+  const engine = createEngine({ openModel: opened(scriptedModel()), tree, rules });
   expect(text(await engine.generate(tree.request("/a.txt", { generator: "static" }), never))).toBe(
     '{\n  "version": 2\n}\n',
   );

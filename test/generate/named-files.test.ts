@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { forModel } from "../../src/generate/binding.ts";
+import { bindRequest } from "../../src/generate/binding.ts";
 import { namedFiles } from "../../src/generate/named-files.ts";
 import { parsePattern } from "../../src/generators/config/patterns.ts";
 import { rulesOf, summarize } from "../../src/generators/config/rule-summary.ts";
@@ -43,7 +43,7 @@ describe("a rule for the model", () => {
   const asked = (xattrs: Readonly<Record<string, string>> = {}) => {
     const request = tree(xattrs).request("/reports/x%2Fy.md");
     const { description: _, ...file } = request.file;
-    return forModel(rules, { ...request, file }).asked;
+    return bindRequest({ ...request, file }, { rules }).request;
   };
 
   test("a rule for the model sets description, dependencies, max-tokens and temperature of its files", () => {

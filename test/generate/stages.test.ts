@@ -8,7 +8,7 @@ import type { ContentGenerator } from "../../src/generators/contract.ts";
 import type { LanguageModel } from "../../src/llm/llm.ts";
 import { GenerationTask } from "../../src/mount/generation-task.ts";
 import type { Stage } from "../../src/rpc/generation.ts";
-import { scriptedModel } from "../support/scripted-model.ts";
+import { opened, scriptedModel } from "../support/scripted-model.ts";
 import { treePort } from "../support/tree-port.ts";
 
 const never = new AbortController().signal;
@@ -24,8 +24,7 @@ function watched(
     return (await read?.()) ?? new Uint8Array(0);
   });
   const engine = createEngine({
-    model: scriptedModel("text"),
-    modelName: "m",
+    openModel: opened(scriptedModel("text")),
     tree,
     generators: new Map([["mine", generator]]),
     ...more,
@@ -92,7 +91,7 @@ test("a generation that waits for a slot is shown as queued", async () => {
       return { content: "x" };
     },
   };
-  const { seen, generate, engine, tree } = watched(waits, { concurrency: 1 });
+  const { seen, generate, engine, tree } = watched(waits, { others: { concurrency: 1 } });
   const first = engine.generate(tree.request("/b", { generator: "mine" }), never);
   const second = generate();
   await Bun.sleep(0);
@@ -114,7 +113,7 @@ test("a file is shown as being prepared until its request is sent, and as queued
   };
   const turns = limitConcurrency(model, 1);
   const before = turns.complete({ model: "m", messages: [] });
-  const all = watched({ generate: () => ({ content: "" }) }, { model: turns });
+  const all = watched({ generate: () => ({ content: "" }) }, { openModel: opened(turns) });
   const made = all.generate("llm", { "user.llmfs.depends": "/b" });
   while (!all.seen.includes("queued")) await Bun.sleep(1);
   expect([all.seen, seen]).toEqual([["preparing", "reading", "preparing", "queued"], []]);

@@ -7,7 +7,7 @@ import { checkRules } from "../../src/generators/config/schema.ts";
 import type { GeneratorContext } from "../../src/generators/contract.ts";
 import { createForesight } from "../../src/offline/dry-run.ts";
 import { createOfflineTree, type OfflineTree } from "../../src/offline/tree.ts";
-import { scriptedModel } from "../support/scripted-model.ts";
+import { opened, scriptedModel } from "../support/scripted-model.ts";
 
 const MOUNTER = 1500;
 const ALICE = 71_000;
@@ -42,7 +42,7 @@ function tree(xattrs: Attributes = {}, shared = true, more: readonly object[] = 
 /** What is sent for a file, or the errno; and the number of requests to the model. */
 async function sent(from: OfflineTree, path: string, options: Partial<EngineOptions> = {}): Promise<string> {
   const model = scriptedModel("whatever\n");
-  const engine = createEngine({ model, modelName: "m", tree: from, ...options });
+  const engine = createEngine({ openModel: opened(model), tree: from, ...options });
   try {
     await engine.generate(from.request(path), never);
   } catch (error) {
@@ -127,7 +127,7 @@ describe("files that the file's owner may not read", () => {
         content: JSON.stringify(await look(context)),
       });
       const generators = new Map([["mine", { generate }]]);
-      const engine = createEngine({ model: scriptedModel(), modelName: "m", tree: from, generators });
+      const engine = createEngine({ openModel: opened(scriptedModel()), tree: from, generators });
       const { settings: _, ...request } = from.request("/alice/it.md");
       const told = await engine.generate(request, never).then(
         ({ bytes }) => Buffer.from(bytes).toString(),

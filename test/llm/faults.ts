@@ -13,6 +13,7 @@ import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
 import { CERTIFICATE, CERTIFICATE_KEY } from "../support/certificate.ts";
 import { type Behaviour, openaiServer } from "../support/openai-server.ts";
+import { opened } from "../support/scripted-model.ts";
 import { freePort } from "../support/servers.ts";
 import { treePort } from "../support/tree-port.ts";
 
@@ -302,7 +303,7 @@ export async function outcomeOf({ server: behaviour, baseUrl, unsigned, layout }
 
 async function read(model: ReturnType<typeof createRecordedModel>): Promise<string> {
   const tree = treePort({ "/a.txt": { pending: "a file" } });
-  const engine = createEngine({ model, modelName: "m", tree });
+  const engine = createEngine({ openModel: opened(model), tree });
   try {
     const { bytes } = await engine.generate(tree.request("/a.txt"), new AbortController().signal);
     return Buffer.from(bytes).toString() === "text\n" ? "the content" : `${bytes.length} bytes, all of them`;

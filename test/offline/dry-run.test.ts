@@ -4,7 +4,7 @@ import { createForesight } from "../../src/offline/dry-run.ts";
 import { createOfflineTree, type OfflineTree } from "../../src/offline/tree.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
-import { scriptedModel } from "../support/scripted-model.ts";
+import { opened, scriptedModel } from "../support/scripted-model.ts";
 
 interface Pending {
   readonly description?: string;
@@ -33,8 +33,7 @@ async function sent(from: OfflineTree, paths: readonly string[]) {
   const model = scriptedModel("whatever\n");
   const store = createMemoryStore("memory");
   const engine = createEngine({
-    model: createRecordedModel(model, store, { mode: "auto" }),
-    modelName: "m",
+    openModel: opened(createRecordedModel(model, store, { mode: "auto" })),
     tree: from,
   });
   for (const path of paths) await engine.generate(from.request(path), new AbortController().signal);

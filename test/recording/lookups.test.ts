@@ -11,7 +11,7 @@ import type { RecordingStore } from "../../src/recording/recording.ts";
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { eventually } from "../support/program.ts";
-import { scriptedModel } from "../support/scripted-model.ts";
+import { opened, scriptedModel } from "../support/scripted-model.ts";
 import { type PlainTree, treePort } from "../support/tree-port.ts";
 
 const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
@@ -46,8 +46,7 @@ test("replay looks up a hundred recordings at a time although only four slots ar
   const tree = treePort(Object.fromEntries(PATHS.map((path) => [path, { pending: "text" }])) satisfies PlainTree);
   const store = createMemoryStore("recordings");
   const first = createEngine({
-    model: createRecordedModel(scriptedModel("text\n"), store, { mode: "auto" }),
-    modelName: "m",
+    openModel: opened(createRecordedModel(scriptedModel("text\n"), store, { mode: "auto" })),
     tree,
   });
   const never = new AbortController().signal;
@@ -55,7 +54,7 @@ test("replay looks up a hundred recordings at a time although only four slots ar
 
   const { slow, counts, open } = gated(store);
   const model = createRecordedModel(undefined, slow, { mode: "replay" });
-  const engine = createEngine({ model, modelName: "m", tree, concurrency: 4 });
+  const engine = createEngine({ openModel: opened(model), tree, concurrency: 4 });
   const contents = Promise.all(PATHS.map((path) => engine.generate(tree.request(path), never)));
   await eventually("all lookups are under way", () => counts.lookups === PATHS.length);
   open();

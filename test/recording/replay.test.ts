@@ -10,7 +10,7 @@ import { createDemoStore } from "../../src/recording/stores/demo-store.ts";
 import { createFolderStore } from "../../src/recording/stores/folder.ts";
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
 import { structureToSnapshot } from "../../src/snapshot/structure.ts";
-import { scriptedModel } from "../support/scripted-model.ts";
+import { opened, scriptedModel } from "../support/scripted-model.ts";
 
 let folder: string;
 
@@ -79,7 +79,7 @@ describe("a changed prompt", () => {
     const { entries } = await generateStructure({ prompt, model: planner, modelName: "m" });
     const tree = createOfflineTree(Buffer.from(structureToSnapshot(entries)));
     const writer = scriptedModel(({ messages }) => `content for ${messages.length}\n`);
-    const engine = createEngine({ model: createRecordedModel(writer, store, { mode: "auto" }), modelName: "m", tree });
+    const engine = createEngine({ openModel: opened(createRecordedModel(writer, store, { mode: "auto" })), tree });
     await Promise.all(tree.files.map(({ path }) => engine.generate(tree.request(path), new AbortController().signal)));
     return writer.labels.map(String).sort();
   }

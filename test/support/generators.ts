@@ -4,7 +4,7 @@ import { createEngine } from "../../src/generate/engine.ts";
 import { type LoadedConfig, loadConfig } from "../../src/generators/config/load.ts";
 import type { GenerationRequest } from "../../src/rpc/generation.ts";
 import type { TreePort } from "../../src/rpc/tree-port.ts";
-import { scriptedModel } from "./scripted-model.ts";
+import { opened, scriptedModel } from "./scripted-model.ts";
 import { type PlainTree, treePort } from "./tree-port.ts";
 
 export interface Loaded extends AsyncDisposable {
@@ -35,12 +35,10 @@ export async function loaded(
   });
   const port = treePort(tree, read);
   const engine = createEngine({
-    model: scriptedModel(),
-    modelName: "m",
+    openModel: opened(scriptedModel()),
     tree: port,
     generators: new Map([...config.generators].map(([name, { generator }]) => [name, generator])),
     rules: config.rules,
-    concurrency: 16,
     log: (level, text) => void log.push(`${level}: ${text}`),
   });
   const never = new AbortController().signal;

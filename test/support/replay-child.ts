@@ -9,6 +9,7 @@ import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { DEMO_MODEL, DEMO_PROMPT } from "../../src/recording/stores/demo-store.ts";
 import { openStore } from "../../src/recording/stores/store.ts";
 import { structureToSnapshot } from "../../src/snapshot/structure.ts";
+import { opened } from "./scripted-model.ts";
 
 const [folder = "", socket] = process.argv.slice(2);
 const store = await openStore(folder, { mode: "replay", local: folder, warn: console.error });
@@ -19,7 +20,7 @@ const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelNam
 const tree = createOfflineTree(Buffer.from(structureToSnapshot(structure.entries)));
 const contents = await generateAll(tree, model, DEMO_MODEL);
 const read = async (path: string) => contents.get(path) ?? new Uint8Array();
-const engine = createEngine({ model, modelName: DEMO_MODEL, tree: { ...tree, read } });
+const engine = createEngine({ openModel: opened(model, DEMO_MODEL), tree: { ...tree, read } });
 const missing = { ...tree.request("/README.md"), prompts: ["Something else."] };
 const error: unknown = await engine.generate(missing, new AbortController().signal).catch((reason) => reason);
 if (socket) await fetch("http://127.0.0.1:9/").catch(() => {});

@@ -1,6 +1,12 @@
 /** A language model that follows a script and remembers its requests. */
+import type { EngineModel } from "../../src/generate/engine.ts";
 import type { ChatAnswer, ChatOptions, ChatRequest, LanguageModel } from "../../src/llm/llm.ts";
 import { LlmError } from "../../src/llm/llm.ts";
+
+/** For EngineOptions.openModel. */
+export function opened(model: LanguageModel, name = "m"): () => Promise<EngineModel> {
+  return async () => ({ model, name });
+}
 
 /** A text to answer with, an error to reject with, or a function that decides. */
 export type ScriptedAnswer =

@@ -1,8 +1,8 @@
 import { EXPECTED, findConfigurations } from "../../app/configuration/choose.ts";
-import { explainProblem, hasRules, withLines } from "../../app/configuration/configure.ts";
+import { hasRules, withLines } from "../../app/configuration/configure.ts";
 import { readSettings } from "../../app/configuration/settings-file.ts";
+import { loadGenerators } from "../../app/configured-generators.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
-import { childEnvironment } from "../../app/settings/settings.ts";
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
 import { reasonOf } from "../../errno.ts";
 import type { Engine } from "../../generate/engine.ts";
@@ -43,11 +43,7 @@ async function load([file, ...others]: readonly string[]): Promise<LoadedConfig>
   if (file === undefined) {
     throw new UserError("input", `no ${EXPECTED} in the current directory; use --config to name a file`);
   }
-  const { loadConfig } = await import("../../generators/config/load.ts");
-  const loading = loadConfig(file, { environment: childEnvironment({}), print: say });
-  const loaded = await loading.catch(async (error: unknown) => {
-    throw await explainProblem(file, error);
-  });
+  const loaded = await loadGenerators(file, { print: say });
   await withLines([loaded], () => readSettings(file, loaded.description.settings));
   if (others.length === 0 || hasRules(loaded.description)) return loaded;
   await loaded[Symbol.asyncDispose]();
@@ -59,8 +55,7 @@ function describe({ file, generators, rules, plants }: LoadedConfig) {
     file,
     generators: [
       ...[...generators].map(([name, { from }]) => ({ name, from })),
-      // The mount adds it: it needs a model.
-      // Which a mount adds, as it needs a model.
+      // A mount adds it, because it needs a model.
       ...(generators.has(DEFAULT_GENERATOR) ? [] : [{ name: DEFAULT_GENERATOR, from: "built in" }]),
     ],
     rules: rules.all.map(({ name, match, generator, refresh, lists, looksUp }) => ({
@@ -110,12 +105,10 @@ async function runTest(loaded: LoadedConfig, path: string, json: boolean): Promi
   using _ = onSignals(["SIGINT", "SIGTERM"], (name) => stop.abort(new Interrupted(name)));
   const tree = createConfiguredTree(loaded, () => engine, stop.signal);
   const engine: Engine = createEngine({
-    model: { complete: () => Promise.reject(new Error("a model is available only in a mount")) },
-    modelName: "",
+    openModel: () => Promise.reject(new Error("a model is available only in a mount")),
     tree,
     generators: new Map([...loaded.generators].map(([name, { generator }]) => [name, generator])),
     rules: loaded.rules,
-    concurrency: 16,
     log: (level, text) => (level === "debug" ? undefined : say(`${level}: ${text}`)),
   });
   const { generator } = loaded.rules.bind(path, DEFAULT_GENERATOR);

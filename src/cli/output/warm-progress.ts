@@ -120,7 +120,7 @@ export async function warmMount(
 ): Promise<Warming> {
   using _ = filesystem.quietFailures();
   return await runWarming({
-    files: select(sortByPath(await filesystem.pending())),
+    files: select(sortByPath(generation.addDependencies(await filesystem.pending()))),
     concurrency: config.concurrency ?? CONCURRENCY,
     recording: config,
     make: filesystem.make,

@@ -2,9 +2,8 @@
 import { afterAll, expect, test } from "bun:test";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { configure } from "../../../src/app/configuration/configure.ts";
-import { openSources } from "../../../src/app/configured-generators.ts";
+import { loadGenerators } from "../../../src/app/configured-generators.ts";
 import { SETTING_NAMES, type SettingsArguments } from "../../../src/app/settings/table.ts";
-import { createQuietLog } from "../../../src/cli/process/serve.ts";
 import { Sandbox } from "../../support/program.ts";
 
 const sandbox = new Sandbox();
@@ -20,10 +19,9 @@ async function mistake(format: string, text: string): Promise<string> {
   mkdirSync(folder);
   const file = `${folder}/llmfs.config.${format}`;
   writeFileSync(file, text);
-  await using log = createQuietLog();
   try {
     const { configFile } = await configure({ ...TAKEN, config: file }, person);
-    if (configFile !== undefined) await (await openSources(configFile, log))[Symbol.asyncDispose]();
+    if (configFile !== undefined) await (await loadGenerators(configFile, { print() {} }))[Symbol.asyncDispose]();
     return "";
   } catch (error) {
     return error instanceof Error ? error.message.replaceAll(file, "FILE") : String(error);

@@ -6,9 +6,9 @@ import { filterVisible } from "../../../src/generate/context/ignore.ts";
 import { compareBytes, renderOutline } from "../../../src/generate/context/outline.ts";
 import { fence } from "../../../src/generate/context/prompts.ts";
 import { selectRelated } from "../../../src/generate/context/related.ts";
-import { createEngine } from "../../../src/generate/engine.ts";
+import { createEngine, type EngineModel } from "../../../src/generate/engine.ts";
 import { fits, loadTokenCounter } from "../../../src/generate/spending/tokens.ts";
-import { scriptedModel } from "../../support/scripted-model.ts";
+import { opened, scriptedModel } from "../../support/scripted-model.ts";
 import { type PlainTree, treePort } from "../../support/tree-port.ts";
 
 const PROJECT: PlainTree = {
@@ -21,9 +21,15 @@ const PROJECT: PlainTree = {
   "/latest": { link: "data" },
 };
 
-async function sent(tree: PlainTree, path: string, options = {}): Promise<string> {
+async function sent(
+  tree: PlainTree,
+  path: string,
+  { contextTokens, redact = true }: Pick<EngineModel, "contextTokens"> & { readonly redact?: boolean } = {},
+): Promise<string> {
   const port = treePort(tree);
-  const engine = createEngine({ model: scriptedModel("x"), modelName: "m", tree: port, ...options });
+  const tokens = contextTokens === undefined ? {} : { contextTokens };
+  const openModel = async () => ({ model: scriptedModel("x"), name: "m", ...tokens });
+  const engine = createEngine({ openModel, tree: port, redact });
   return (await engine.preview(port.request(path))).map(({ content }) => content).join("\n");
 }
 
@@ -140,7 +146,7 @@ describe("user.llmfs.depends", () => {
       Buffer.from(`body of ${path}\n`),
     );
     const model = scriptedModel("x");
-    const engine = createEngine({ model, modelName: "m", tree: port });
+    const engine = createEngine({ openModel: opened(model), tree: port });
     await engine.generate(port.request("/src/main.c"), never);
     expect(port.calls.filter((call) => call.startsWith("read /"))).toEqual([
       "read /src/tides.c",
@@ -162,7 +168,7 @@ describe("user.llmfs.depends", () => {
   test("a missing dependency fails with EIO and an explanation; one that fails keeps its errno", async () => {
     const fails = async (code: ErrnoName): Promise<unknown> => {
       const port = treePort(tree("gone.c"), () => Promise.reject(new FsError(code, `it is ${code}`)));
-      const engine = createEngine({ model: scriptedModel("x"), modelName: "m", tree: port });
+      const engine = createEngine({ openModel: opened(scriptedModel("x")), tree: port });
       return engine.generate(port.request("/src/main.c"), never).catch((error) => error);
     };
     expect(await fails("ENOENT")).toMatchObject({
@@ -176,7 +182,7 @@ describe("user.llmfs.depends", () => {
   test("a dependency excluded by .llmfsignore is refused, also through a symlink", async () => {
     const refused = async (depends: string, more: PlainTree = {}) => {
       const port = treePort({ ...tree(depends), "/.llmfsignore": "*.csv\n", ...more });
-      const engine = createEngine({ model: scriptedModel("x"), modelName: "m", tree: port });
+      const engine = createEngine({ openModel: opened(scriptedModel("x")), tree: port });
       return engine.generate(port.request("/src/main.c"), never).catch((error) => error.message);
     };
     expect(await refused("../data/harbour.csv")).toBe(
@@ -191,7 +197,7 @@ describe("user.llmfs.depends", () => {
 
   test("a preview does not generate dependencies", async () => {
     const port = treePort(tree("tides.c\ntides.h"));
-    const engine = createEngine({ model: scriptedModel("x"), modelName: "m", tree: port });
+    const engine = createEngine({ openModel: opened(scriptedModel("x")), tree: port });
     const [, user] = await engine.preview(port.request("/src/main.c"));
     expect(user?.content).toContain("(the content of this file, which is generated first)");
     expect(user?.content).toContain("double level(double t);");

@@ -3,6 +3,7 @@ import { FsError } from "../../../src/errno.ts";
 import { createEngine } from "../../../src/generate/engine.ts";
 import { limitConcurrency } from "../../../src/generate/spending/limit-concurrency.ts";
 import type { ChatAnswer, ChatPhase, LanguageModel } from "../../../src/llm/llm.ts";
+import { opened } from "../../support/scripted-model.ts";
 import { type PlainPort, type PlainTree, treePort } from "../../support/tree-port.ts";
 
 const never = new AbortController().signal;
@@ -118,7 +119,7 @@ test("while the model works on the allowed number of files, the same number is p
     },
   };
   const turns = limitConcurrency(model, 1);
-  const engine = createEngine({ model: watched, modelName: "m", tree, concurrency: 1 });
+  const engine = createEngine({ openModel: opened(watched), tree, concurrency: 1 });
   const all = Object.keys(PLAIN).map((path) => engine.generate(tree.request(path), never));
   const until = async (count: number) => {
     while (asked.length < count) await Bun.sleep(1);
@@ -152,7 +153,7 @@ test("files that depend on each other are prepared one after the other, however 
       return answer;
     },
   };
-  const engine = createEngine({ model: limitConcurrency(model, 1), modelName: "m", tree, concurrency: 1 });
+  const engine = createEngine({ openModel: opened(limitConcurrency(model, 1)), tree, concurrency: 1 });
   await engine.generate(tree.request("/0"), never);
   expect(asked).toEqual(Array.from({ length }, (_, index) => `/${length - 1 - index}`));
 });
@@ -162,7 +163,7 @@ test("a file's timeout does not run while it waits in the queue", async () => {
   const tree = treePort(PLAIN);
   const turns = limitConcurrency(model, 1);
   const before = turns.complete(request);
-  const engine = createEngine({ model: turns, modelName: "m", tree, deadlineMs: 60 });
+  const engine = createEngine({ openModel: opened(turns), tree, deadlineMs: 60 });
   const waiting = engine.generate(tree.request("/a"), never);
   await Bun.sleep(120);
   answerNext();

@@ -8,7 +8,7 @@ import { createOpenaiModel } from "../../../src/llm/openai.ts";
 import { createRecordedModel } from "../../../src/recording/recorded-model.ts";
 import { createMemoryStore } from "../../../src/recording/stores/memory.ts";
 import { openaiServer } from "../../support/openai-server.ts";
-import { scriptedModel } from "../../support/scripted-model.ts";
+import { opened, scriptedModel } from "../../support/scripted-model.ts";
 import { treePort } from "../../support/tree-port.ts";
 
 const never = new AbortController().signal;
@@ -79,7 +79,7 @@ for (const thoughts of ["<think>Well.</think>\n", "<thinking>Well, let me", " <t
 test("a file generated through the engine and a real server gets the bytes and the metadata", async () => {
   await using server = await openaiServer([{ stream: ["```c\nint ", "x;\n```"], model: "served-model" }]);
   const tree = treePort({ "/a.c": { pending: "an int" } });
-  const engine = createEngine({ model: createOpenaiModel({ baseUrl: server.baseUrl }), modelName: "m", tree });
+  const engine = createEngine({ openModel: opened(createOpenaiModel({ baseUrl: server.baseUrl })), tree });
   const { bytes, metadata } = await engine.generate(tree.request("/a.c"), never);
   expect(new TextDecoder().decode(bytes)).toBe("int x;\n");
   expect(Object.fromEntries(metadata)).toMatchObject({ model: "served-model", input_tokens: "11", output_tokens: "7" });
@@ -97,7 +97,7 @@ test("temperature and maximum length are inherited from the nearest directory th
     "/wild/own.c": { pending: "", xattrs: { "user.llmfs.temperature": "0" } },
   });
   const model = scriptedModel("x");
-  const engine = createEngine({ model, modelName: "m", tree, temperature: 0.7 });
+  const engine = createEngine({ openModel: opened(model), tree, temperature: 0.7 });
   for (const path of ["/wild/a.c", "/b.c", "/wild/own.c"]) await engine.generate(tree.request(path), never);
   expect(model.requests.map(({ temperature, maxTokens }) => [temperature, maxTokens])).toEqual([
     [1.5, 900],
@@ -110,7 +110,7 @@ test("an invalid temperature is an error that names it, and no request is sent",
   const model = scriptedModel("x");
   for (const value of ["hot", "-1", "3", "NaN"]) {
     const tree = treePort({ "/a.c": { pending: "", xattrs: { "user.llmfs.temperature": value } } });
-    const engine = createEngine({ model, modelName: "m", tree });
+    const engine = createEngine({ openModel: opened(model), tree });
     await expect(engine.generate(tree.request("/a.c"), never)).rejects.toThrow(`user.llmfs.temperature is "${value}"`);
   }
   expect(model.requests).toEqual([]);

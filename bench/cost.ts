@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { adapt, PLAIN_DIALECT } from "../src/llm/dialect.ts";
 import { createForesight } from "../src/offline/dry-run.ts";
-import { createOfflineTree } from "../src/offline/tree.ts";
+import { OfflineTree } from "../src/offline/offline-tree.ts";
 import { structureToSnapshot } from "../src/snapshot/structure.ts";
 
 const LLMFS = join(import.meta.dir, "../dist/llmfs");
@@ -191,8 +191,8 @@ function snapshot(): string {
 
 /** The bodies that llmfs sends for these files. */
 async function requests(): Promise<readonly object[]> {
-  const tree = createOfflineTree(from);
-  const foresight = createForesight({ tree, request: tree.request, modelName: "bench" });
+  const tree = new OfflineTree({ file: from });
+  const foresight = createForesight({ tree, modelName: "bench" });
   const found: object[] = [];
   for (let index = 0; index < FILES; index++) {
     const { asks } = await foresight.foresee(`/${path(index)}`);

@@ -24,7 +24,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createForesight } from "../src/offline/dry-run.ts";
-import { createOfflineTree } from "../src/offline/tree.ts";
+import { OfflineTree } from "../src/offline/offline-tree.ts";
 import { writeRecording } from "../src/recording/record.ts";
 import { fileName } from "../src/recording/stores/folder.ts";
 import { structureToSnapshot } from "../src/snapshot/structure.ts";
@@ -191,8 +191,8 @@ function snapshot(count: number): string {
 async function record(place: Place, count: number): Promise<void> {
   writeFileSync(place.at("from.json"), snapshot(count));
   mkdirSync(place.at("rec"));
-  const tree = createOfflineTree(place.at("from.json"));
-  const foresight = createForesight({ tree, request: tree.request, modelName: "bench" });
+  const tree = new OfflineTree({ file: place.at("from.json") });
+  const foresight = createForesight({ tree, modelName: "bench" });
   for (let index = 0; index < count; index++) {
     const { asks } = await foresight.foresee(`/${path(index)}`);
     if (asks === undefined) throw new Error("nothing is asked");

@@ -9,7 +9,7 @@
 import { createEngine } from "../src/generate/engine.ts";
 import { generateStructure } from "../src/generate/structure/structure.ts";
 import { type LanguageModel, LlmError } from "../src/llm/llm.ts";
-import { createOfflineTree, type OfflineTree } from "../src/offline/tree.ts";
+import { OfflineTree } from "../src/offline/offline-tree.ts";
 import { createRecordedModel } from "../src/recording/recorded-model.ts";
 import type { DemoFile } from "../src/recording/stores/demo-store.ts";
 import { createMemoryStore } from "../src/recording/stores/memory.ts";
@@ -28,7 +28,7 @@ export async function makeDemo(): Promise<string> {
   const store = createMemoryStore("the demo");
   const model = createRecordedModel(byHand, store, { mode: "record" });
   const structure = await generateStructure({ prompt, model, modelName: MODEL });
-  const tree = createOfflineTree(Buffer.from(structureToSnapshot(structure.entries)));
+  const tree = new OfflineTree({ text: Buffer.from(structureToSnapshot(structure.entries)) });
   await generateAll(tree, model, MODEL);
   const demo: DemoFile = { prompt, model: MODEL, recordings: await store.list() };
   return `${JSON.stringify(demo, null, 2)}\n`;
@@ -48,7 +48,7 @@ export async function generateAll(
     contents.set(path, content);
     return content;
   };
-  const engine = createEngine({ openModel: opened(model, modelName), tree: { ...tree, read } });
+  const engine = createEngine({ openModel: opened(model, modelName), tree: { ...tree.port, read } });
   const found = new Map<string, Uint8Array>();
   for (const { path } of tree.files.toReversed()) found.set(path, await read(path));
   return found;

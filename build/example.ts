@@ -7,7 +7,7 @@
  */
 import { join } from "node:path";
 import { createForesight } from "../src/offline/dry-run.ts";
-import { createOfflineTree } from "../src/offline/tree.ts";
+import { OfflineTree } from "../src/offline/offline-tree.ts";
 import { requestKey } from "../src/recording/key.ts";
 import type { Recording } from "../src/recording/recording.ts";
 import { createFolderStore } from "../src/recording/stores/folder.ts";
@@ -20,7 +20,7 @@ export const EXAMPLE_MODEL = "demo";
 export async function exampleRecordings(
   answers: ReadonlyMap<string, string> = new Map(),
 ): Promise<readonly Recording[]> {
-  const tree = createOfflineTree(join(EXAMPLE, "harbour.json"));
+  const tree = new OfflineTree({ file: join(EXAMPLE, "harbour.json") });
   const texts = new Map(answers);
   for (const { label, answer } of await createFolderStore(join(EXAMPLE, "recordings")).list()) {
     if (!texts.has(label)) texts.set(label, answer.text);
@@ -28,7 +28,7 @@ export async function exampleRecordings(
   const store = createMemoryStore("the example");
   // Each round covers the files that depend only on files that are recorded by then.
   for (let left = tree.files.length; left > 0; left--) {
-    const foresight = createForesight({ tree, request: tree.request, modelName: EXAMPLE_MODEL, store });
+    const foresight = createForesight({ tree, modelName: EXAMPLE_MODEL, store });
     for (const { path, state } of tree.files) {
       if (state === "static") continue;
       const { asks } = await foresight.foresee(path);

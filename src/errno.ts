@@ -97,7 +97,7 @@ export class FsError extends Error {
 
   /** The same failure, for this path. */
   at(path: string): FsError {
-    return this.path === path ? this : new FsError(this.code, this.message, { path, cause: this });
+    return this.path === path ? this : new FsError(this.code, reasonOf(this, path), { path, cause: this });
   }
 
   get errno(): number {

@@ -1,4 +1,5 @@
-/** Loads a generator configuration: the rules and generators of a mount, in addition to the model. */
+/** Loads a generator configuration, and makes the engine that uses it. */
+import type { Engine, EngineOptions } from "../generate/engine.ts";
 import type { ConfigLoadOptions, LoadedConfig } from "../generators/config/load.ts";
 import { explainProblem } from "./configuration/configure.ts";
 import { childEnvironment } from "./settings/settings.ts";
@@ -12,5 +13,20 @@ export async function loadGenerators(
   const { environment = childEnvironment({}) } = options;
   return await loadConfig(file, { ...options, environment }).catch(async (error: unknown) => {
     throw await explainProblem(file, error);
+  });
+}
+
+/** The one engine of a tree, for the model and for the generators of a configuration, if there is one. */
+export async function openEngine(
+  configured: LoadedConfig | undefined,
+  options: Omit<EngineOptions, "generators" | "rules">,
+): Promise<Engine> {
+  const { createEngine } = await import("../generate/engine.ts");
+  if (configured === undefined) return createEngine(options);
+  const { generators, rules } = configured;
+  return createEngine({
+    ...options,
+    generators: new Map([...generators].map(([name, { generator }]) => [name, generator])),
+    rules,
   });
 }

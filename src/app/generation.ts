@@ -19,7 +19,7 @@ import type { StoreStatus } from "../recording/metrics.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import type { Generate, List } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
-import { loadGenerators } from "./configured-generators.ts";
+import { loadGenerators, openEngine } from "./configured-generators.ts";
 import { type Grower, layOutMore } from "./layout/growing.ts";
 import { openModel, withoutPriceIn } from "./model/open-model.ts";
 import { type OpenedRecordings, openRecordings } from "./model/open-recordings.ts";
@@ -113,13 +113,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   });
   let rules: { readonly loaded: LoadedConfig; readonly summary: readonly RuleSummary[] } | undefined;
   const engine = memoize(async (): Promise<Engine> => {
-    const [{ createEngine }, port] = await Promise.all([import("../generate/engine.ts"), tree.promise]);
-    const own = [...(rules?.loaded.generators ?? [])];
-    return createEngine({
+    const port = await tree.promise;
+    return await openEngine(rules?.loaded, {
       openModel: model,
       tree: port,
-      generators: new Map(own.map(([name, { generator }]) => [name, generator])),
-      ...(rules === undefined ? {} : { rules: rules.loaded.rules }),
       contentPrompt: guidance,
       depends: config.depends,
       ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),

@@ -8,7 +8,7 @@ import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai.ts";
 import { type PriceOf, pricesAt } from "../llm/prices.ts";
 import type { Log } from "../log.ts";
 import { createForesight, type Foresight } from "../offline/dry-run.ts";
-import { createOfflineTree, type OfflineTree } from "../offline/tree.ts";
+import { OfflineTree } from "../offline/offline-tree.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/stores/store.ts";
 import type { Person } from "./configuration/choose.ts";
@@ -71,13 +71,16 @@ export async function lookAt(
   const { configFile } = config;
   const own = describeConfig(config);
   const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...useGiven(args, own) };
-  const tree = createOfflineTree(
+  const source =
     "snapshot" in place
-      ? (place.text ?? absolutePath(place.snapshot))
-      : readFileSync(controlFilePath(mountpoint ?? "", "snapshot.json")),
-    (message) => log.write("warn", "snapshot", message),
-    about.sharedBy,
-  );
+      ? place.text === undefined
+        ? { file: absolutePath(place.snapshot) }
+        : { text: place.text }
+      : { text: readFileSync(controlFilePath(mountpoint ?? "", "snapshot.json")) };
+  const tree = new OfflineTree(source, {
+    warn: (message) => log.write("warn", "snapshot", message),
+    sharedBy: about.sharedBy,
+  });
   const warn = (message: string) => log.write("warn", "recording", message);
   const { mode, recordings, ownRecordings: local, s3, recordingKeys: keys } = config;
   const location = args.recordings === undefined ? recordingsOf(config, about) : recordings;
@@ -100,7 +103,6 @@ export async function lookAt(
     priceOf: pricesAt(about.server ?? OPENAI_BASE_URL, new Map(about.prices)),
     foresight: createForesight({
       tree,
-      request: tree.request,
       modelName,
       ...(about.contextTokens !== undefined && { contextTokens: about.contextTokens }),
       ...(rules !== undefined && { rules }),

@@ -120,8 +120,8 @@ async function listMount(mountpoint: string): Promise<readonly ListedEntry[]> {
 }
 
 async function listSnapshot(file: string, warn: (message: string) => void): Promise<readonly ListedEntry[]> {
-  const { createOfflineTree } = await import("../offline/tree.ts");
-  return createOfflineTree(file, warn).entries.map((entry) => nameGenerator(entry, () => DEFAULT_GENERATOR));
+  const { OfflineTree } = await import("../offline/offline-tree.ts");
+  return new OfflineTree({ file }, { warn }).entries().map((entry) => nameGenerator(entry, () => DEFAULT_GENERATOR));
 }
 
 function nameGenerator(entry: ListedEntry, otherwise: (path: string) => string): ListedEntry {

@@ -2,7 +2,6 @@
 import type { LoadedConfig } from "../generators/config/load.ts";
 import type { Log } from "../log.ts";
 import type { FilesystemOptions } from "../mount/filesystem.ts";
-import type { NamedFiles } from "../rpc/generation.ts";
 import type { GrowableTree } from "../rpc/growth.ts";
 import type { StartingTree } from "../rpc/messages.ts";
 import type { Generation } from "./generation.ts";
@@ -35,17 +34,13 @@ export function treeOptions(
     generate: generation.generate,
     ...(configured === undefined
       ? {}
-      : { list: generation.list, plants: configured.plants, named: namedFilesOf(configured) }),
+      : { list: generation.list, plants: configured.plants, named: configured.rules.named }),
     onUndone: generation.restoreRecording,
     whenSettled: generation.settled,
     log: (level, tag, text) => log.write(level, tag, text),
     debug: config.debug,
     ...(config.epoch === undefined ? {} : { epoch: config.epoch }),
   };
-}
-
-function namedFilesOf({ rules }: LoadedConfig): readonly NamedFiles[] {
-  return rules.all.flatMap(({ match, generator, looksUp }) => (looksUp ? [{ match: match.source, generator }] : []));
 }
 
 /** Rejects with LlmError or FsError. */

@@ -1,5 +1,5 @@
 /** Compares two trees by names, types, modes, contents and targets of symlinks. */
-import type { Workspace } from "./workspace.ts";
+import type { OfflineTree } from "./offline-tree.ts";
 
 export type Aspect = "type" | "mode" | "content" | "target";
 
@@ -24,7 +24,7 @@ export interface Difference {
 }
 
 export interface ComparedTree {
-  readonly tree: Workspace;
+  readonly tree: OfflineTree;
   /** The directory that is compared. */
   readonly path: string;
 }

@@ -19,6 +19,7 @@ import { requestKey } from "../recording/key.ts";
 import type { Recording, RecordingStore } from "../recording/recording.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
+import type { OfflineTree } from "./offline-tree.ts";
 
 export interface ForesightOptions
   extends Pick<EngineOptions, "rules" | "contentPrompt" | "depends" | "redact" | "temperature"> {
@@ -26,10 +27,8 @@ export interface ForesightOptions
   readonly modelName: string;
   /** The maximum tokens sent for a file: see ContextOptions.tokens. */
   readonly contextTokens?: number;
-  /** A tree that does not change. Reading a pending file rejects with EAGAIN. */
-  readonly tree: TreePort;
-  /** The request that the first read of a file causes. */
-  request(path: string): GenerationRequest;
+  /** It must not change in the meantime. */
+  readonly tree: Pick<OfflineTree, "port" | "request">;
   /** Absent if there are no recordings. */
   readonly store?: RecordingStore;
 }
@@ -140,7 +139,7 @@ export function createForesight(options: ForesightOptions): Foresight {
     read: (path, requester) => read(from, path, requester),
     ...(from.viewAs && { viewAs: (uid) => reading(from.viewAs?.(uid) ?? from) }),
   });
-  const port = reading(tree);
+  const port = reading(tree.port);
   const engine = createEngine({
     ...options,
     openModel: async () => ({ model, name: modelName, ...tokens }),
@@ -153,7 +152,7 @@ export function createForesight(options: ForesightOptions): Foresight {
   });
 
   function findRequest(path: string): GenerationRequest {
-    const request = options.request(path);
+    const request = tree.request(path);
     byTicket.set(request.ticket, path);
     return request;
   }

@@ -8,7 +8,7 @@ import { StructureProgressTracker } from "../../src/generate/structure/structure
 import { checkSymlinks } from "../../src/generate/structure/symlinks.ts";
 import { extractJson, readFileAnswer, readFileText } from "../../src/generators/builtin/clean-answer.ts";
 import { parseCsv, parseCsvRows } from "../../src/generators/formats/csv.ts";
-import { createOfflineTree } from "../../src/offline/tree.ts";
+import { OfflineTree } from "../../src/offline/offline-tree.ts";
 import { describeDifference } from "../../src/recording/explain-miss.ts";
 import { readRecording } from "../../src/recording/record.ts";
 import { fileName } from "../../src/recording/stores/folder.ts";
@@ -199,7 +199,7 @@ test("requests for a large layout are found in time linear in its size", async (
   const [input, work] = [
     (length: number) => " ".repeat(length / 8),
     (text: string) => {
-      const draft = createOfflineTree(Buffer.from(structureToSnapshot(structure(text.length).entries)));
+      const draft = new OfflineTree({ text: Buffer.from(structureToSnapshot(structure(text.length).entries)) });
       for (const { path } of draft.files) draft.request(path);
     },
   ];

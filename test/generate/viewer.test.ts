@@ -6,7 +6,7 @@ import { compileRules, Rules } from "../../src/generators/config/rules.ts";
 import { checkRules } from "../../src/generators/config/schema.ts";
 import type { GeneratorContext } from "../../src/generators/contract.ts";
 import { createForesight } from "../../src/offline/dry-run.ts";
-import { createOfflineTree, type OfflineTree } from "../../src/offline/tree.ts";
+import { OfflineTree } from "../../src/offline/offline-tree.ts";
 import { opened, scriptedModel } from "../support/scripted-model.ts";
 
 const MOUNTER = 1500;
@@ -36,13 +36,20 @@ function tree(xattrs: Attributes = {}, shared = true, more: readonly object[] = 
     pending("/ours.md", MOUNTER, xattrs),
     ...more,
   ];
-  return createOfflineTree(Buffer.from(JSON.stringify({ llmfs: 1, entries })), () => {}, shared ? MOUNTER : undefined);
+  return new OfflineTree(
+    { text: Buffer.from(JSON.stringify({ llmfs: 1, entries })) },
+    { sharedBy: shared ? MOUNTER : undefined },
+  );
 }
 
 /** What is sent for a file, or the errno; and the number of requests to the model. */
-async function sent(from: OfflineTree, path: string, options: Partial<EngineOptions> = {}): Promise<string> {
+async function sent(
+  from: Pick<OfflineTree, "request" | "port">,
+  path: string,
+  options: Partial<EngineOptions> = {},
+): Promise<string> {
   const model = scriptedModel("whatever\n");
-  const engine = createEngine({ openModel: opened(model), tree: from, ...options });
+  const engine = createEngine({ openModel: opened(model), tree: from.port, ...options });
   try {
     await engine.generate(from.request(path), never);
   } catch (error) {
@@ -127,7 +134,7 @@ describe("files that the file's owner may not read", () => {
         content: JSON.stringify(await look(context)),
       });
       const generators = new Map([["mine", { generate }]]);
-      const engine = createEngine({ openModel: opened(scriptedModel()), tree: from, generators });
+      const engine = createEngine({ openModel: opened(scriptedModel()), tree: from.port, generators });
       const { settings: _, ...request } = from.request("/alice/it.md");
       const told = await engine.generate(request, never).then(
         ({ bytes }) => Buffer.from(bytes).toString(),
@@ -146,8 +153,9 @@ describe("files that the file's owner may not read", () => {
   });
 
   test("nothing is sent if the owner's groups cannot be determined", async () => {
-    const { viewAs: _, ...from } = tree();
-    expect(await sent(from, "/alice/it.md")).toStartWith("EACCES ");
+    const from = tree();
+    const { viewAs: _, ...port } = from.port;
+    expect(await sent({ request: (path) => from.request(path), port }, "/alice/it.md")).toStartWith("EACCES ");
   });
 });
 
@@ -190,7 +198,7 @@ describe("rules and files of other users", () => {
 describe("a preview", () => {
   test("a preview shows exactly what is sent", async () => {
     const from = tree({ prompt: "Repeat /private/notes.md.", depends: "/alice/notes.md" });
-    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const foresight = createForesight({ modelName: "m", tree: from });
     const { asks } = await foresight.foresee("/alice/it.md");
     const text = asks?.request.messages.map(({ content }) => content).join("\n");
     expect(text).toBe(await sent(from, "/alice/it.md"));
@@ -201,14 +209,14 @@ describe("a preview", () => {
 
   test("the preview of a file that depends on an unreadable file fails", async () => {
     const from = tree({ depends: "/hidden.md" });
-    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const foresight = createForesight({ modelName: "m", tree: from });
     expect((await foresight.foresee("/alice/it.md")).failure?.code).toBe("EACCES");
     await expect(foresight.sections("/alice/it.md")).rejects.toThrow("may not read it");
   });
 
   test("a pending dependency of the mount's owner is generated as that owner", async () => {
     const from = tree({ depends: "/made.md" }, true, [pending("/made.md", MOUNTER, { depends: "/private/notes.md" })]);
-    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const foresight = createForesight({ modelName: "m", tree: from });
     expect((await foresight.foresee("/alice/it.md")).asks?.exact).toBe(false);
     expect((await foresight.foresee("/made.md")).asks?.request.messages[1]?.content).toContain(SECRET);
     expect(from.request("/alice/it.md").viewer).toBe(ALICE);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { createEngine } from "../../src/generate/engine.ts";
 import { createForesight } from "../../src/offline/dry-run.ts";
-import { createOfflineTree, type OfflineTree } from "../../src/offline/tree.ts";
+import { OfflineTree } from "../../src/offline/offline-tree.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
 import { opened, scriptedModel } from "../support/scripted-model.ts";
@@ -25,7 +25,7 @@ function tree(
       return { path, type: "file", state: "pending", xattrs: Object.fromEntries(named) };
     }),
   ];
-  return createOfflineTree(Buffer.from(JSON.stringify({ llmfs: 1, entries })));
+  return new OfflineTree({ text: Buffer.from(JSON.stringify({ llmfs: 1, entries })) });
 }
 
 /** The requests that the engine itself sends, by label. */
@@ -34,7 +34,7 @@ async function sent(from: OfflineTree, paths: readonly string[]) {
   const store = createMemoryStore("memory");
   const engine = createEngine({
     openModel: opened(createRecordedModel(model, store, { mode: "auto" })),
-    tree: from,
+    tree: from.port,
   });
   for (const path of paths) await engine.generate(from.request(path), new AbortController().signal);
   return { store, requests: new Map(model.labels.map((label, index) => [label, model.requests[index]])) };
@@ -48,7 +48,7 @@ describe("a dry run", () => {
       "/src": { "user.llmfs.model": "big", "user.llmfs.temperature": "0.2", "user.llmfs.prompt": "Python 3.12." },
     });
     const { store, requests } = await sent(from, ["/src/a.py"]);
-    const foresight = createForesight({ modelName: "m", tree: from, request: from.request, store });
+    const foresight = createForesight({ modelName: "m", tree: from, store });
     const a = await foresight.foresee("/src/a.py");
     const b = await foresight.foresee("/src/b.py");
     expect(a.asks?.request).toEqual(requests.get("/src/a.py")!);
@@ -65,10 +65,10 @@ describe("a dry run", () => {
       "/c.md": { depends: "b.md" },
     });
     const { store } = await sent(from, ["/a.md"]);
-    const without = createForesight({ modelName: "m", tree: from, request: from.request });
+    const without = createForesight({ modelName: "m", tree: from });
     const exact = async (path: string, foresight = without) => (await foresight.foresee(path)).asks?.exact;
     expect([await exact("/a.md"), await exact("/b.md"), await exact("/c.md")]).toEqual([true, false, false]);
-    const recorded = createForesight({ modelName: "m", tree: from, request: from.request, store });
+    const recorded = createForesight({ modelName: "m", tree: from, store });
     expect([await exact("/b.md", recorded), await exact("/c.md", recorded)]).toEqual([true, false]);
     const { asks } = await recorded.foresee("/b.md");
     expect(asks?.request.messages[1]?.content).toContain("whatever");
@@ -76,7 +76,7 @@ describe("a dry run", () => {
 
   test("a dry run of files that depend on each other reports the cycle", async () => {
     const from = tree({ "/a": { depends: "b" }, "/b": { depends: "c" }, "/c": { depends: "a" }, "/d": {} });
-    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const foresight = createForesight({ modelName: "m", tree: from });
     const found = await Promise.all(["/a", "/b", "/c", "/d"].map((path) => foresight.foresee(path)));
     const [a, b, c, d] = found.map(({ failure }) => failure);
     expect([a?.code, b?.code, c?.code, d]).toEqual(["EDEADLK", "EDEADLK", "EDEADLK", undefined]);
@@ -93,14 +93,14 @@ describe("a dry run", () => {
         files[`/${side}${layer}`] = { depends: layer === 0 ? "" : `a${layer - 1}\nb${layer - 1}` };
     }
     const from = tree({ ...files, "/late": { depends: `a${layers - 1}` } });
-    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const foresight = createForesight({ modelName: "m", tree: from });
     const all = await Promise.all([...Object.keys(files), "/late"].map((path) => foresight.foresee(path)));
     expect(all.filter(({ failure }) => failure !== undefined)).toEqual([]);
   }, 30_000);
 
   test("a dry run of a file that another generator makes requests nothing from a model", async () => {
     const from = tree({ "/rows.csv": { generator: "sql" } });
-    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const foresight = createForesight({ modelName: "m", tree: from });
     expect(await foresight.foresee("/rows.csv")).toEqual({ path: "/rows.csv", generator: "sql" });
   });
 
@@ -109,7 +109,7 @@ describe("a dry run", () => {
       { "/README.md": "# Tides\n", "/a.py": { description: "the tides", depends: "base.py" }, "/base.py": "x = 1\n" },
       { "/": { "user.llmfs.prompt": "Plain words." } },
     );
-    const foresight = createForesight({ modelName: "m", tree: from, request: from.request });
+    const foresight = createForesight({ modelName: "m", tree: from });
     const sections = await foresight.sections("/a.py");
     expect(sections.map(({ part, why }) => `${part}: ${why}`)).toEqual([
       "the tree: names and imports have to fit it",

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { generateAll, makeDemo } from "../../build/demo-recordings.ts";
 import { generateStructure, type Structure } from "../../src/generate/structure/structure.ts";
-import { createOfflineTree } from "../../src/offline/tree.ts";
+import { OfflineTree } from "../../src/offline/offline-tree.ts";
 import demo from "../../src/recording/demo.json" with { type: "json" };
 import { requestKey } from "../../src/recording/key.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
@@ -15,7 +15,7 @@ import { structureToSnapshot } from "../../src/snapshot/structure.ts";
 async function replay(): Promise<{ structure: Structure; files: ReadonlyMap<string, Uint8Array> }> {
   const model = createRecordedModel(undefined, createDemoStore(), { mode: "replay" });
   const structure = await generateStructure({ prompt: DEMO_PROMPT, model, modelName: DEMO_MODEL });
-  const tree = createOfflineTree(Buffer.from(structureToSnapshot(structure.entries)));
+  const tree = new OfflineTree({ text: Buffer.from(structureToSnapshot(structure.entries)) });
   return { structure, files: await generateAll(tree, model, DEMO_MODEL) };
 }
 

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createEngine } from "../../src/generate/engine.ts";
 import { generateStructure } from "../../src/generate/structure/structure.ts";
-import { createOfflineTree } from "../../src/offline/tree.ts";
+import { OfflineTree } from "../../src/offline/offline-tree.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import { createDemoStore } from "../../src/recording/stores/demo-store.ts";
 import { createFolderStore } from "../../src/recording/stores/folder.ts";
@@ -77,9 +77,12 @@ describe("a changed prompt", () => {
   ): Promise<string[]> {
     const planner = createRecordedModel(scriptedModel(answer), createMemoryStore("none"), { mode: "off" });
     const { entries } = await generateStructure({ prompt, model: planner, modelName: "m" });
-    const tree = createOfflineTree(Buffer.from(structureToSnapshot(entries)));
+    const tree = new OfflineTree({ text: Buffer.from(structureToSnapshot(entries)) });
     const writer = scriptedModel(({ messages }) => `content for ${messages.length}\n`);
-    const engine = createEngine({ openModel: opened(createRecordedModel(writer, store, { mode: "auto" })), tree });
+    const engine = createEngine({
+      openModel: opened(createRecordedModel(writer, store, { mode: "auto" })),
+      tree: tree.port,
+    });
     await Promise.all(tree.files.map(({ path }) => engine.generate(tree.request(path), new AbortController().signal)));
     return writer.labels.map(String).sort();
   }

@@ -1,7 +1,7 @@
 /** Grows a snapshot, or a copy of a directory, without a mount. */
 import { FsError } from "../../errno.ts";
 import type { Log } from "../../log.ts";
-import { openGrowableTree } from "../../offline/growable-tree.ts";
+import { OfflineTree } from "../../offline/offline-tree.ts";
 import type { Growth } from "../../rpc/growth.ts";
 import { UserError } from "../errors.ts";
 import type { Generation } from "../generation.ts";
@@ -35,13 +35,14 @@ export async function growSnapshot(options: SnapshotGrowthOptions): Promise<Grow
   const source = await findSource(from);
   progress.step(`reading ${from}`);
   const warn = (message: string) => log.write("warn", "snapshot", message);
-  const growable = openGrowableTree(source, { bytes: config.size, inodes: config.inodes }, warn);
+  const space = { bytes: config.size, inodes: config.inodes };
+  const tree = new OfflineTree(source, { warn, space, rewrites: true });
   progress.step("laying out what to add");
   try {
-    const request = { tree: growable.tree, within, prompt, onProgress: reportLayout(progress) };
+    const request = { tree: tree.port, within, prompt, onProgress: reportLayout(progress) };
     const planned = await generation.grow(request, signal);
-    if (!dry) growable.add(planned.entries);
-    return { growth: { ...planned, added: !dry }, pieces: growable.pieces() };
+    if (!dry) tree.add(planned.entries);
+    return { growth: { ...planned, added: !dry }, pieces: tree.snapshot() };
   } catch (error) {
     if (error instanceof FsError) throw new UserError("input", error.message, { cause: error });
     throw error;

@@ -6,7 +6,7 @@ import { ControlClient, Refused } from "../../app/running/control-client.ts";
 import { streamMountedFile } from "../../app/running/mounted.ts";
 import type { SettingsArguments } from "../../app/settings/table.ts";
 import { codeOf } from "../../errno.ts";
-import { Workspace } from "../../offline/workspace.ts";
+import { OfflineTree } from "../../offline/offline-tree.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { generateFlags } from "../args/flags.ts";
@@ -46,7 +46,7 @@ export const cat = defineCommand({
     if (args.save !== undefined && snapshots.size !== 1) {
       throw new UserError("usage", "--save needs paths in one snapshot");
     }
-    const trees = new Map<string, Workspace>();
+    const trees = new Map<string, OfflineTree>();
     for (const [file, wanted] of snapshots) trees.set(file, await generateWanted(file, wanted, args));
     for (const place of places) {
       if (place.kind === "mount") await showMounted(place);
@@ -78,10 +78,10 @@ async function generateWanted(
   file: string,
   wanted: readonly SnapshotPlace[],
   args: SettingsArguments,
-): Promise<Workspace> {
+): Promise<OfflineTree> {
   const config = await configureSnapshot(args, file);
   const options = { warn: say, epoch: config.epoch };
-  const tree = new Workspace({ file }, options);
+  const tree = new OfflineTree({ file }, options);
   const missing = wanted.filter((place) => {
     try {
       return readFrom(tree, place) === undefined;
@@ -97,10 +97,10 @@ async function generateWanted(
     missing.map(({ path }) => ({ path, state: "pending", generator: "" })),
   );
   if (result.failed.length > 0) requireComplete(result);
-  return new Workspace({ text }, options);
+  return new OfflineTree({ text }, options);
 }
 
-function readFrom(tree: Workspace | undefined, place: SnapshotPlace): Uint8Array | undefined {
+function readFrom(tree: OfflineTree | undefined, place: SnapshotPlace): Uint8Array | undefined {
   try {
     return tree?.read(place.path);
   } catch (error) {

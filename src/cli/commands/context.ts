@@ -5,7 +5,7 @@ import { type AttributeName, attribute, PROMPT } from "../../attributes.ts";
 import { CONTENT_INSTRUCTIONS, type Section } from "../../generate/context/prompts.ts";
 import { countTokens } from "../../generate/spending/tokens.ts";
 import type { Asked } from "../../offline/dry-run.ts";
-import type { OfflineTree } from "../../offline/tree.ts";
+import type { OfflineTree } from "../../offline/offline-tree.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { lookFlags } from "../args/flags.ts";
 import { person } from "../output/ask.ts";

@@ -5,7 +5,7 @@ import { findPlace, isDirectoryOnDisk } from "../../app/place.ts";
 import { readControlFile } from "../../app/running/mounted.ts";
 import { wantsColor } from "../../app/settings/settings.ts";
 import { type ComparedTree, compareTrees, type Difference } from "../../offline/compare.ts";
-import { Workspace } from "../../offline/workspace.ts";
+import { OfflineTree } from "../../offline/offline-tree.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { explain } from "../output/explain-error.ts";
@@ -60,12 +60,13 @@ async function compare(before: string, after: string): Promise<readonly Differen
 
 async function openSide(named: string): Promise<ComparedTree> {
   const options = { warn: say };
-  if (isDirectoryOnDisk(named)) return { tree: new Workspace({ directory: absolutePath(named) }, options), path: "/" };
+  if (isDirectoryOnDisk(named))
+    return { tree: new OfflineTree({ directory: absolutePath(named) }, options), path: "/" };
   const place = await findPlace(named);
   const tree =
     place.kind === "mount"
-      ? new Workspace({ text: await readControlFile(place.mountpoint, "full-snapshot.json") }, options)
-      : new Workspace({ file: place.file }, options);
+      ? new OfflineTree({ text: await readControlFile(place.mountpoint, "full-snapshot.json") }, options)
+      : new OfflineTree({ file: place.file }, options);
   try {
     tree.stat(place.path);
   } catch (error) {

@@ -3,10 +3,11 @@ import { hasRules, withLines } from "../../app/configuration/configure.ts";
 import { readSettings } from "../../app/configuration/settings-file.ts";
 import { loadGenerators } from "../../app/configured-generators.ts";
 import { UsageError, UserError } from "../../app/errors.ts";
+import { testGenerator } from "../../app/without-mount.ts";
 import { DEFAULT_GENERATOR } from "../../attributes.ts";
 import { reasonOf } from "../../errno.ts";
-import type { Engine } from "../../generate/engine.ts";
 import type { LoadedConfig } from "../../generators/config/load.ts";
+import type { LogLevel } from "../../rpc/messages.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { configFlags } from "../args/flags.ts";
 import { person } from "../output/ask.ts";
@@ -97,20 +98,8 @@ function formatRefresh(refresh: { readonly ms: number; readonly stale: boolean }
 }
 
 async function runTest(loaded: LoadedConfig, path: string, json: boolean): Promise<void> {
-  const [{ createEngine }, { createConfiguredTree }] = await Promise.all([
-    import("../../generate/engine.ts"),
-    import("../../offline/configured-tree.ts"),
-  ]);
   const stop = new AbortController();
   using _ = onSignals(["SIGINT", "SIGTERM"], (name) => stop.abort(new Interrupted(name)));
-  const tree = createConfiguredTree(loaded, () => engine, stop.signal);
-  const engine: Engine = createEngine({
-    openModel: () => Promise.reject(new Error("a model is available only in a mount")),
-    tree,
-    generators: new Map([...loaded.generators].map(([name, { generator }]) => [name, generator])),
-    rules: loaded.rules,
-    log: (level, text) => (level === "debug" ? undefined : say(`${level}: ${text}`)),
-  });
   const { generator } = loaded.rules.bind(path, DEFAULT_GENERATOR);
   const rule = loaded.rules.all.find(
     ({ match, generator: name }) => name === generator && match.match(path) !== undefined,
@@ -121,7 +110,9 @@ async function runTest(loaded: LoadedConfig, path: string, json: boolean): Promi
     throw new UserError("input", `${path}: ${why}; run \`llmfs generators\` to see the rules`);
   }
   const started = performance.now();
-  const { bytes, metadata } = await engine.generate(tree.request(path), stop.signal).catch((cause: unknown) => {
+  const log = (level: LogLevel, text: string) => (level === "debug" ? undefined : say(`${level}: ${text}`));
+  const testing = testGenerator(loaded, path, { signal: stop.signal, log });
+  const { bytes, metadata } = await testing.catch((cause: unknown) => {
     if (stop.signal.aborted) throw stop.signal.reason;
     const code = cause instanceof Error && "code" in cause ? ` (${String(cause.code)})` : "";
     throw new UserError("incomplete", `${path}: ${reasonOf(cause, path)}${code}`, { cause });

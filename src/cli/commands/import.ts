@@ -7,7 +7,7 @@ import { describePlace, findPlace, type Place } from "../../app/place.ts";
 import { findMount } from "../../app/running/find-mount.ts";
 import { messageOf } from "../../errno.ts";
 import { findMountOnPath } from "../../inside-mount.ts";
-import { Workspace } from "../../offline/workspace.ts";
+import { OfflineTree } from "../../offline/offline-tree.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
@@ -77,13 +77,13 @@ function findSource(named: string): Source {
 }
 
 async function importSnapshot({ file, path }: Place & { kind: "snapshot" }, source: Source): Promise<number> {
-  const tree = new Workspace(existsSync(file) ? { file } : undefined, { warn: say });
+  const tree = new OfflineTree(existsSync(file) ? { file } : undefined, { warn: say, rewrites: true });
   const entries = await add(tree, source, path);
-  await wrapSaveErrors(writeAtomically(file, tree.snapshot({ times: true })));
+  await wrapSaveErrors(writeAtomically(file, tree.snapshot()));
   return entries;
 }
 
-async function add(tree: Workspace, source: Source, path: string): Promise<number> {
+async function add(tree: OfflineTree, source: Source, path: string): Promise<number> {
   if ("tar" in source) return await tree.addTar(source.tar, path);
   const { created, changed } = tree.merge(source.directory, path);
   return created + changed;
@@ -91,7 +91,7 @@ async function add(tree: Workspace, source: Source, path: string): Promise<numbe
 
 /** Through the kernel, as any program would. */
 async function importMounted({ mountpoint, path }: Place & { kind: "mount" }, source: Source): Promise<number> {
-  const tree = new Workspace(undefined, { warn: say });
+  const tree = new OfflineTree(undefined, { warn: say });
   await add(tree, source, "/");
   const target = path === "/" ? mountpoint : join(mountpoint, path);
   await mkdir(target, { recursive: true });

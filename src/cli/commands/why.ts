@@ -26,7 +26,7 @@ export const why = defineCommand({
       log,
       person,
     });
-    const file = await looking.tree.stat(path);
+    const file = await looking.tree.port.stat(path);
     const readLive = (name: string) =>
       args.from === undefined ? readFileXattr(args.path, `${OURS}${name}`) : undefined;
     const waits =

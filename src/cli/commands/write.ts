@@ -7,7 +7,7 @@ import { describePlace, findPlace, type MountPlace, type SnapshotPlace } from ".
 import { whileAnswering } from "../../app/running/answering.ts";
 import { codeOf, messageOf } from "../../errno.ts";
 import { findMountAt } from "../../mountinfo.ts";
-import { Workspace } from "../../offline/workspace.ts";
+import { OfflineTree } from "../../offline/offline-tree.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
@@ -75,11 +75,11 @@ async function writeFile(path: string, content: Uint8Array, { append, parents }:
 }
 
 async function writeSnapshot(place: SnapshotPlace, content: Uint8Array, flags: WriteFlags): Promise<void> {
-  const tree = new Workspace({ file: place.file }, { warn: say });
+  const tree = new OfflineTree({ file: place.file }, { warn: say, rewrites: true });
   try {
     tree.write(place.path, content, flags);
   } catch (error) {
     throw asUserError(error, describePlace(place));
   }
-  await wrapSaveErrors(writeAtomically(place.file, tree.snapshot({ times: true })));
+  await wrapSaveErrors(writeAtomically(place.file, tree.snapshot()));
 }

@@ -6,7 +6,7 @@ import type { Section } from "../../generate/context/prompts.ts";
 import { countTokens } from "../../generate/spending/tokens.ts";
 import { parseReasons, REWRITTEN } from "../../generators/builtin/rewritten.ts";
 import type { Foreseen } from "../../offline/dry-run.ts";
-import type { OfflineTree } from "../../offline/tree.ts";
+import type { OfflineTree } from "../../offline/offline-tree.ts";
 import { describeDifference } from "../../recording/explain-miss.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
 import type { FileInfo, TreeEntry } from "../../rpc/tree-port.ts";

@@ -7,7 +7,7 @@ import { createTemporaryDirectory } from "../../app/machine/temporary-directory.
 import type { Config } from "../../app/settings/settings.ts";
 import { childEnvironment } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
-import { Workspace } from "../../offline/workspace.ts";
+import { OfflineTree } from "../../offline/offline-tree.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
 import { writeAtomically } from "../../snapshot/write/write.ts";
 import { EXIT } from "../output/exit-codes.ts";
@@ -40,7 +40,7 @@ export async function runWithoutMount(
     for (const line of formatWarming(result)) say(line);
     return EXIT.incomplete.code;
   }
-  const tree = new Workspace({ text }, { warn: say, epoch: config.epoch });
+  const tree = new OfflineTree({ text }, { warn: say, epoch: config.epoch });
   const folder = createTemporaryDirectory();
   try {
     writeFiles(tree, folder);
@@ -57,7 +57,7 @@ export async function runWithoutMount(
   }
 }
 
-function writeFiles(tree: Workspace, folder: string): void {
+function writeFiles(tree: OfflineTree, folder: string): void {
   try {
     tree.writeTo(folder);
   } catch (error) {
@@ -66,7 +66,7 @@ function writeFiles(tree: Workspace, folder: string): void {
 }
 
 /** Throws UserError("save"); the tree is then in the state folder, if possible, and the message says so. */
-async function bringBack(tree: Workspace, folder: string, save: string | undefined): Promise<void> {
+async function bringBack(tree: OfflineTree, folder: string, save: string | undefined): Promise<void> {
   const { created, changed, removed } = readFiles(tree, folder);
   const changes = created + changed + removed;
   if (save === undefined) {
@@ -86,7 +86,7 @@ async function bringBack(tree: Workspace, folder: string, save: string | undefin
   if (problem !== undefined) throw new UserError("save", problem);
 }
 
-function readFiles(tree: Workspace, folder: string): ReturnType<Workspace["merge"]> {
+function readFiles(tree: OfflineTree, folder: string): ReturnType<OfflineTree["merge"]> {
   try {
     return tree.merge(folder, "/", { replaces: true });
   } catch (error) {

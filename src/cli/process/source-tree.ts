@@ -9,7 +9,7 @@ import type { Config } from "../../app/settings/settings.ts";
 import type { SettingsArguments } from "../../app/settings/table.ts";
 import { codeOf, FsError, messageOf } from "../../errno.ts";
 import { selectFiles } from "../../generate/warm.ts";
-import { Workspace } from "../../offline/workspace.ts";
+import { OfflineTree } from "../../offline/offline-tree.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
 import { person } from "../output/ask.ts";
 import { createProgress } from "../output/progress.ts";
@@ -48,18 +48,18 @@ export async function configureSnapshot(args: SettingsArguments, from: string): 
  * Generates what is chosen, and loads the tree. Rejects with UserError "incomplete" after listing the files that could not
  * be generated.
  */
-export async function openSourceTree(place: Place, args: ChoiceArguments): Promise<Workspace> {
+export async function openSourceTree(place: Place, args: ChoiceArguments): Promise<OfflineTree> {
   const select = chooseFiles(args, place.path);
   if (place.kind === "mount") {
     const pending = select(sortByPath(readPendingFiles(place.mountpoint)));
     if (pending.length > 0) requireComplete(await warmMounted(place.mountpoint, pending));
-    return new Workspace({ text: await readControlFile(place.mountpoint, "full-snapshot.json") }, { warn: say });
+    return new OfflineTree({ text: await readControlFile(place.mountpoint, "full-snapshot.json") }, { warn: say });
   }
   const config = await configureSnapshot(args, place.file);
-  if (args.pending === "skip") return new Workspace({ file: place.file }, { warn: say, epoch: config.epoch });
+  if (args.pending === "skip") return new OfflineTree({ file: place.file }, { warn: say, epoch: config.epoch });
   const { text, result } = await generateTree(config, select);
   requireComplete(result);
-  return new Workspace({ text }, { warn: say, epoch: config.epoch });
+  return new OfflineTree({ text }, { warn: say, epoch: config.epoch });
 }
 
 /** Lists the failures. Throws UserError "incomplete" if there are any. */

@@ -6,6 +6,7 @@
  */
 
 import { CONTROL_NAME, DEFAULT_GENERATOR } from "../../attributes.ts";
+import type { NamedFiles } from "../../rpc/generation.ts";
 import { findNearest } from "../../text/did-you-mean.ts";
 import { MOUNT_VARIABLE } from "../source.ts";
 import type { BuiltIn } from "./config.ts";
@@ -48,8 +49,6 @@ export interface Binding {
   readonly maxBytes?: number;
 }
 
-/** The default for a file without a generator. */
-
 export class Rules {
   readonly all: readonly Rule[];
   readonly #secrets: readonly string[];
@@ -74,6 +73,11 @@ export class Rules {
       if (found !== undefined) return bindingOf(rule, found);
     }
     return { generator: chosen, options: {}, params: {} };
+  }
+
+  /** The files that exist if their generator says so when their name is looked up. */
+  get named(): readonly NamedFiles[] {
+    return this.all.flatMap(({ match, generator, looksUp }) => (looksUp ? [{ match: match.source, generator }] : []));
   }
 
   /** Whether the path is that of a file that a rule creates when somebody looks for it. */

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FsError } from "../../../src/errno.ts";
 import { groupsOf } from "../../../src/fs/permissions/groups.ts";
-import { createOfflineTree } from "../../../src/offline/tree.ts";
+import { OfflineTree } from "../../../src/offline/offline-tree.ts";
 import { ACL_ACCESS, setAcl } from "../../../src/tree/permissions/acl.ts";
 import { type ServedTree, served } from "../../support/served.ts";
 
@@ -94,7 +94,7 @@ describe("a user who did not mount", () => {
     test(`a user who did not mount reads ${path}: ${outcome}`, async () => {
       using fs = tree();
       expect(read(fs, path, ALICE)).toBe(outcome);
-      const still = createOfflineTree(await saved(fs), () => {}, MOUNTER).viewAs?.(ALICE);
+      const still = new OfflineTree({ text: await saved(fs) }, { sharedBy: MOUNTER }).port.viewAs?.(ALICE);
       const told = await still?.read(path).then(
         (bytes) => Buffer.from(bytes).toString(),
         (error: FsError) => error.code,
@@ -110,7 +110,7 @@ describe("a user who did not mount", () => {
     const paths = (entries: readonly { readonly path: string }[] | undefined) => entries?.map(({ path }) => path);
     expect(paths(fs.answers.outline(ALICE))).toEqual(OUTLINE);
     expect(paths(fs.answers.outline())?.length).toBe(17);
-    const still = createOfflineTree(await saved(fs), () => {}, MOUNTER).viewAs?.(ALICE);
+    const still = new OfflineTree({ text: await saved(fs) }, { sharedBy: MOUNTER }).port.viewAs?.(ALICE);
     expect([paths(await still?.outline()), paths(await still?.layout?.())]).toEqual([OUTLINE, undefined]);
   });
 
@@ -119,7 +119,7 @@ describe("a user who did not mount", () => {
     const paths = ["/open", "/closed", "/unlisted", "/unsearched", "/closed/none", "/alice"];
     const expected = ["/open/shown", "EACCES", "EACCES", "EACCES", "EACCES", "/alice/hers"];
     expect(paths.map((path) => list(fs, path, ALICE))).toEqual(expected);
-    const still = createOfflineTree(await saved(fs), () => {}, MOUNTER).viewAs?.(ALICE);
+    const still = new OfflineTree({ text: await saved(fs) }, { sharedBy: MOUNTER }).port.viewAs?.(ALICE);
     const told = paths.map((path) =>
       still?.list(path).then(
         (entries) => entries.map((entry) => entry.path).join(" "),

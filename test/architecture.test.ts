@@ -59,7 +59,7 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
   // A tree without a mount behaves like the filesystem thread, so it uses the same folders.
   offline: { may: ["disk", "fs", "generate", "llm", "recording", "snapshot", "tree"], types: ["generators", "rpc"] },
   mount: { may: ["fuse", "rpc", "snapshot"] },
-  rpc: { may: [] },
+  rpc: { may: [], types: ["log.ts"] },
   fs: { may: ["disk", "fuse", "rpc", "snapshot", "tree"] },
   generate: { may: ["generators", "llm"], types: ["rpc"] },
   generators: { may: ["llm"], types: ["rpc"] },

@@ -34,9 +34,38 @@
  *
  * `add` may also have `prompt`, `generator` and `depends`, which become the attributes of these names.
  *
- * The file's mode decides who may send requests. `regen`, `rewrite`, `undo`, `add`, `grow` and `freeze` require it to be open for
- * writing, and the caller needs write permission on the named file, or on the directory.
+ * The file's mode decides who may send requests. Those that change the tree require it to be open for writing, and the caller
+ * needs write permission on the named file, or on the directory. On a read-only mount they fail with EROFS.
  */
+
+/** Every operation, and whether it changes the tree. */
+const OPERATIONS = {
+  make: "keeps",
+  regen: "changes",
+  rewrite: "changes",
+  update: "changes",
+  undo: "changes",
+  add: "changes",
+  grow: "changes",
+  save: "keeps",
+  version: "keeps",
+  diagnose: "keeps",
+  freeze: "changes",
+  stop: "keeps",
+} as const;
+
+export type ControlOperation = keyof typeof OPERATIONS;
+
+export const CONTROL_OPERATIONS: readonly string[] = Object.keys(OPERATIONS);
+
+export function isControlOperation(op: unknown): op is ControlOperation {
+  return typeof op === "string" && Object.hasOwn(OPERATIONS, op);
+}
+
+/** With `dry`, `grow` only lays out what it would add. */
+export function changesTree({ op, dry }: { readonly op: ControlOperation; readonly dry?: unknown }): boolean {
+  return OPERATIONS[op] === "changes" && !(op === "grow" && dry === true);
+}
 
 /** A check that failed, as the model gets to see it. Texts are cut by whoever sends them. */
 export interface FailedCheck {

@@ -7,6 +7,7 @@
 
 import type { MessagePort } from "node:worker_threads";
 import type { ErrnoName } from "../errno.ts";
+import type { LogLevel } from "../log.ts";
 import type { FailedCheck } from "./control-protocol.ts";
 import type {
   GeneratedContent,
@@ -21,6 +22,8 @@ import type { Added, Adder, NewEntry } from "./growth.ts";
 import type { PackedEntries } from "./packed-outline.ts";
 import type { ProgramSettings } from "./programs.ts";
 import type { FileInfo, ListedEntry, TreeEntry } from "./tree-port.ts";
+
+export type { LogLevel };
 
 /** The state of the tree at one moment. */
 export interface Revision {
@@ -44,8 +47,6 @@ export interface StaticContent {
   readonly ino: number;
   readonly bytes?: Uint8Array;
 }
-
-export type LogLevel = "debug" | "info" | "warn" | "error";
 
 /** What the kernel and the tree hold. */
 export interface HeldCounts {

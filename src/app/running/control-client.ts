@@ -6,7 +6,14 @@ import { codeOf, messageOf } from "../../errno.ts";
 import type { Usage } from "../../generate/spending/usage-counter.ts";
 import { ioctl } from "../../libc.ts";
 import { findMountAt, type MountPoint } from "../../mountinfo.ts";
-import { type Diagnosis, type FailedCheck, type Frozen, SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
+import {
+  changesTree,
+  type Diagnosis,
+  type FailedCheck,
+  type Frozen,
+  SUBMIT,
+  SUBMIT_BYTES,
+} from "../../rpc/control-protocol.ts";
 import type { Growth } from "../../rpc/growth.ts";
 import { UserError } from "../errors.ts";
 import { readUsage } from "../mount-info.ts";
@@ -182,8 +189,7 @@ export class ControlClient implements AsyncDisposable {
   #ask(request: ClientRequest): Promise<ControlAnswer> {
     // A write to a mount that does not answer would block forever.
     if (this.#lost !== undefined) return Promise.reject(this.#lost);
-    const changes = CHANGES.has(request.op) && !("dry" in request && request.dry === true);
-    if (changes && this.#readOnly) return Promise.reject(new Refused("EROFS", "the mount is read-only"));
+    if (changesTree(request) && this.#readOnly) return Promise.reject(new Refused("EROFS", "the mount is read-only"));
     const id = this.#count++;
     const asked = Promise.withResolvers<ControlAnswer>();
     this.#waiting.set(id, asked);
@@ -259,17 +265,6 @@ export class ControlClient implements AsyncDisposable {
     this.#waiting.clear();
   }
 }
-
-/** Requests that change the tree, and so are not possible in a read-only mount. */
-const CHANGES: ReadonlySet<ClientRequest["op"]> = new Set([
-  "regen",
-  "rewrite",
-  "update",
-  "undo",
-  "add",
-  "grow",
-  "freeze",
-]);
 
 function createSilenceError(why: string): Error {
   return new Error(`the mount no longer answers: ${why}`);

@@ -2,7 +2,13 @@
 
 import { FsError } from "../../errno.ts";
 import { type Caller, type Header, PARKED, type Parked } from "../../fuse/ops.ts";
-import { SUBMIT, SUBMIT_BYTES } from "../../rpc/control-protocol.ts";
+import {
+  CONTROL_OPERATIONS,
+  changesTree,
+  isControlOperation,
+  SUBMIT,
+  SUBMIT_BYTES,
+} from "../../rpc/control-protocol.ts";
 import type { MountCommand } from "../../rpc/messages.ts";
 import { printable } from "../../text/printable.ts";
 import type { RegularFile } from "../../tree/file.ts";
@@ -15,7 +21,6 @@ import type { RpcHandlers } from "../rpc-handlers.ts";
 import type { ControlHandle } from "./directory.ts";
 import {
   type ControlRequest,
-  OPS,
   parseRequest,
   readCommand,
   readGrowth,
@@ -40,9 +45,6 @@ const NEWLINE = 0x0a;
 
 /** Numbers for the channel's waiters in waiters.ts. They are negative; the kernel's are positive. */
 let lastName = 0;
-
-/** The requests that are about the content of one file. */
-const OF_CONTENT: ReadonlySet<unknown> = new Set(["make", "regen", "rewrite", "update", "undo"]);
 
 export class ControlChannel implements ControlHandle {
   readonly #mount: FsContext;
@@ -151,17 +153,21 @@ export class ControlChannel implements ControlHandle {
   }
 
   #begin(request: ControlRequest, id: unknown, caller: Caller): void {
+    const { op, dry } = request;
+    if (!isControlOperation(op)) {
+      const known = CONTROL_OPERATIONS.join(", ");
+      throw new FsError("EINVAL", `there is no op ${JSON.stringify(op)}; expected one of ${known}`);
+    }
+    const growth = op === "grow" ? readGrowth(request, caller) : undefined;
+    const changes = changesTree({ op, dry });
+    if (changes && !this.#writes) throw new FsError("EACCES", "the control file is not open for writing");
+    if (growth !== undefined) return this.#command(id, growth);
     if (request.op === "stop") return this.#stop(id);
     if (request.op === "version") return this.#answer(id, undefined, { version: this.#handlers.version() });
-    if (request.op === "grow") return this.#grow(request, id, caller);
     if (request.op === "add") return this.#add(request, id, caller);
     const command = readCommand(request);
     if (command !== undefined) return this.#command(id, command);
     const { regen, pending } = this.#mount;
-    const changes = request.op !== "make" && OF_CONTENT.has(request.op);
-    if (!changes && request.op !== "make") {
-      throw new FsError("EINVAL", `there is no op ${JSON.stringify(request.op)}; expected one of ${OPS.join(", ")}`);
-    }
     const file = this.#resolveFile(request.path, changes ? caller : undefined);
     if (request.op === "undo") {
       regen.undo(file);
@@ -190,28 +196,16 @@ export class ControlChannel implements ControlHandle {
     }
   }
 
-  #checkWrites(): void {
-    if (!this.#writes) throw new FsError("EACCES", "the control file is not open for writing");
-  }
-
   /** Makes one pending file. */
   #add(request: ControlRequest, id: unknown, caller: Caller): void {
-    this.#checkWrites();
     const entry = readNewFile(request);
     const { count, clashes } = this.#handlers.add([entry], { uid: caller.uid, gid: caller.gid, pid: caller.pid });
     if (clashes.length > 0) throw new FsError("EEXIST", "exists already", { path: entry.path });
     this.#answer(id, undefined, { added: count });
   }
 
-  #grow(request: ControlRequest, id: unknown, { uid, gid, pid }: Caller): void {
-    const command = readGrowth(request, { uid, gid, pid });
-    if (!command.dry) this.#checkWrites();
-    this.#command(id, command);
-  }
-
   /** With a caller, the file must be one that the caller may write to. */
   #resolveFile(path: unknown, caller: Caller | undefined): RegularFile {
-    if (caller !== undefined) this.#checkWrites();
     const who = caller && { uid: caller.uid, inGroup: (gid: number) => inGroup(caller, gid) };
     const file = this.#mount.tree.resolve(toBytes(requirePath(path)), {
       follow: true,
@@ -238,7 +232,6 @@ export class ControlChannel implements ControlHandle {
 
   /** Passes a command on to the main thread. */
   #command(id: unknown, command: MountCommand): void {
-    if (command.op === "freeze") this.#checkWrites();
     const number = this.#handlers.command(command, (outcome) => {
       this.#commands.delete(number);
       if ("result" in outcome) this.#answer(id, undefined, outcome.result);

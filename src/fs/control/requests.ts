@@ -6,21 +6,6 @@ import type { Adder, NewEntry } from "../../rpc/growth.ts";
 import type { MountCommand } from "../../rpc/messages.ts";
 import type { Wish } from "../lazy/regenerate.ts";
 
-export const OPS = [
-  "make",
-  "regen",
-  "rewrite",
-  "update",
-  "undo",
-  "add",
-  "grow",
-  "save",
-  "version",
-  "diagnose",
-  "freeze",
-  "stop",
-] as const;
-
 const MEMBERS = [
   "id",
   "op",
@@ -118,7 +103,8 @@ export function readNewFile(request: ControlRequest): NewEntry {
 export function readGrowth(request: ControlRequest, adder: Adder): Extract<MountCommand, { readonly op: "grow" }> {
   const prompt = textOf(request, "prompt") ?? "";
   if (prompt.trim() === "") throw new FsError("EINVAL", '"prompt" must say what to add');
-  return { op: "grow", path: requirePath(request.path), prompt, dry: request.dry === true, adder };
+  const { uid, gid, pid } = adder;
+  return { op: "grow", path: requirePath(request.path), prompt, dry: request.dry === true, adder: { uid, gid, pid } };
 }
 
 function textOf(request: ControlRequest, name: Member): string | undefined {

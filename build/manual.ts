@@ -1,11 +1,12 @@
 /**
- * Generates docs/cli.md from the data of `--help` and the exit statuses, and docs/attributes.md from the table that
- * setxattr(2) checks.
+ * Generates docs/cli.md from the data of `--help` and the exit statuses, docs/attributes.md from the table that setxattr(2)
+ * checks, and docs/configuration.md from the table of settings.
  *
- *   bun build/manual.ts          writes both
+ *   bun build/manual.ts          writes them
  */
 import { join } from "node:path";
 import { VARIABLES } from "../src/app/settings/environment.ts";
+import { kebabCase, keyOf, NOT_SETTINGS, rowOf, SETTING_NAMES } from "../src/app/settings/table.ts";
 import { ATTRIBUTES, OURS } from "../src/attributes.ts";
 import { formatCommandHelp } from "../src/cli/args/help.ts";
 import { COMMANDS } from "../src/cli/llmfs.ts";
@@ -60,13 +61,113 @@ Some flags take \`TEXT|FILE\`:
 - anything else is the text itself.
 `;
 
+export const CONFIGURATION_PAGE = join(import.meta.dir, "../docs/configuration.md");
+
+export function configurationPage(): string {
+  const rows = SETTING_NAMES.map((name) => {
+    const { variable, description } = rowOf(name);
+    const value = description.replace(/\|/g, "\\|");
+    return `| \`${keyOf(name)}\` | \`--${kebabCase(name)}\` | ${variable === undefined ? "" : `\`${variable}\``} | ${value} |`;
+  });
+  const others = Object.entries(NOT_SETTINGS).map(([name, reason]) => `| \`--${kebabCase(name)}\` | ${reason} |`);
+  return `${SETTINGS_HEAD}\n${rows.join("\n")}\n${SETTINGS_OTHERS}\n${others.join("\n")}\n${SETTINGS_TAIL}`;
+}
+
+const SETTINGS_HEAD = `# Configuration
+
+A configuration file says once what every command would otherwise be told by flags, and which generators make which files
+([generators.md](generators.md)). Begin with one that has comments:
+
+\`\`\`sh
+llmfs init
+llmfs config
+\`\`\`
+
+\`init\` writes \`llmfs.config.yaml\` (\`--format ts\` or \`--format json\` for the others) and an example of a prompt. \`config\` shows what
+is in force, and where each value comes from: a flag, a variable, a line of a file, or the default.
+
+\`\`\`yaml
+# llmfs.config.yaml
+prompt: prompt.md
+model: gpt-6.1-terra
+recordings: recordings
+max-usd: 2
+concurrency: 8
+headers:
+  X-Team: data
+rules:
+  - match: VERSION
+    generator: exec
+    options: { command: [git, describe, --always] }
+\`\`\`
+
+\`\`\`ts
+// llmfs.config.ts
+import { defineConfig } from "llmfs";
+
+export default defineConfig({
+  prompt: "prompt.md",
+  maxUsd: 2,
+  rules: [{ match: "VERSION", generator: "exec", options: { command: ["git", "describe", "--always"] } }],
+});
+\`\`\`
+
+## Which value counts
+
+1. A flag.
+2. Its environment variable.
+3. The project's configuration: the file that \`--config\` names, or else \`llmfs.config.ts\`, \`.js\`, \`.json\`, \`.yaml\`, \`.yml\` or
+   \`.toml\` in the current directory.
+4. Your own: \`config.*\` in \`~/.config/llmfs\` (\`$XDG_CONFIG_HOME/llmfs\`).
+5. The default.
+
+- Each setting is looked up on its own, so a file need not repeat what another one says. Headers of all places are sent; of two with
+  the same name, the first in this order. Generators and rules come from the nearest file that has any.
+- A command takes from a file only the settings that it has as flags.
+- A switch that a file sets is switched off with \`--read-only=false\`.
+- \`--prompt\` and \`--from\` exclude each other: the one from the place that counts more is used.
+- \`--config none\` ignores all files.
+- A running mount keeps the settings that it was started with.
+
+## Writing one
+
+- Keys are the names of the flags. In TypeScript and JavaScript, they may also be written as identifiers: \`maxUsd\` for \`max-usd\`.
+- Numbers may be written as numbers, switches are \`true\` or \`false\`, and \`price\` may be a list. JSON may have comments.
+- Relative paths, those of prompts too, start from the directory of the file.
+- In \`base-url\`, \`headers\` and \`recordings\`, \`\${NAME}\` stands for an environment variable, so that no secret is in the file. If it
+  is not set, that is an error as soon as the value is needed: a replay does not need a header.
+- The key itself is never in a file: set \`OPENAI_API_KEY\`, or refer to another variable in \`headers\`.
+- A mistake is an error with file, line and key, and with the nearest known key for a misspelt one.
+- \`llmfs config --schema\` prints a JSON Schema. Save it, and name it in \`$schema\`, and editors complete and check JSON and YAML.
+
+## Trust
+
+A configuration can run programs, and a \`base-url\` in it receives your key. One that is merely found in the current directory is
+used, settings included, only after you have trusted it: see [the command line](cli.md#configuration-files). None is ever used that
+is inside an llmfs mount.
+
+## Settings
+
+\`npm run docs\` generates this table from the program; a test compares the two.
+
+| key | flag | variable | meaning |
+|---|---|---|---|`;
+
+const SETTINGS_OTHERS = `
+The other flags are not settings:
+
+| flag | because it |
+|---|---|`;
+
+const SETTINGS_TAIL = "";
+
 const CONFIGURATION = `## Configuration files
 
-Commands that need the rules of a tree (\`mount\`, \`run\`, \`generators\`, \`plan\`, \`context\`, \`why\`, \`recordings prune\`) load the
-configuration that \`--config\` names; or \`llmfs.config.ts\`, \`.js\`, \`.json\`, \`.yaml\`, \`.yml\` or \`.toml\` in the current directory; or
-\`config.*\` of these kinds in \`~/.config/llmfs\`. They print its path to standard error. A configuration can do whatever you can.
+Every flag that sets something can also be in a file: see [configuration.md](configuration.md). Commands with \`--config\` load the
+configuration that it names, or \`llmfs.config.ts\`, \`.js\`, \`.json\`, \`.yaml\`, \`.yml\` or \`.toml\` in the current directory; and below it
+\`config.*\` of these kinds in \`~/.config/llmfs\`. They print the paths to standard error. A configuration can do whatever you can.
 In YAML, JSON and TOML too, its rules can run programs (\`exec\`), send requests to any server (\`http\`, \`sql\`), and use the value of
-any environment variable, such as \`\${OPENAI_API_KEY}\`; \`.ts\` and \`.js\` files are programs.
+any environment variable, such as \`\${OPENAI_API_KEY}\`; a \`base-url\` receives your key; \`.ts\` and \`.js\` files are programs.
 
 - A configuration in the current directory is used only if you trust it, because it may have come with a download. On a terminal,
   llmfs shows it and asks. \`llmfs trust\` trusts it in advance, until its content changes. Elsewhere the command ends with
@@ -75,7 +176,7 @@ any environment variable, such as \`\${OPENAI_API_KEY}\`; \`.ts\` and \`.js\` fi
 - A configuration inside an llmfs mount is never used. If it is found there, llmfs ignores it with a warning; if you name it,
   that is an error (status 84). This includes symlinks, bind mounts and overlays of a mount, and files that a configuration imports.
 - For a running mount, \`plan\`, \`context\` and \`why\` know the rules without loading the configuration.
-- \`warm\`, \`regen\`, \`save\`, \`unmount\`, \`generate\` and \`demo\` do not use a configuration.
+- \`warm\`, \`regen\`, \`save\`, \`unmount\`, \`list\`, \`status\` and \`demo\` do not use a configuration.
 `;
 
 const ENVIRONMENT = `## Environment
@@ -126,4 +227,5 @@ const ATTRIBUTES_TAIL = `
 if (import.meta.main) {
   await Bun.write(MANUAL, await manual());
   await Bun.write(ATTRIBUTES_PAGE, attributesPage());
+  await Bun.write(CONFIGURATION_PAGE, configurationPage());
 }

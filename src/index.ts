@@ -3,6 +3,7 @@ export { FsError } from "./errno.ts";
 export {
   type BuiltIn,
   type ConfigFile,
+  type ConfigSettings,
   type Duration,
   defineConfig,
   type RuleConfig,

@@ -124,6 +124,20 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
     },
   ],
   [
+    "init",
+    {
+      summary: "Write a configuration to begin with",
+      load: async () => (await import("./commands/init.ts")).init,
+    },
+  ],
+  [
+    "config",
+    {
+      summary: "Show the settings in force, and where they come from",
+      load: async () => (await import("./commands/config.ts")).config,
+    },
+  ],
+  [
     "trust",
     {
       summary: "Trust a configuration that was found in a directory",

@@ -12,7 +12,8 @@ export async function locate(file: string, path: KeyPath): Promise<number | unde
   try {
     const text = readFileSync(file, "utf8");
     if (isCode(file)) return await locateInCode(text, path);
-    return extname(file) === ".toml" ? locateInToml(text, path) : await locateInYaml(text, path);
+    if (extname(file) === ".toml") return locateInToml(text, path);
+    return await locateInYaml(extname(file) === ".json" ? withoutComments(text) : text, path);
   } catch {
     // A message without a line is better than another error.
     return undefined;
@@ -24,7 +25,13 @@ function isSameKey(found: string, key: string | number | undefined): boolean {
   return found === key || kebabCase(found) === key;
 }
 
-/** JSON is a part of YAML. */
+/** JSON is a part of YAML, except for its comments. */
+function withoutComments(text: string): string {
+  return text.replace(/"(?:[^"\\]|\\.)*"|\/\/[^\n]*|\/\*[\s\S]*?\*\//g, (part) =>
+    part.startsWith('"') ? part : part.replace(/[^\n]/g, " "),
+  );
+}
+
 async function locateInYaml(text: string, path: KeyPath): Promise<number | undefined> {
   const { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } = await import("yaml");
   const lines = new LineCounter();

@@ -1,24 +1,10 @@
 /** The settings of a configuration file: every value of the right kind, every key known. */
-import { z } from "zod";
 import { isCode } from "../../generators/config/find-config.ts";
 import { explainUnknownKey } from "../../generators/config/problem.ts";
 import { UserError } from "../errors.ts";
 import type { SettingsFile } from "../settings/given.ts";
 import { keyOf, rowOf, SETTING_NAMES, type SettingName } from "../settings/table.ts";
-
-const TEXT = z.union([z.string(), z.number()], "expected text or a number");
-const TEXTS = z.union([z.string(), z.array(z.string())], "expected text, or a list of texts");
-const SWITCH = z.boolean("expected true or false");
-const HEADERS = z.record(z.string(), z.string("expected text"), "expected an object, such as { X-Team: data }");
-
-/** What a setting may be in a file. */
-function schemaOf(name: SettingName) {
-  const { type, options, multiple, list } = rowOf(name);
-  if (type === "boolean") return SWITCH;
-  if (type === "enum") return z.enum(options ?? [], `expected ${(options ?? []).join(", ")}`);
-  if (multiple) return HEADERS;
-  return list ? TEXTS : TEXT;
-}
+import { schemaOf } from "./schema.ts";
 
 /** `settings`: all keys of the file but "generators" and "rules". Throws UserError that names the key. */
 export function readSettings(file: string, settings: Readonly<Record<string, unknown>>): SettingsFile {

@@ -110,6 +110,20 @@ export function readConfig(
   return Object.freeze(config);
 }
 
+/** Which value of each setting counts, and where it comes from. */
+export function readGiven(
+  args: SettingsArguments,
+  files: readonly SettingsFile[],
+  environment: Environment = process.env,
+): GivenSettings {
+  return new GivenSettings(args, environment, files);
+}
+
+/** Whether there is a key for the model's server. */
+export function hasApiKey(environment: Environment = process.env): boolean {
+  return createLookup(environment)("OPENAI_API_KEY") !== undefined;
+}
+
 /** 1980, the earliest time in zip archives. A fixed time makes replays independent of when they run. */
 const REPLAYED = Date.UTC(1980) / 1000;
 

@@ -23,6 +23,8 @@ interface Row {
   readonly multiple?: true;
   /** Set if a flag separates several values with commas. In a file, the value may be a list. */
   readonly list?: true;
+  /** The value if nobody sets it. Absent: none, or one that depends on the machine. */
+  readonly usual?: string;
   /** Set if `${NAME}` in a file stands for an environment variable: where secrets may be needed. */
   readonly references?: true;
   readonly description: string;
@@ -52,6 +54,7 @@ export const SETTINGS = defineSettings({
     description: "before mounting, lay out more files for the tree, such as tests for its code; see llmfs grow",
   },
   size: {
+    usual: "50%",
     type: "string",
     valueHint: "SIZE",
     description: "maximum size of all contents, such as 512M, 2G or 25%, at least 4K; default: 50% of the memory",
@@ -128,11 +131,13 @@ export const SETTINGS = defineSettings({
       `${attribute("depends")} has no effect. For many independent files, such as fixtures`,
   },
   concurrency: {
+    usual: "4",
     type: "string",
     valueHint: "N",
     description: "maximum number of parallel requests to the model, up to 256; default: 4",
   },
   timeout: {
+    usual: "15m",
     type: "string",
     valueHint: "TIME",
     description: "time limit for one answer, such as 90s or 5m, at least 100ms; default: 15m",
@@ -165,6 +170,7 @@ export const SETTINGS = defineSettings({
       "never ask the model unless the recordings can be read and written: an error instead of your own folder (LLMFS_RECORDINGS_REQUIRED)",
   },
   mode: {
+    usual: "auto",
     type: "enum",
     options: ["auto", "record", "replay", "off"],
     variable: "LLMFS_MODE",
@@ -178,16 +184,19 @@ export const SETTINGS = defineSettings({
       "maximum number of tokens to send for a file, instructions and prompts included, at least 256; default: 16000 plus those; a quarter is for the outline",
   },
   repairs: {
+    usual: "3",
     type: "string",
     valueHint: "N",
     description: "how often the model may repair files after a check that failed; default: 3",
   },
   checkTimeout: {
+    usual: "10m",
     type: "string",
     valueHint: "TIME",
     description: "time limit for one run of the check, such as 90s or 1h; default: 10m",
   },
   checkSpace: {
+    usual: "4G",
     type: "string",
     valueHint: "SIZE",
     description: "how much the check may write into its copy of the tree, such as 512M; default: 4G",
@@ -218,6 +227,45 @@ export function rowOf(name: SettingName): Row {
 export function kebabCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
+
+/** Flags that say what one call of a command does. They are not settings, and each says why. */
+export const NOT_SETTINGS: Readonly<Record<string, string>> = {
+  config: "names the file itself",
+  noRecordingsRequired: "is `recordings-required: false` in a file",
+  foreground: "depends on who calls",
+  json: "depends on who reads the output",
+  long: "is about the output",
+  depth: "is about the output",
+  stat: "is about the output",
+  files: "is about the output",
+  watch: "is about the output",
+  every: "is about the output",
+  schema: "asks for something else than the settings",
+  check: "is the command itself",
+  noMount: "depends on the machine",
+  only: "chooses the files of one call",
+  pending: "chooses the files of one call",
+  outdated: "chooses the files of one call",
+  for: "chooses what one call removes",
+  owner: "chooses what one call removes; `LLMFS_OWNER` is for all",
+  olderThan: "chooses what one call removes",
+  overwrite: "would make every call dangerous",
+  force: "would make every call dangerous",
+  unsigned: "would make every call dangerous",
+  lazy: "would make every call dangerous",
+  remove: "is an action",
+  list: "is an action",
+  undo: "is an action",
+  showRequest: "is an action",
+  dryRun: "is an action",
+  format: "is for the first call",
+  input: "is about one file",
+  output: "is about one file",
+  append: "is about one file",
+  parents: "is about one file",
+  depends: "is about one file",
+  generator: "is about one file",
+};
 
 /** The key of a setting in a configuration file. */
 export function keyOf(name: SettingName): string {

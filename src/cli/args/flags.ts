@@ -50,7 +50,7 @@ export const configFlags = defineFlags({
     type: "string",
     valueHint: "FILE",
     description:
-      "a configuration of generators and rules, or none; default: llmfs.config.ts, .js, .json, .yaml or .toml in the current directory, if you trust it (see llmfs trust)",
+      "a configuration of settings, generators and rules, or none; default: llmfs.config.ts, .js, .json, .yaml or .toml in the current directory, if you trust it (see llmfs trust)",
   },
 });
 

@@ -34,7 +34,53 @@ export interface RuleConfig {
   readonly maxBytes?: number;
 }
 
-export interface ConfigFile {
+/** What the flags say, for every command. The table in app/settings describes each; a test compares the two. */
+export interface ConfigSettings {
+  readonly prompt?: string;
+  readonly from?: string;
+  readonly grow?: string;
+  readonly size?: string | number;
+  readonly inodes?: string | number;
+  readonly readOnly?: boolean;
+  readonly allowOther?: boolean;
+  readonly lowPower?: boolean;
+  readonly warm?: boolean;
+  readonly save?: string;
+  readonly saveEvery?: string | number;
+  readonly statGenerates?: string | readonly string[];
+  readonly contentPrompt?: string;
+  readonly model?: string;
+  readonly baseUrl?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly layoutTokens?: string | number;
+  readonly noDepends?: boolean;
+  readonly concurrency?: string | number;
+  readonly timeout?: string | number;
+  readonly maxCalls?: string | number;
+  readonly maxTokens?: string | number;
+  readonly maxUsd?: string | number;
+  readonly price?: string | readonly string[];
+  readonly recordings?: string;
+  readonly recordingsRequired?: boolean;
+  readonly mode?: "auto" | "record" | "replay" | "off";
+  readonly contextTokens?: string | number;
+  readonly repairs?: string | number;
+  readonly checkTimeout?: string | number;
+  readonly checkSpace?: string | number;
+  readonly debug?: boolean;
+  readonly logFile?: string;
+}
+
+type KebabCase<S extends string> = S extends `${infer First}${infer Rest}`
+  ? First extends Uppercase<First>
+    ? `-${Lowercase<First>}${KebabCase<Rest>}`
+    : `${First}${KebabCase<Rest>}`
+  : "";
+
+/** Keys may also be written as on the command line: "max-usd". */
+type AsFlags<T> = { readonly [K in keyof T & string as KebabCase<K>]?: T[K] };
+
+export interface ConfigFile extends ConfigSettings, AsFlags<ConfigSettings> {
   readonly generators?: Readonly<Record<string, ContentGenerator | BuiltIn>>;
   /** The first matching rule wins. */
   readonly rules?: readonly RuleConfig[];

@@ -40,7 +40,7 @@ export async function readDocument(file: string, own: OwnCode): Promise<Descript
   }
   switch (extname(file)) {
     case ".json":
-      return describeData(await parseData(file, "jsonc", JSON.parse));
+      return describeData(await parseData(file, "jsonc", Bun.JSONC.parse));
     case ".yaml":
     case ".yml":
       return describeData(await parseData(file, "yaml", Bun.YAML.parse));

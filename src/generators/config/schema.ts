@@ -90,7 +90,7 @@ export function checkBuiltIns(value: unknown): Readonly<Record<string, BuiltIn>>
 }
 
 /** `known`: the keys of the objects that have a fixed set of them. */
-export function firstProblem(
+function firstProblem(
   error: z.ZodError,
   prefix: KeyPath,
   known: readonly string[],

@@ -1,12 +1,20 @@
 /** The settings in a configuration file: what they may be, how they are called, and which value counts. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { readConfigurations } from "../../../src/app/configuration/configure.ts";
 import { readSettings } from "../../../src/app/configuration/settings-file.ts";
 import { UserError } from "../../../src/app/errors.ts";
 import type { SettingsFile } from "../../../src/app/settings/given.ts";
 import { readConfig } from "../../../src/app/settings/settings.ts";
-import { keyOf, rowOf, SETTING_NAMES, type SettingsArguments } from "../../../src/app/settings/table.ts";
+import {
+  isSetting,
+  keyOf,
+  NOT_SETTINGS,
+  rowOf,
+  SETTING_NAMES,
+  type SettingsArguments,
+} from "../../../src/app/settings/table.ts";
 import { COMMANDS } from "../../../src/cli/llmfs.ts";
 import { Sandbox } from "../../support/program.ts";
 
@@ -208,9 +216,63 @@ describe("the table", () => {
     }
   });
 
+  test("the type of configurations in TypeScript has the settings of the table", () => {
+    const types = readFileSync(join(import.meta.dir, "../../../src/generators/config/config.ts"), "utf8");
+    const body = /interface ConfigSettings \{([^}]*)\}/.exec(types)?.[1] ?? "";
+    const declared = [...body.matchAll(/readonly (\w+)\?: ([^;]+);/g)].map(([, key, type]) => [key, type]);
+    const wanted = SETTING_NAMES.map((name) => {
+      const { key = name, type, options, multiple, list, valueHint = "" } = rowOf(name);
+      if (type === "boolean") return [key, "boolean"];
+      if (type === "enum") return [key, options?.map((option) => JSON.stringify(option)).join(" | ")];
+      if (multiple) return [key, "Readonly<Record<string, string>>"];
+      if (list) return [key, "string | readonly string[]"];
+      return [key, /^(N|SIZE|TIME|DOLLARS)$/.test(valueHint) ? "string | number" : "string"];
+    });
+    expect(declared).toEqual(wanted);
+  });
+
   test("no two settings share a key", () => {
     const keys = SETTING_NAMES.map(keyOf);
     expect(new Set(keys).size).toBe(keys.length);
+  });
+
+  test("every flag of every command is a setting, or says why not", async () => {
+    const unknown: string[] = [];
+    const used = new Set<string>();
+    for (const [command, { load }] of COMMANDS) {
+      for (const [name, arg] of Object.entries((await load()).args)) {
+        if (arg.type === "positional") continue;
+        used.add(name);
+        if (!isSetting(name) && !Object.hasOwn(NOT_SETTINGS, name)) unknown.push(`${command} --${name}`);
+      }
+    }
+    expect(unknown).toEqual([]);
+    expect(Object.keys(NOT_SETTINGS).filter((name) => !used.has(name) || isSetting(name))).toEqual([]);
+  });
+
+  test("a flag of the same name as a setting means the same, except for those of single files and snapshots", async () => {
+    const others: string[] = [];
+    for (const [command, { load }] of COMMANDS) {
+      for (const [name, arg] of Object.entries((await load()).args)) {
+        if (arg.type === "positional" || !isSetting(name)) continue;
+        const { type, variable } = rowOf(name);
+        const same = arg.type === type && ("variable" in arg ? arg.variable : undefined) === variable;
+        if (!same || (variable === undefined && arg.description !== rowOf(name).description))
+          others.push(`${command} ${name}`);
+      }
+    }
+    expect(others).toEqual([
+      "unmount timeout",
+      "cat save",
+      "generate logFile",
+      "context from",
+      "regen prompt",
+      "why from",
+      "grow prompt",
+      "grow from",
+      "add prompt",
+      "mcp readOnly",
+    ]);
   });
 
   test("some command takes each setting as a flag", async () => {

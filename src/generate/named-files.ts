@@ -19,12 +19,19 @@ export function namedFiles(
       const inside = quoted.find((one) => one !== undefined);
       const candidates = inside === undefined ? [word] : [inside, ...(inside.match(/\S+/g) ?? [])];
       for (const candidate of candidates) {
-        const file = findFile(candidate, path, exists) ?? findFile(candidate.replace(/[.,;:!?)]+$/, ""), path, exists);
+        const file = findFile(candidate, path, exists) ?? findFile(withoutPunctuation(candidate), path, exists);
         if (file !== undefined && file !== path) found.add(file);
       }
     }
   }
   return [...found];
+}
+
+/** The word without the marks at its end. A regular expression would take quadratic time. */
+function withoutPunctuation(word: string): string {
+  let end = word.length;
+  while (end > 0 && ".,;:!?)".includes(word.charAt(end - 1))) end--;
+  return word.slice(0, end);
 }
 
 function findFile(name: string, path: string, exists: (path: string) => boolean): string | undefined {

@@ -62,6 +62,23 @@ test("--stat prints a line for each difference, and --json all of them", async (
   });
 });
 
+test("long texts without common lines are compared quickly, and the patch can be applied", async () => {
+  const folder = (name: string, text: string) => {
+    mkdirSync(sandbox.at(name));
+    writeFileSync(sandbox.at(`${name}/long`), text);
+  };
+  const lines = (from: number) => Array.from({ length: 20_000 }, (_, index) => `${from + index}`);
+  folder("old", lines(0).join("\n"));
+  folder("new", `${lines(20_000).join("\n")}\n`);
+  folder("empty", "");
+  const { status, stdout } = await run("old", "new");
+  expect(status).toBe(1);
+  writeFileSync(sandbox.at("a.patch"), stdout);
+  expect(Bun.spawnSync(["patch", "-d", sandbox.at("old"), "-i", sandbox.at("a.patch")]).exitCode).toBe(0);
+  expect(await run("old", "new")).toMatchObject({ status: 0, stdout: "" });
+  expect((await run("--stat", "empty", "new")).stdout).toContain("+20000 -0");
+});
+
 test("an error has a status greater than 1", async () => {
   expect((await run("one", "missing")).status).toBe(84);
   expect((await run("one.json/nothing", "one")).status).toBe(84);

@@ -2,6 +2,8 @@
 import { describe, expect, test } from "bun:test";
 import { contentSections, fence, printable } from "../../src/generate/context/prompts.ts";
 import { referencesIn } from "../../src/generate/context/references.ts";
+import { declarationsOf } from "../../src/generate/declarations/declarations.ts";
+import { namedFiles } from "../../src/generate/named-files.ts";
 import { DEFAULT_LIMITS, readProposal } from "../../src/generate/structure/proposal.ts";
 import type { ProposedEntry } from "../../src/generate/structure/proposed-entry.ts";
 import { StructureProgressTracker } from "../../src/generate/structure/structure-progress.ts";
@@ -213,6 +215,21 @@ test("a table whose rows lack most of their columns is refused, and one that lac
     { a: "2", b: "3", c: "" },
     { a: "", b: "", c: "" },
   ]);
+});
+
+test("files that a prompt names are found in linear time, also after many marks", () =>
+  expectLinear(repeated(".", "a"), (text) => namedFiles([`${text}x`], "/a/b.md", () => false)));
+
+test("a program for which the parser would need minutes is not reduced to its declarations", async () => {
+  for (const [path, unit] of [
+    ["/a.py", "\\\n"],
+    ["/a.sh", "<<E\n"],
+    ["/a.cpp", "a<"],
+  ] as const) {
+    const before = process.cpuUsage();
+    expect(await declarationsOf(path, unit.repeat(60_000 / unit.length))).toBeUndefined();
+    expect(process.cpuUsage(before).user / 1000).toBeLessThan(5000);
+  }
 });
 
 test("a recording's name is truncated between characters", () => {

@@ -95,8 +95,10 @@ interface Lines {
 function countLines({ before, after }: Difference): Lines | undefined {
   const [old, now] = [textOf(before?.content), textOf(after?.content)];
   if (old === undefined || now === undefined || old === now) return undefined;
+  const parts = diffLines(old, now, { maxEditLength: MOST_EDITS });
+  if (parts === undefined) return { added: linesOf(now).length, removed: linesOf(old).length };
   let [added, removed] = [0, 0];
-  for (const part of diffLines(old, now)) {
+  for (const part of parts) {
     if (part.added) added += part.count;
     if (part.removed) removed += part.count;
   }
@@ -156,9 +158,39 @@ function showPatch(one: Difference): void {
   if (old === undefined || now === undefined) return line("the contents are binary, and differ");
   if (old === now) return;
   const name = (side: string, of: Difference["before"]) => (of === undefined ? "/dev/null" : `${side}/${path}`);
-  const patch = createTwoFilesPatch(name("a", before), name("b", after), old, now);
-  for (const text of patch.trimEnd().split("\n").slice(1))
-    line(text, /^(?:---|\+\+\+)/.test(text) ? "1" : COLORS[text[0] ?? ""]);
+  const patch = createPatch(name("a", before), name("b", after), old, now);
+  for (const text of linesOf(patch).slice(1)) line(text, /^(?:---|\+\+\+)/.test(text) ? "1" : COLORS[text[0] ?? ""]);
+}
+
+/**
+ * The search for the shortest difference takes time in proportion to the square of its length. Texts with more different
+ * lines than this are shown as replaced.
+ */
+const MOST_EDITS = 1500;
+
+function createPatch(oldName: string, newName: string, old: string, now: string): string {
+  const found = createTwoFilesPatch(oldName, newName, old, now, undefined, undefined, { maxEditLength: MOST_EDITS });
+  if (found !== undefined) return found;
+  const [oldLines, newLines] = [linesOf(old), linesOf(now)];
+  const range = (lines: readonly string[]) => `${Math.min(1, lines.length)},${lines.length}`;
+  const side = (sign: string, text: string, lines: readonly string[]) => [
+    ...lines.map((line) => sign + line),
+    ...(text === "" || text.endsWith("\n") ? [] : ["\\ No newline at end of file"]),
+  ];
+  return [
+    "=".repeat(67),
+    `--- ${oldName}`,
+    `+++ ${newName}`,
+    `@@ -${range(oldLines)} +${range(newLines)} @@`,
+    ...side("-", old, oldLines),
+    ...side("+", now, newLines),
+    "",
+  ].join("\n");
+}
+
+function linesOf(text: string): readonly string[] {
+  const lines = text.split("\n");
+  return lines.at(-1) === "" ? lines.slice(0, -1) : lines;
 }
 
 /** What a patch does not show. */

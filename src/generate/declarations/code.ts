@@ -26,7 +26,7 @@ export async function outlineCode(language: Language, text: string): Promise<str
   try {
     const outline = await parse(language, text, (root) => render(root, text, 0));
     // Lines that have lost their content.
-    return outline?.replace(/[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
+    return outline?.replace(/(?<![ \t])[ \t]+$/gm, "").replace(/\n{3,}/g, "\n\n");
   } catch (error) {
     // A failure of the parser on this text. It is not our fault, because the nodes are only read.
     if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) return undefined;

@@ -55,8 +55,8 @@ export async function parse<T>(language: Language, text: string, use: (root: Syn
     parser.setLanguage(await grammar);
     for (let length = FIRST; ; length *= 2) {
       const whole = length >= text.length;
-      const parsed = parser.parse(whole ? text : text.slice(0, text.lastIndexOf("\n", length) + 1 || length));
-      if (parsed === null) return undefined;
+      const parsed = parseBounded(parser, whole ? text : text.slice(0, text.lastIndexOf("\n", length) + 1 || length));
+      if (parsed === undefined) return undefined;
       try {
         if (isShapeless(parsed.rootNode)) return undefined;
         if (whole) return use(parsed.rootNode);
@@ -68,6 +68,29 @@ export async function parse<T>(language: Language, text: string, use: (root: Syn
     parser.delete();
   }
 }
+
+/**
+ * Counts what the parser does instead of measuring time, so that the result is the same everywhere: how often it reads a
+ * piece of the text, which is many times if each word depends on all that follows, and its steps.
+ */
+function parseBounded(parser: tree.Parser, text: string): tree.Tree | undefined {
+  let reads = text.length * READS + LEAST_READS;
+  let steps = text.length * STEPS;
+  const read = (index: number) => (--reads < 0 ? undefined : text.slice(index, index + PIECE));
+  const isTooSlow = () => reads < 0 || --steps < 0;
+  const parsed = parser.parse(read, undefined, { progressCallback: isTooSlow });
+  if (parsed !== null && reads >= 0 && steps >= 0) return parsed;
+  parsed?.delete();
+  parser.reset();
+  return undefined;
+}
+
+/** In UTF-16 code units. */
+const PIECE = 1024;
+/** For each character of the text. Programs need up to 0.025 reads, and a few hundred more, and 0.016 hundreds of steps. */
+const READS = 0.06;
+const LEAST_READS = 400;
+const STEPS = 0.05;
 
 /** In UTF-16 code units. */
 const FIRST = 4096;

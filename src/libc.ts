@@ -472,6 +472,12 @@ export function ioctl(fd: number, request: number, argument: Uint8Array): number
   return orErrno(load().ioctl(fd, request, argument));
 }
 
+/** Whether a descriptor is a terminal, as isatty(3) says. */
+export function isTerminal(fd: number): boolean {
+  const TCGETS = 0x5401;
+  return ioctl(fd, TCGETS, new Uint8Array(64)) >= 0;
+}
+
 /** Creates an anonymous file in memory. Can fail with EMFILE and ENOMEM. */
 export function memfd(name: string): number {
   const MFD_CLOEXEC = 1;

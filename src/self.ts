@@ -6,7 +6,6 @@
  * used, because `ps` shows it and names the process after it.
  */
 import { type Stats, statSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 
 /** The first argument if this program is started as something other than the command line. */
 export const ROLE = { daemon: "--daemon", guardian: "--guardian", helper: "--helper" } as const;
@@ -31,7 +30,7 @@ function isCompiled(): boolean {
 
 /** Not Bun.main, which may be a test, or a program that uses llmfs as a library. */
 function fromSource(): readonly string[] {
-  return [process.execPath, fileURLToPath(new URL("./main.ts", import.meta.url))];
+  return [process.execPath, Bun.fileURLToPath(new URL("./main.ts", import.meta.url))];
 }
 
 /** Also true if /proc does not say, because then only the path is known. */

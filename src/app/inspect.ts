@@ -4,7 +4,7 @@ import { readFileSync, statSync } from "node:fs";
 import { codeOf, messageOf } from "../errno.ts";
 import { rulesOf } from "../generators/config/rule-summary.ts";
 import type { Rules } from "../generators/config/rules.ts";
-import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai.ts";
+import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai-service.ts";
 import { type PriceOf, pricesAt } from "../llm/prices.ts";
 import type { Log } from "../log.ts";
 import { createForesight, type Foresight } from "../offline/dry-run.ts";

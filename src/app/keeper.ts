@@ -140,14 +140,6 @@ export class Keeper {
   }
 }
 
-/** A message about a failed save and the location of the tree. Undefined if nothing failed. */
-export function describeProblem(outcome: SaveOutcome): string | undefined {
-  if (outcome.kind === "none" || outcome.kind === "saved") return undefined;
-  const { wanted, reason } = outcome;
-  const failed = `the tree could not be saved to ${wanted}: ${reason}`;
-  return outcome.kind === "rescued" ? `${failed}; it is saved in ${outcome.file} instead` : failed;
-}
-
 /** The reason without the file name, which the caller adds, and without a fix, which depends on the caller. */
 function reasonOf(error: unknown): string {
   return (error instanceof SnapshotError ? error.reason : messageOf(error)).replace(/^cannot be written: /, "");

@@ -7,10 +7,10 @@ import { messageOf } from "../errno.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import { UserError } from "./errors.ts";
-import { describeProblem, Keeper } from "./keeper.ts";
+import type { Keeper } from "./keeper.ts";
 import { findStartingTree } from "./layout/starting-tree.ts";
 import { raiseLimits } from "./machine/limits.ts";
-import { RecordWriter, type SaveOutcome } from "./running/mount-record.ts";
+import { describeProblem, RecordWriter, type SaveOutcome } from "./running/mount-record.ts";
 import type { Config } from "./settings/settings.ts";
 import { chooseSourceName } from "./source-name.ts";
 import { type TreeParts, treeOptions } from "./tree-options.ts";
@@ -90,7 +90,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     const prompt = (await filesystem.tree.stat("/")).xattrs.get(PROMPT)?.slice(0, PUBLISHED_PROMPT);
     record.change({ device: filesystem.device, state: "serving", prompt });
     filesystem.ended.then(() => record.change({ device: "", state: "ended" }));
-    keeper = keeperOf(config, filesystem, record);
+    keeper = await keeperOf(config, filesystem, record);
     const timer = keeper && saveAtIntervals(config, keeper, log);
     const insist = async (givenUp: AbortSignal, meanwhile: string): Promise<SaveOutcome> => {
       let late = false;
@@ -152,8 +152,13 @@ function openRecord(config: Config, mountpoint: string, answer: () => Promise<Sa
   }
 }
 
-function keeperOf({ save }: Config, filesystem: MountedFilesystem, record: RecordWriter): Keeper | undefined {
+async function keeperOf(
+  { save }: Config,
+  filesystem: MountedFilesystem,
+  record: RecordWriter,
+): Promise<Keeper | undefined> {
   if (save === undefined) return undefined;
+  const { Keeper } = await import("./keeper.ts");
   let reportedAt = 0;
   return new Keeper({
     filesystem,

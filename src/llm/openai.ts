@@ -10,7 +10,6 @@
  * The client is imported with the first request, so that commands that call no model do not pay for loading it.
  */
 
-import type { ChatModel } from "openai/resources/shared";
 import { memoizeSuccess, pause } from "../abort.ts";
 import { messageOf } from "../errno.ts";
 import { canonicalJsonBytes } from "../text/canonical-json.ts";
@@ -21,12 +20,8 @@ import { adapt, type Dialect, learn, PLAIN_DIALECT } from "./dialect.ts";
 import { cancelled, Failure, type Party, scrub, secretsIn } from "./failure.ts";
 import type { ChatAnswer, ChatOptions, ChatRequest, LanguageModel } from "./llm.ts";
 import { LlmError } from "./llm.ts";
+import { OPENAI_BASE_URL } from "./openai-service.ts";
 import { readAnswer } from "./stream.ts";
-
-/** The model if none is named: the current middle tier, cheap enough for a file, good enough for code. */
-export const DEFAULT_MODEL = "gpt-6.1-terra" satisfies ChatModel;
-
-export const OPENAI_BASE_URL = "https://api.openai.com/v1";
 
 export interface OpenaiSettings {
   /** Absent: api.openai.com. */

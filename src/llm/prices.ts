@@ -4,7 +4,7 @@
  * The table contains OpenAI's own list prices and is used for OpenAI's own server only: the same name may cost
  * something else elsewhere. Discounts (cached input, batches) are left out, so a computed cost is an upper bound.
  */
-import { OPENAI_BASE_URL } from "./openai.ts";
+import { OPENAI_BASE_URL } from "./openai-service.ts";
 
 /** In US dollars for a million tokens. */
 export interface Price {

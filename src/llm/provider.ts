@@ -8,7 +8,7 @@ import { withoutTrailing } from "../text/trailing.ts";
 import { isLoopback } from "./connection/http.ts";
 import { LlmError } from "./llm.ts";
 import { chooseModel, modelsAt, type Offer, rankModels, type ServerAddress, type ServerModel } from "./models.ts";
-import { DEFAULT_MODEL, OPENAI_BASE_URL } from "./openai.ts";
+import { DEFAULT_MODEL, OPENAI_BASE_URL } from "./openai-service.ts";
 
 export interface ProviderSettings {
   readonly baseUrl?: string;

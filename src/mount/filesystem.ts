@@ -29,7 +29,6 @@ import type {
   Revision,
   ToFilesystem,
 } from "../rpc/messages.ts";
-import { writeAtomically } from "../snapshot/write/write.ts";
 import { Commands, type RunCommand, toFsError } from "./commands.ts";
 import { createFileMethods, type FileMethods } from "./file-methods.ts";
 import { GenerationTask } from "./generation-task.ts";
@@ -193,7 +192,10 @@ class Link {
       ended: this.#ended.promise,
       beganPending: pending,
       device: mount.device,
-      save: (file, options) => writeAtomically(file, snapshotPieces(this.#saver, options)),
+      save: async (file, options) => {
+        const { writeAtomically } = await import("../snapshot/write/write.ts");
+        await writeAtomically(file, snapshotPieces(this.#saver, options));
+      },
       snapshot: (options) => snapshotPieces(this.#saver, options),
       revision: () => this.#call("revision"),
       check: () => this.#call("check"),

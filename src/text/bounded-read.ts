@@ -1,6 +1,5 @@
 /** Reads whole files from outside, up to a limit: a device, a pipe or a huge file must not fill the memory. */
 import { closeSync, constants, openSync, readSync } from "node:fs";
-import { open } from "node:fs/promises";
 
 const PIECE = 64 * 1024;
 
@@ -35,6 +34,7 @@ export function readBounded(file: string | number, most: number): Buffer {
  * Reads a whole regular file. Rejects with TooLongError, with an Error for anything else, or with the system's error.
  */
 export async function readRegular(path: string, most: number): Promise<Buffer> {
+  const { open } = await import("node:fs/promises");
   // Non-blocking, because a fifo of that name would block forever.
   const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
   try {

@@ -1,9 +1,11 @@
 import { expect, test } from "bun:test";
-import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../../src/llm/openai.ts";
+import type { ChatModel } from "openai/resources/shared";
+import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../../src/llm/openai-service.ts";
 import { costOf, PRICES_AS_OF, parsePrice, pricesAt } from "../../src/llm/prices.ts";
 
-test("the default model has a price, and the table has a date", () => {
+test("the default model exists and has a price, and the table has a date", () => {
   expect(pricesAt(OPENAI_BASE_URL)(DEFAULT_MODEL)).toEqual({ input: 1, output: 5, asOf: PRICES_AS_OF });
+  expect(DEFAULT_MODEL satisfies ChatModel).toBe(DEFAULT_MODEL);
   expect(PRICES_AS_OF).toMatch(/^\d{4}-\d\d-\d\d$/);
 });
 

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { LlmError, type LlmErrorKind } from "../../src/llm/llm.ts";
-import { createOpenaiModel, DEFAULT_MODEL, OPENAI_BASE_URL } from "../../src/llm/openai.ts";
+import { createOpenaiModel } from "../../src/llm/openai.ts";
+import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../../src/llm/openai-service.ts";
 import { chooseProvider, LOCAL_SERVERS, type ProviderLayer } from "../../src/llm/provider.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { freePort } from "../support/servers.ts";

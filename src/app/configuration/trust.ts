@@ -6,7 +6,6 @@
  * above it through LLMFS_TRUST, or named the file with --config. Files that a configuration imports are not part of its
  * content.
  */
-import { createHash } from "node:crypto";
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { codeOf, messageOf } from "../../errno.ts";
@@ -89,6 +88,6 @@ function marksFolder(): string {
 
 /** One small file for each, because several commands may add some at the same time. */
 function markOf({ file, content }: Configuration): string {
-  const hash = createHash("sha256").update(`${file}\0`).update(content).digest("hex");
+  const hash = new Bun.CryptoHasher("sha256").update(`${file}\0`).update(content).digest("hex");
   return join(marksFolder(), hash);
 }

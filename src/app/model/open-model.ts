@@ -28,7 +28,7 @@ export async function openModel(
   tally: UsageCounter,
   warn: (text: string) => void,
 ): Promise<OpenedModel> {
-  const { DEFAULT_MODEL } = await import("../../llm/openai.ts");
+  const { DEFAULT_MODEL } = await import("../../llm/openai-service.ts");
   const named = config.providers.find(({ model }) => model !== undefined)?.model;
   const recorded = await findRecordedSettings(config, store);
   const usedBefore = named === undefined ? recorded.name : undefined;
@@ -164,7 +164,7 @@ function suggestAnotherModel(others: readonly string[]): string {
 export async function withoutPriceIn({ providers, prices, mode }: Config): Promise<string | undefined> {
   if (mode === "replay") return undefined;
   const [{ DEFAULT_MODEL, OPENAI_BASE_URL }, { pricesAt, withoutPrice }] = await Promise.all([
-    import("../../llm/openai.ts"),
+    import("../../llm/openai-service.ts"),
     import("../../llm/prices.ts"),
   ]);
   const named = providers.find(({ model }) => model !== undefined)?.model;

@@ -177,3 +177,11 @@ function parse(json: string): MountRecord | undefined {
     return undefined;
   }
 }
+
+/** A message about a failed save and the location of the tree. Undefined if nothing failed. */
+export function describeProblem(outcome: SaveOutcome): string | undefined {
+  if (outcome.kind === "none" || outcome.kind === "saved") return undefined;
+  const { wanted, reason } = outcome;
+  const failed = `the tree could not be saved to ${wanted}: ${reason}`;
+  return outcome.kind === "rescued" ? `${failed}; it is saved in ${outcome.file} instead` : failed;
+}

@@ -1,12 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../../app/errors.ts";
-import { describeProblem } from "../../app/keeper.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
 import { resolveRealPath } from "../../app/mountpoint.ts";
 import { createUnresponsiveError, isAnswering } from "../../app/running/answering.ts";
 import { ControlClient } from "../../app/running/control-client.ts";
 import { findMount } from "../../app/running/find-mount.ts";
-import type { SaveOutcome } from "../../app/running/mount-record.ts";
+import { describeProblem, type SaveOutcome } from "../../app/running/mount-record.ts";
 import { requireMountAt } from "../../app/running/mounted.ts";
 import { lateServerOf, mounterOf, openerOf, type ServerProcess, serverOf } from "../../app/running/server-process.ts";
 import { isThere, takeAway, takeAwayPatiently } from "../../app/running/take-away.ts";

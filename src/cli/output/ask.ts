@@ -1,5 +1,4 @@
 /** Asks the person at the terminal. */
-import { isatty } from "node:tty";
 import type { Person } from "../../app/configuration/choose.ts";
 import type { Configuration } from "../../app/configuration/trust.ts";
 import { isCode } from "../../generators/config/find-config.ts";
@@ -13,7 +12,7 @@ const STANDARD_INPUT = 0;
 export const person: Person = {
   say,
   get askForTrust() {
-    return isatty(STANDARD_INPUT) && isTerminal() ? askForTrust : undefined;
+    return isTerminal(STANDARD_INPUT) && isTerminal() ? askForTrust : undefined;
   },
 };
 

@@ -8,10 +8,10 @@
  * terminal open.
  */
 import { closeSync, openSync, readSync, writeSync } from "node:fs";
-import { isatty, WriteStream } from "node:tty";
 import { UserError } from "../../app/errors.ts";
 import type { ColoredStart } from "../../app/progress.ts";
 import { messageOf } from "../../errno.ts";
+import * as libc from "../../libc.ts";
 import { printable, printableLine } from "../../text/printable.ts";
 import { cutLine } from "./table.ts";
 
@@ -124,13 +124,23 @@ export class Screen implements Disposable {
 }
 
 function sizeOfTerminal(): { readonly columns: number; readonly rows: number } {
-  const [columns, rows] = new WriteStream(1).getWindowSize();
+  const [columns, rows] = new (tty().WriteStream)(1).getWindowSize();
   return { columns: columns > 0 ? columns : WIDTH, rows: rows > 2 ? rows : 24 };
 }
 
 /** Whether the descriptor is a terminal. */
-export function isTerminal(fd: 1 | 2 = 2): boolean {
-  return isatty(fd);
+export function isTerminal(fd: 0 | 1 | 2 = 2): boolean {
+  try {
+    if (process.platform === "linux") return libc.isTerminal(fd);
+  } catch {
+    // The system calls of libc.ts need memory that not every process may have.
+  }
+  return tty().isatty(fd);
+}
+
+/** Loaded when it is needed, because it takes as long to load as the rest of a command. */
+function tty(): typeof import("node:tty") {
+  return process.getBuiltinModule("node:tty");
 }
 
 /** Writes all bytes, even to a non-blocking pipe that is temporarily full. */

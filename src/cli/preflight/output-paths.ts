@@ -5,7 +5,7 @@ import { UsageError, UserError } from "../../app/errors.ts";
 import { resolveRealPath } from "../../app/mountpoint.ts";
 import type { Config } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";
-import { type Destination, RefusedDestination, resolveDestination } from "../../snapshot/write/destination.ts";
+import type { Destination } from "../../snapshot/write/destination.ts";
 
 /** Throws UsageError for a file inside the mount, and UserError("save") for a file that cannot be written. */
 export async function checkOutputs(config: Config, mountpoint: string | undefined): Promise<void> {
@@ -23,6 +23,7 @@ export async function checkOutputs(config: Config, mountpoint: string | undefine
 
 /** Rejects with UserError("save") if `file` cannot be written. */
 export async function checkSave(flag: string, file: string): Promise<void> {
+  const { RefusedDestination, resolveDestination } = await import("../../snapshot/write/destination.ts");
   let place: Destination;
   try {
     place = await resolveDestination(file);

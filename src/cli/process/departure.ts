@@ -5,9 +5,8 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { UserError } from "../../app/errors.ts";
-import { describeProblem } from "../../app/keeper.ts";
 import { createUnresponsiveError, diagnose } from "../../app/running/answering.ts";
-import type { SaveOutcome } from "../../app/running/mount-record.ts";
+import { describeProblem, type SaveOutcome } from "../../app/running/mount-record.ts";
 import { type Copy, copiesOf } from "../../app/running/open-users.ts";
 import type { ServerProcess } from "../../app/running/server-process.ts";
 import type { MountPoint } from "../../mountinfo.ts";

@@ -2,8 +2,9 @@
 import { chmodSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { UsageError, UserError } from "../../app/errors.ts";
-import { describeProblem, Keeper } from "../../app/keeper.ts";
+import { Keeper } from "../../app/keeper.ts";
 import { createTemporaryDirectory } from "../../app/machine/temporary-directory.ts";
+import { describeProblem } from "../../app/running/mount-record.ts";
 import type { Config } from "../../app/settings/settings.ts";
 import { childEnvironment } from "../../app/settings/settings.ts";
 import { messageOf } from "../../errno.ts";

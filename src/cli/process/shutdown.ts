@@ -6,8 +6,8 @@
  * that still use it are served for a limited time.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { describeProblem } from "../../app/keeper.ts";
 import type { ServedMount } from "../../app/mount.ts";
+import { describeProblem } from "../../app/running/mount-record.ts";
 import { listHolders } from "../../app/running/open-users.ts";
 import { messageOf } from "../../errno.ts";
 import type { Log } from "../../log.ts";

@@ -1,7 +1,6 @@
 /** Unmounting, and what it shares with mounting: permission, the helper program, and the error class. */
 
 import { accessSync, constants, statSync } from "node:fs";
-import { statfs } from "node:fs/promises";
 import { codeOf, ERRNO } from "../../errno.ts";
 import * as libc from "../../libc.ts";
 import { findMountAt } from "../../mountinfo.ts";
@@ -35,6 +34,7 @@ export class MountError extends Error {
  */
 export async function isDead(path: string): Promise<boolean> {
   try {
+    const { statfs } = await import("node:fs/promises");
     await statfs(path);
     return false;
   } catch (error) {

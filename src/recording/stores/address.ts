@@ -10,6 +10,7 @@
  * No error here repeats any part of an address, because it may be part of a password.
  */
 
+import { join } from "node:path";
 import { findNearest } from "../../text/did-you-mean.ts";
 
 export interface RedisAddress {
@@ -222,4 +223,12 @@ function decode(text: string): string {
   } catch {
     throw new Error("the address has a % that is not followed by two hexadecimal digits; write %25 for %");
   }
+}
+
+/** The default place for recordings: the user's cache, by the XDG base directory specification. */
+export function defaultRecordings(environment: { readonly home: string; readonly xdgCacheHome?: string }): string {
+  const { home, xdgCacheHome } = environment;
+  // The specification requires ignoring a relative path.
+  const cache = xdgCacheHome?.startsWith("/") ? xdgCacheHome : join(home, ".cache");
+  return join(cache, "llmfs", "recordings");
 }

@@ -178,14 +178,6 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   };
 }
 
-/** The default place for recordings: the user's cache, by the XDG base directory specification. */
-export function defaultRecordings(environment: { readonly home: string; readonly xdgCacheHome?: string }): string {
-  const { home, xdgCacheHome } = environment;
-  // The specification requires ignoring a relative path.
-  const cache = xdgCacheHome?.startsWith("/") ? xdgCacheHome : join(home, ".cache");
-  return join(cache, "llmfs", "recordings");
-}
-
 export function fileName(label: string, key: string): string {
   return `${stem(label)}${suffix(key)}`;
 }

@@ -4,7 +4,6 @@
  * Each is locked while it is being written. The kernel releases the lock when the writer ends, for whatever reason, so
  * if such a file can be locked, its writer is dead. Unlike process ids, this also works between containers.
  */
-import { randomBytes } from "node:crypto";
 import { constants, type Stats } from "node:fs";
 import { type FileHandle, lstat, open, readdir, unlink } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
@@ -24,7 +23,10 @@ export interface TemporaryFile extends AsyncDisposable {
  */
 export async function createBeside(target: string): Promise<TemporaryFile> {
   for (;;) {
-    const path = join(dirname(target), `${prefix(target)}${randomBytes(6).toString("hex")}.tmp`);
+    const path = join(
+      dirname(target),
+      `${prefix(target)}${Buffer.from(crypto.getRandomValues(new Uint8Array(6))).toString("hex")}.tmp`,
+    );
     const file = await open(path, "wx", 0o600);
     const locked = lock(file);
     // A cleanup may have found and removed it before it was locked.

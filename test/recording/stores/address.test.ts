@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import {
+  defaultRecordings,
   parseRedis,
   parseS3,
   schemeOf,
@@ -106,4 +107,10 @@ test("an S3 address has a bucket and a prefix", () => {
   expect(parseS3("s3://bucket/a%20b/c/")).toEqual({ bucket: "bucket", prefix: "a b/c", name: "s3://bucket/a%20b/c" });
   expect(parseS3("s3://bucket")).toEqual({ bucket: "bucket", prefix: "", name: "s3://bucket" });
   expect(schemeOf("./fixtures")).toBeUndefined();
+});
+
+test("the default folder is in the user's cache directory", () => {
+  expect(defaultRecordings({ home: "/home/a" })).toBe("/home/a/.cache/llmfs/recordings");
+  expect(defaultRecordings({ home: "/home/a", xdgCacheHome: "/var/c" })).toBe("/var/c/llmfs/recordings");
+  expect(defaultRecordings({ home: "/home/a", xdgCacheHome: "c" })).toBe("/home/a/.cache/llmfs/recordings");
 });

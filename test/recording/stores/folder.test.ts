@@ -17,7 +17,7 @@ import type { ChatRequest } from "../../../src/llm/llm.ts";
 import { requestKey } from "../../../src/recording/key.ts";
 import { readAnswerTo, readRecording, writeRecording } from "../../../src/recording/record.ts";
 import type { Recording } from "../../../src/recording/recording.ts";
-import { createFolderStore, defaultRecordings, fileName } from "../../../src/recording/stores/folder.ts";
+import { createFolderStore, fileName } from "../../../src/recording/stores/folder.ts";
 import { FolderIndex } from "../../../src/recording/stores/folder-index.ts";
 import { likeRequests } from "../../support/like-requests.ts";
 import { faultsIn, pruneTo } from "../../support/store-contract.ts";
@@ -516,10 +516,4 @@ test("file names are safe for any label", () => {
   expect(fileName("", key)).toBe("unnamed.0123456789abcdef.txt");
   expect(fileName("/a b\n\0c", key)).toBe("a_b_c.0123456789abcdef.txt");
   expect(Buffer.byteLength(fileName(`/${"日".repeat(300)}`, key))).toBeLessThan(255);
-});
-
-test("the default folder is in the user's cache directory", () => {
-  expect(defaultRecordings({ home: "/home/a" })).toBe("/home/a/.cache/llmfs/recordings");
-  expect(defaultRecordings({ home: "/home/a", xdgCacheHome: "/var/c" })).toBe("/var/c/llmfs/recordings");
-  expect(defaultRecordings({ home: "/home/a", xdgCacheHome: "c" })).toBe("/home/a/.cache/llmfs/recordings");
 });

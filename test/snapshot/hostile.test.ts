@@ -342,3 +342,30 @@ test("a randomly damaged snapshot is either loaded or refused", () => {
     }
   }
 });
+
+describe("a long string means the same as a short one", () => {
+  const snapshotOf = (text: string) => `{"llmfs": 1, "entries": [{"path": "/a", "type": "file", "text": "${text}"}]}`;
+  const pieces: readonly (readonly [string, string, string])[] = [
+    ["escapes", '\\"\\\\\\/\\b\\f\\n\\r\\t\\u0041\\u0000', '"\\/\b\f\n\r\tA\0'],
+    ["characters beyond ASCII, escaped and not", "é\\u00e9日\\ud83d\\ude00😀", "éé日😀😀"],
+    ["a byte order mark", "\ufeffa\\ufeff", "\ufeffa\ufeff"],
+    ["separators of lines that JavaScript knows", "\u2028\u2029", "\u2028\u2029"],
+    ["a name of JavaScript", "__proto__", "__proto__"],
+  ];
+  test.each(pieces)("with %s", (_, escaped, text) => {
+    for (const times of [1, 3, 50]) {
+      expect(textAt(load(snapshotOf(escaped.repeat(times))), "/a")).toBe(text.repeat(times));
+    }
+  });
+
+  test.each([
+    ["an escape that JSON does not have", "\\x", '"\\x" is not a JSON escape'],
+    ["a control character", "\u0001", "a string holds the control character 1 unescaped"],
+    ["a line break", "\n", "a string does not end on its line"],
+    ["a lone surrogate", "\\ud800", "\\ud800 is a lone surrogate"],
+  ])("with %s it is refused", (_, wrong, reason) => {
+    for (const before of ["", "x".repeat(100)]) {
+      expect(refusal(snapshotOf(`${before}${wrong}`))).toContain(reason);
+    }
+  });
+});

@@ -142,7 +142,10 @@ function nul(buffer: Buffer, from: number, limit: number): number {
   return end;
 }
 
-/** Declares a C struct. Fields are in order; names and `rest` must be at the end. */
+/**
+ * Declares a C struct. Fields are in order; names and `rest` must be at the end. Its functions are compiled when they are
+ * first called: most messages never come, and compiling all of them would double the time that a mount takes to start.
+ */
 export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
   const offsets = new Map<string, number>();
   let size = 0;
@@ -169,22 +172,37 @@ export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
     encodes.push(type.encode("end", `value.${key}`), `end += value.${key}.length${type === name ? " + 1" : ""};`);
     variable = true;
   }
-  const decode = new Function(
-    "tooShort",
-    "nul",
-    `return function decode(b, v, o, limit) {
-      if (limit - o < ${size}) tooShort("message", limit - o, ${size});
-      ${decodes.join("\n")}
-      return { ${results.join(", ")} };
-    }`,
-  )(tooShort, nul);
-  const encode = new Function(
-    `return function encode(b, v, o, value) {
-      ${encodes.join("\n")}
-      return ${variable ? "end" : `o + ${size}`};
-    }`,
-  )();
-  return { size, fields, offsets, decode, encode };
+  const compileDecode = (): Struct<Flat<F>>["decode"] =>
+    new Function(
+      "tooShort",
+      "nul",
+      `return function decode(b, v, o, limit) {
+        if (limit - o < ${size}) tooShort("message", limit - o, ${size});
+        ${decodes.join("\n")}
+        return { ${results.join(", ")} };
+      }`,
+    )(tooShort, nul);
+  const compileEncode = (): Struct<Flat<F>>["encode"] =>
+    new Function(
+      `return function encode(b, v, o, value) {
+        ${encodes.join("\n")}
+        return ${variable ? "end" : `o + ${size}`};
+      }`,
+    )();
+  const self: { -readonly [K in keyof Struct<Flat<F>>]: Struct<Flat<F>>[K] } = {
+    size,
+    fields,
+    offsets,
+    decode(buffer, view, offset, limit) {
+      self.decode = compileDecode();
+      return self.decode(buffer, view, offset, limit);
+    },
+    encode(buffer, view, offset, value) {
+      self.encode = compileEncode();
+      return self.encode(buffer, view, offset, value);
+    },
+  };
+  return self;
 }
 
 /** A struct within a struct. */

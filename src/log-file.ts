@@ -1,7 +1,6 @@
 /** The log file: appended to, rotated by size, readable only by its owner. Loaded only if a log file is written. */
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { basename, dirname } from "node:path";
-import { createStream } from "rotating-file-stream";
 
 export interface LogFile {
   write(line: string): void;
@@ -24,6 +23,9 @@ export async function openLogFile(path: string, failed: (reason: string) => void
     failed(error instanceof Error ? error.message : String(error));
     return undefined;
   }
+  // Loading the stream takes several milliseconds. Whatever was about to happen after the first line happens first.
+  await new Promise(setImmediate);
+  const { createStream } = await import("rotating-file-stream");
   const name = basename(path);
   const stream = createStream((index) => (typeof index === "number" ? `${name}.${index}` : name), {
     path: dirname(path),

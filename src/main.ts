@@ -1,52 +1,76 @@
-/** The entry point: runs a command line, or one of the roles in which llmfs starts itself. */
-import { readFileSync } from "node:fs";
-import { basename } from "node:path";
-import process from "node:process";
-import { leaveRemovedDirectory } from "./app/machine/current-directory.ts";
-import { readChosenHelper } from "./app/settings/companions.ts";
-import { keepLoopbackDirect } from "./app/settings/proxies.ts";
-import { chooseHelper } from "./fuse/mounting/chosen-helper.ts";
-import { ROLE } from "./self.ts";
-
-leaveRemovedDirectory();
-keepLoopbackDirect();
-chooseHelper(readChosenHelper());
-if (process.pid === 1) {
-  const { actAsInit } = await import("./cli/process/init.ts");
-  actAsInit(process.exit);
-}
-
-// With this listener, a write beyond the file size limit (ulimit -f) fails with EFBIG. Without it, SIGXFSZ ends the process.
-process.on("SIGXFSZ", () => {});
+/**
+ * The entry point: runs a command line, or one of the roles in which llmfs starts itself.
+ *
+ * Each is loaded separately, because loading everything would take several times as long as Bun itself takes to start.
+ */
 
 process.exit(await main(process.argv.slice(2)));
 
-/** Whether this program was started as a mount helper: see cli/start/mount-helper.ts. */
-function isMountHelper(name: string): boolean {
-  return ["mount.fuse.llmfs", "mount.llmfs"].includes(basename(name));
-}
-
-/** Loads each role separately, so that helper processes start fast. */
 async function main(argv: readonly string[]): Promise<number> {
-  if (argv[0] === ROLE.guardian) {
+  const [first, ...others] = argv;
+  if (others.length === 0 && (first === "--version" || first === "-V")) {
+    const { showVersion } = await import("./cli/version.ts");
+    if (await showVersion()) return 0;
+  }
+  const { ROLE } = await import("./self.ts");
+  if (first === ROLE.daemon) {
+    const { prepareThread } = await import("./mount/filesystem-thread.ts");
+    prepareThread();
+  }
+  await prepareProcess();
+  const helps = await isMountHelper();
+  if (first === "mount" && !helps) {
+    const { launchEarly } = await import("./cli/process/launcher.ts");
+    launchEarly(others);
+  }
+  if (first === ROLE.guardian) {
     const { guard, TEMPORARY } = await import("./fuse/mounting/guardian.ts");
-    await guard(argv[1] ?? "", argv[2] === TEMPORARY);
+    await guard(others[0] ?? "", others[1] === TEMPORARY);
     return 0;
   }
-  if (argv[0] === ROLE.daemon) {
+  if (first === ROLE.daemon) {
     const { runDaemon } = await import("./cli/process/daemon.ts");
     return runDaemon();
   }
-  if (argv[0] === ROLE.helper) {
+  if (first === ROLE.helper) {
     const { runHelper } = await import("./generators/workers/child.ts");
     const { runTask } = await import("./generators/workers/tasks.ts");
     await runHelper(runTask);
     return 0;
   }
-  if (isMountHelper(readFileSync("/proc/self/cmdline", "utf8").split("\0")[0] ?? "")) {
+  if (helps) {
     const { runMountHelper } = await import("./cli/start/mount-helper.ts");
     return runMountHelper(argv);
   }
   const { llmfs } = await import("./cli/llmfs.ts");
-  return llmfs(argv);
+  const status = await llmfs(argv);
+  if (first === "mount") {
+    const { discardEarly } = await import("./cli/process/launcher.ts");
+    await discardEarly();
+  }
+  return status;
 }
+
+async function prepareProcess(): Promise<void> {
+  // With this listener, a write beyond the file size limit (ulimit -f) fails with EFBIG. Without it, SIGXFSZ ends the process.
+  process.on("SIGXFSZ", () => {});
+  const { leaveRemovedDirectory } = await import("./app/machine/current-directory.ts");
+  leaveRemovedDirectory();
+  const { keepLoopbackDirect } = await import("./app/settings/proxies.ts");
+  keepLoopbackDirect();
+  const { readChosenHelper } = await import("./app/settings/companions.ts");
+  const { chooseHelper } = await import("./fuse/mounting/chosen-helper.ts");
+  chooseHelper(readChosenHelper());
+  if (process.pid !== 1) return;
+  const { actAsInit } = await import("./cli/process/init.ts");
+  actAsInit(process.exit);
+}
+
+/** Whether this program was started as a mount helper: see cli/start/mount-helper.ts. */
+async function isMountHelper(): Promise<boolean> {
+  const [{ readFileSync }, { basename }] = await Promise.all([import("node:fs"), import("node:path")]);
+  const [name = ""] = readFileSync("/proc/self/cmdline", "utf8").split("\0");
+  return ["mount.fuse.llmfs", "mount.llmfs"].includes(basename(name));
+}
+
+export {};

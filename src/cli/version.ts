@@ -1,3 +1,16 @@
 import packageJson from "../../package.json" with { type: "json" };
 
 export const VERSION = packageJson.version;
+
+/**
+ * `--version`, with nothing else loaded, because scripts run it only to see whether llmfs is there. Resolves with false if
+ * standard output cannot be written.
+ */
+export async function showVersion(): Promise<boolean> {
+  try {
+    await Bun.write(Bun.stdout, `llmfs ${VERSION}\n`);
+    return true;
+  } catch {
+    return false;
+  }
+}

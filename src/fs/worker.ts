@@ -15,7 +15,14 @@ import { Placement, type Processors, systemProcessors } from "../fuse/placement.
 import { type RequestLimit, readRequestLimit } from "../fuse/request-limit.ts";
 import { Session } from "../fuse/session.ts";
 import * as libc from "../libc.ts";
-import type { FromFilesystem, LogLevel, StartingTree, ToFilesystem, WorkerOptions } from "../rpc/messages.ts";
+import type {
+  FromFilesystem,
+  LogLevel,
+  StartingTree,
+  ToFilesystem,
+  WorkerOptions,
+  WorkerStart,
+} from "../rpc/messages.ts";
 import { loadSnapshot } from "../snapshot/read/load.ts";
 import type { Clock } from "../tree/inode.ts";
 import { Space } from "../tree/space.ts";
@@ -25,21 +32,24 @@ import { CAPABILITIES, CAPABILITIES2, MAX_WRITE } from "./coherence/caching.ts";
 import { controlFiles } from "./control/files.ts";
 import { type ServedTree, serveTree } from "./dispatch.ts";
 import { plant } from "./lazy/planted-files.ts";
+import { receiveOptions } from "./start.ts";
 import { storesFor } from "./stores.ts";
 import { Deadlines } from "./waiting/deadlines.ts";
 
 class FilesystemThread {
   readonly #options: WorkerOptions;
   readonly #port: MessagePort;
+  readonly #wake: number;
   readonly #stamps = new Stamps();
   readonly #served: ServedTree;
   #session: Session | undefined;
   #closed = false;
   #batch: FromFilesystem[] | undefined;
 
-  constructor(options: WorkerOptions) {
+  constructor({ port, wake }: WorkerStart, options: WorkerOptions) {
     this.#options = options;
-    this.#port = options.port;
+    this.#port = port;
+    this.#wake = wake;
     const space = new Space({
       ...(options.size === undefined ? {} : { bytes: options.size }),
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
@@ -134,7 +144,7 @@ class FilesystemThread {
         device,
         session,
         {
-          fd: this.#options.wake,
+          fd: this.#wake,
           drain: () => {
             this.#drain();
             mount.ruleEntries.balancePages();
@@ -243,7 +253,7 @@ class FilesystemThread {
   readonly #wakeAt = libc.address(this.#wakeEntry);
 
   #sleepUntil(condition: () => boolean): void {
-    this.#wakeEntry.set([this.#options.wake, libc.POLLIN]);
+    this.#wakeEntry.set([this.#wake, libc.POLLIN]);
     this.#drain();
     while (!condition()) {
       libc.poll(this.#wakeAt, 1, -1);
@@ -252,7 +262,7 @@ class FilesystemThread {
   }
 
   #drain(): void {
-    libc.read(this.#options.wake, wakeCount, wakeCount.length);
+    libc.read(this.#wake, wakeCount, wakeCount.length);
     this.#batchMessages(() => {
       for (;;) {
         const received: { message: readonly ToFilesystem[] } | undefined = receiveMessageOnPort(this.#port);
@@ -373,12 +383,12 @@ function stackOf(error: unknown): string {
   return error instanceof Error ? (error.stack ?? error.message) : String(error);
 }
 
-// workerData is what the thread was started with; filesystem.ts passes WorkerOptions.
-const options = workerData as WorkerOptions;
+// workerData is what the thread was started with; filesystem-thread.ts passes WorkerStart.
+const start = workerData as WorkerStart;
 try {
-  new FilesystemThread(options).run();
+  new FilesystemThread(start, receiveOptions(start)).run();
 } catch (error) {
   const name = error instanceof Error ? error.name : "Error";
   const refusal: FromFilesystem = { type: "refused", name, message: messageOf(error) };
-  options.port.postMessage(refusal);
+  start.port.postMessage(refusal);
 }

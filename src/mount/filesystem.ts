@@ -12,11 +12,10 @@
  * request, and reaches the tree only through the port (messages.ts). Code in this thread must not access the mount
  * synchronously: a pending file is generated here, so it would wait for itself.
  */
-import { MessageChannel, Worker } from "node:worker_threads";
 import { abortable } from "../abort.ts";
 import { FsError, reasonOf } from "../errno.ts";
+import { startGuardian } from "../fuse/mounting/guardian.ts";
 import { mountFuse } from "../fuse/mounting/mount.ts";
-import * as libc from "../libc.ts";
 import type { Generate, GenerationRequest, List, ListingRequest } from "../rpc/generation.ts";
 import type { GrowableTree } from "../rpc/growth.ts";
 import type {
@@ -31,6 +30,7 @@ import type {
 } from "../rpc/messages.ts";
 import { Commands, type RunCommand, toFsError } from "./commands.ts";
 import { createFileMethods, type FileMethods } from "./file-methods.ts";
+import { takeThread } from "./filesystem-thread.ts";
 import { GenerationTask } from "./generation-task.ts";
 import { NO_MOUNT, type ServedMount } from "./no-mount.ts";
 import { Outbox } from "./outbox.ts";
@@ -113,14 +113,18 @@ export async function startFilesystem(options: FilesystemOptions): Promise<Mount
   const { mountpoint, source = "llmfs", temporary = false } = options;
   const { readOnly = false, allowOther = false, noExec = false } = options;
   const link = new Link(options);
+  // It starts while the tree is built.
+  const guardian = options.noMount === true ? undefined : startGuardian(mountpoint, temporary);
   try {
     const loaded = await (options.signal === undefined ? link.loaded : abortable(options.signal, link.loaded));
+
     const pending = loaded || options.prepare !== undefined;
     await options.prepare?.(link.growable);
     const request = { mountpoint, source, readOnly, allowOther, noExec, temporary };
-    const mount = options.noMount === true ? NO_MOUNT : await mountFuse(request);
+    const mount = guardian === undefined ? NO_MOUNT : await mountFuse(request, guardian);
     return await link.serve(mount, pending);
   } catch (error) {
+    guardian?.dismiss();
     link.close();
     throw error;
   }
@@ -147,17 +151,15 @@ class Link {
 
   constructor(options: FilesystemOptions) {
     this.#options = options;
-    const wake = libc.eventfd();
-    const { port1, port2 } = new MessageChannel();
-    this.#outbox = new Outbox(port1, wake);
+    const { worker, port, wake } = takeThread(workerOptions(options));
+    this.#worker = worker;
+    this.#outbox = new Outbox(port, wake);
     this.#commands = new Commands(options.command, (message) => this.#outbox.post(message));
-    const workerData = workerOptions(options, port2, wake);
-    this.#worker = new Worker(new URL("../fs/worker.ts", import.meta.url), { workerData, transferList: [port2] });
-    this.#worker.on("error", (error) => this.#onDeath(error instanceof Error ? error : new Error(String(error))));
-    this.#worker.on("exit", () => this.#onDeath(new Error("the filesystem thread ended")));
-    port1.on("message", (message: FromFilesystem | readonly FromFilesystem[]) => {
-      for (const one of [message].flat()) this.#take(one);
-    });
+    worker.addEventListener("error", ({ message }) => this.#onDeath(new Error(message.trim())));
+    worker.addEventListener("close", () => this.#onDeath(new Error("the filesystem thread ended")));
+    port.onmessage = ({ data }: { readonly data: FromFilesystem | readonly FromFilesystem[] }) => {
+      for (const one of [data].flat()) this.#take(one);
+    };
     for (const promise of [this.#loaded.promise, this.#ready.promise]) promise.catch(() => {});
   }
 

@@ -4,7 +4,6 @@
  * Sending a message costs more than its contents, and waking up the other thread costs more than the message. So
  * everything sent in one turn of the event loop is one message.
  */
-import type { MessagePort } from "node:worker_threads";
 import * as libc from "../libc.ts";
 import type { PublishedName, ToFilesystem } from "../rpc/messages.ts";
 

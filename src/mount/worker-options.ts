@@ -1,5 +1,4 @@
 /** What the filesystem thread is started with. */
-import type { MessagePort } from "node:worker_threads";
 import * as libc from "../libc.ts";
 import type { NamedFiles, Plant } from "../rpc/generation.ts";
 import type { StartingTree, WorkerOptions } from "../rpc/messages.ts";
@@ -35,10 +34,8 @@ export interface TreeOptions {
   readonly claimedSize?: number;
 }
 
-export function workerOptions(options: TreeOptions, port: MessagePort, wake: number): WorkerOptions {
+export function workerOptions(options: TreeOptions): WorkerOptions {
   return {
-    port,
-    wake,
     mountpoint: options.mountpoint,
     debug: options.debug ?? false,
     passthrough: options.passthrough ?? true,

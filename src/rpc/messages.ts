@@ -178,11 +178,15 @@ export interface OutdatedFile {
   readonly depends: string;
 }
 
-/** How the filesystem thread is started. */
-export interface WorkerOptions {
+/** What the filesystem thread is started with. The first message on the port is a WorkerOptions. */
+export interface WorkerStart {
   readonly port: MessagePort;
   /** An eventfd that the main thread increments after each message. */
   readonly wake: number;
+}
+
+/** What the filesystem thread serves, and how. */
+export interface WorkerOptions {
   readonly mountpoint: string;
   readonly debug: boolean;
   readonly passthrough: boolean;

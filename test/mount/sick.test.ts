@@ -180,6 +180,7 @@ describeMounted("a mount whose process is stopped", () => {
 
 /** A process that serves an empty directory as fuse.llmfs, without a mount record and `.llmfs`. */
 const OTHER_VERSION = `
+import { startGuardian } from "${join(import.meta.dir, "../../src/fuse/mounting/guardian.ts")}";
 import { mountFuse } from "${join(import.meta.dir, "../../src/fuse/mounting/mount.ts")}";
 import { Session } from "${join(import.meta.dir, "../../src/fuse/session.ts")}";
 import { FsError } from "${join(import.meta.dir, "../../src/errno.ts")}";
@@ -191,7 +192,9 @@ const filesystem = {
   statfs: () => ({ blocks: 1, bfree: 1, bavail: 1, files: 1, ffree: 1, bsize: 4096, namelen: 255, frsize: 4096 }),
   lookup() { throw new FsError("ENOENT"); },
 };
-const { fd } = await mountFuse({ mountpoint: process.argv.at(-1), source: "llmfs", readOnly: false, allowOther: false, temporary: false });
+const mountpoint = process.argv.at(-1);
+const request = { mountpoint, source: "llmfs", readOnly: false, allowOther: false, temporary: false };
+const { fd } = await mountFuse(request, startGuardian(mountpoint, false));
 const channel = { send: (message, length) => Math.min(0, libc.write(fd, message, length)), sendExtent: () => -5 };
 const session = new Session(filesystem, channel, { flags: 0, flags2: 0, maxWrite: 65536, interrupted: () => false, log() {}, onReady: () => console.log("ready") });
 const buffer = Buffer.alloc(1 << 20);

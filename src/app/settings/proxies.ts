@@ -2,6 +2,7 @@
  * Makes requests to this machine bypass HTTP_PROXY. A proxy would look for the server on its own machine, and would see the
  * key or token in the request. All HTTP clients in this program, and users' generators, use these variables.
  */
+import { SLEEPER } from "../../fuse/mounting/process.ts";
 
 /** Loopback hosts as they appear in URLs, and as networks. */
 const LOOPBACK = "localhost,localhost.,127.0.0.0/8,::1,[::1],[::ffff:7f00:1],0.0.0.0,::,[::]";
@@ -14,6 +15,11 @@ export function keepLoopbackDirect(): void {
   // If both are set, Bun uses the lower-case variable.
   const name = env.no_proxy === undefined ? "NO_PROXY" : "no_proxy";
   env[name] = [withoutLoopback(env[name]), LOOPBACK].filter((list) => list).join(",");
+}
+
+/** The environment for the process that serves a mount in the background. It must not speak for a service (sd_notify(3)). */
+export function daemonEnvironment(): Readonly<Record<string, string | undefined>> {
+  return { ...process.env, NOTIFY_SOCKET: undefined, ...SLEEPER };
 }
 
 /** Restores the user's own exceptions for the user's programs. */

@@ -1,6 +1,6 @@
 /**
  * Turns flags, environment variables and configuration files into one frozen Config with checked values and absolute
- * paths. No other file reads process.env.
+ * paths. No other file reads settings from process.env.
  *
  * An empty variable counts as unset, except for LLMFS_RECORDINGS_KEY.
  */
@@ -152,11 +152,6 @@ export function childEnvironment(
     ...(environment.BUN_GC_TIMER_DISABLE === SLEEPER.BUN_GC_TIMER_DISABLE && { BUN_GC_TIMER_DISABLE: undefined }),
   };
   return { ...environment, ...own, ...added };
-}
-
-/** The environment for the process that serves a mount in the background. */
-export function daemonEnvironment(): Readonly<Record<string, string | undefined>> {
-  return { ...process.env, ...SLEEPER };
 }
 
 /** The environment for inspecting a mount's generators: the mount's own variables override those of this process. */

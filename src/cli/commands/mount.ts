@@ -1,13 +1,9 @@
-import { configure } from "../../app/configuration/configure.ts";
-import { checkMountpointPath } from "../../app/mountpoint.ts";
-import { shellWord } from "../../fuse/mounting/mountpoint.ts";
+import { absolutePath } from "../../app/machine/current-directory.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { logFlags, mountFlags } from "../args/flags.ts";
-import { person } from "../output/ask.ts";
 import { isTerminal, say, showJson } from "../output/terminal.ts";
-import { createNotPermittedError, findWayToMount } from "../preflight/mount-capability.ts";
-import { checkOutputs } from "../preflight/output-paths.ts";
-import { mountInBackground } from "../process/launcher.ts";
+import type { MountArguments } from "../preflight/prepare-mount.ts";
+import { type Assignment, discardEarly, launch } from "../process/launcher.ts";
 import { notifyService } from "../start/service-manager.ts";
 
 export const mount = defineCommand({
@@ -32,32 +28,35 @@ export const mount = defineCommand({
       "again every few seconds, until it gets a signal.",
   ],
   async run(args) {
-    const config = await configure(args, person);
-    // Generating a layout may cost money, so make sure first that mounting will work.
-    const way = await findWayToMount({ certain: config.prompt !== undefined || config.grow !== undefined });
-    if (way.how === "none") throw createNotPermittedError(way.refusal);
-    const mountpoint = await checkMountpointPath(args.dir);
-    await checkOutputs(config, mountpoint);
-    const reportMounted = (pid: number) => {
+    const reportMounted = (mountpoint: string, pid: number) => {
       notifyService(`READY=1\nSTATUS=mounted at ${mountpoint}`);
       if (args.json) showJson({ mountpoint, pid }, 0);
     };
     if (args.foreground) {
+      await discardEarly();
+      const job = await prepare(args);
       const { mountAndServe } = await import("../process/serve.ts");
       try {
-        return await mountAndServe({
-          config,
-          mountpoint,
-          terminalLevel: "info",
-          ready: () => reportMounted(process.pid),
-        });
+        const ready = () => reportMounted(job.mountpoint, process.pid);
+        return await mountAndServe({ ...job, terminalLevel: "info", ready });
       } finally {
         notifyService("STOPPING=1");
       }
     }
-    const { pid, status } = await mountInBackground({ config, mountpoint });
-    reportMounted(pid);
-    if (isTerminal()) say(`mounted at ${args.dir}; to unmount: llmfs unmount ${shellWord(args.dir)}`);
+    await using daemon = await launch(absolutePath(args.dir));
+    const job = await prepare(args);
+    const { pid, status } = await daemon.mount(job);
+    reportMounted(job.mountpoint, pid);
+    if (isTerminal()) {
+      const { shellWord } = await import("../../fuse/mounting/mountpoint.ts");
+      say(`mounted at ${args.dir}; to unmount: llmfs unmount ${shellWord(args.dir)}`);
+    }
     return status;
   },
 });
+
+/** Loaded while the daemon starts. */
+async function prepare(args: MountArguments): Promise<Assignment> {
+  const { prepareMount } = await import("../preflight/prepare-mount.ts");
+  return prepareMount(args);
+}

@@ -2,9 +2,7 @@
 import { close, dup2, O_RDWR, open, setsid } from "../../libc.ts";
 import { descriptorsOf, readLink } from "../../procfs.ts";
 import { EXIT } from "../output/exit-codes.ts";
-import { explain } from "../output/explain-error.ts";
 import type { Assignment, LaunchOutcome } from "./launcher.ts";
-import { mountAndServe } from "./serve.ts";
 import { Interrupted } from "./signals.ts";
 
 /** Resolves with the exit status when the mount has ended. */
@@ -15,7 +13,9 @@ export async function runDaemon(): Promise<number> {
     if (!ready) launcherGone.abort(new Interrupted("SIGHUP"));
   });
   // If the launcher dies before it has sent the assignment, there is nothing to do.
-  const job = await receiveAssignment(launcherGone.signal).catch(() => undefined);
+  const received = receiveAssignment(launcherGone.signal).catch(() => undefined);
+  const { mountAndServe } = await import("./serve.ts");
+  const job = await received;
   if (job === undefined) return EXIT.failure.code;
   try {
     return await mountAndServe({
@@ -31,6 +31,7 @@ export async function runDaemon(): Promise<number> {
       },
     });
   } catch (error) {
+    const { explain } = await import("../output/explain-error.ts");
     const explanation = explain(error);
     // After "ready", the launcher no longer listens, and `mountAndServe` has already logged the error.
     if (!ready) await report({ outcome: "failed", ...explanation });

@@ -1,18 +1,18 @@
 /**
  * A background mount: two processes of this program, and the messages between them.
  *
- * The launcher checks the command line, starts the daemon, sends it the configuration and waits. The daemon does all the
- * work and writes to the launcher's standard error. It reports "ready" when the mount answers, or the reason of a failure,
- * and then detaches from the terminal. Until then, each process notices the death of the other by the end of their channel
- * (Bun's IPC, a socket pair), so that neither hangs and no half-made mount is left.
+ * The launcher starts the daemon, checks the command line in the meantime, sends the configuration and waits. The daemon
+ * does all the work and writes to the launcher's standard error. It reports "ready" when the mount answers, or the reason
+ * of a failure, and then detaches from the terminal. Until then, each process notices the death of the other by the end of
+ * their channel (Bun's IPC, a socket pair), so that neither hangs and no half-made mount is left.
  */
 
 import { statSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
-import { type Config, daemonEnvironment } from "../../app/settings/settings.ts";
+import { absolutePath } from "../../app/machine/current-directory.ts";
+import { daemonEnvironment } from "../../app/settings/proxies.ts";
+import type { Config } from "../../app/settings/settings.ts";
 import { ROLE, selfCommand } from "../../self.ts";
 import type { Explanation } from "../output/exit-codes.ts";
-import { Interrupted, onSignals } from "./signals.ts";
 
 /** Longer than a mount that is ended by a signal waits for programs that still use it: see shutdown.ts. */
 const PATIENCE_MS = 10_000;
@@ -28,13 +28,56 @@ export type LaunchOutcome =
   | { readonly outcome: "ready"; readonly pid: number; readonly status: number }
   | ({ readonly outcome: "failed" } & Explanation);
 
-/** Resolves with the daemon's pid and the exit status when the mount answers and is warm. After a UserError, nothing is mounted. */
-export async function mountInBackground(assignment: Assignment): Promise<{ pid: number; status: number }> {
-  let interrupted: string | undefined;
+export interface Launch extends AsyncDisposable {
+  /** Resolves with the daemon's pid and the exit status when the mount answers and is warm. After a UserError, nothing is mounted. */
+  mount(assignment: Assignment): Promise<{ pid: number; status: number }>;
+}
+
+/** The daemon that `launchEarly` has started. */
+let early: { readonly directory: string; readonly launch: Launch } | undefined;
+
+/**
+ * Starts the daemon before the arguments of `mount` are read, if they begin with the directory and nothing suggests that
+ * none is needed. `launch` takes it over; otherwise `discardEarly` ends it.
+ */
+export function launchEarly([first = "-", ...others]: readonly string[]): void {
+  if (first.startsWith("-") || others.some((word) => /^(-[^-]*[fh]|--(foreground|help)\b)/.test(word))) return;
+  const directory = pathIfPossible(first);
+  if (directory !== undefined) early = { directory, launch: start(directory) };
+}
+
+/** Undefined if `mount` will report that there is no such path. */
+function pathIfPossible(path: string): string | undefined {
+  try {
+    return absolutePath(path);
+  } catch {
+    return undefined;
+  }
+}
+
+export async function discardEarly(): Promise<void> {
+  const { launch } = early ?? {};
+  early = undefined;
+  await launch?.[Symbol.asyncDispose]();
+}
+
+/** Starts the daemon, or takes over the one that has been started for the same directory, which is an absolute path. */
+export async function launch(directory: string): Promise<Launch> {
+  if (early?.directory !== directory) await discardEarly();
+  const launched = early?.launch ?? start(directory);
+  early = undefined;
+  return launched;
+}
+
+/**
+ * Starts the daemon. It mounts nothing before it has an assignment, and ends if this is disposed without one. `directory`
+ * is for the eyes of `ps` only.
+ */
+function start(directory: string): Launch {
   const told = Promise.withResolvers<LaunchOutcome>();
+  let assigned = false;
   const daemon = Bun.spawn({
-    // The mountpoint is for the eyes of `ps` only.
-    cmd: [...selfCommand(), ROLE.daemon, assignment.mountpoint],
+    cmd: [...selfCommand(), ROLE.daemon, directory],
     stdin: "ignore",
     stdout: "ignore",
     stderr: "inherit",
@@ -52,29 +95,41 @@ export async function mountInBackground(assignment: Assignment): Promise<{ pid: 
       });
     },
   });
-  // On a terminal the daemon receives Ctrl-C itself. A signal sent only to this process is passed on.
-  using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
-    interrupted = name;
-    daemon.kill("SIGTERM");
-  });
-  daemon.send(assignment);
-  const outcome = await told.promise;
-  if (outcome.outcome === "failed") {
-    await daemon.exited;
-    if (interrupted !== undefined) throw new Interrupted(interrupted);
-    throw new MountFailed(outcome);
-  }
-  if (interrupted === undefined) {
-    // The daemon has seen only the serving side. This checks what other programs will see.
-    statSync(assignment.mountpoint);
-  } else if (await Promise.race([daemon.exited.then(() => true), sleep(PATIENCE_MS)])) {
-    // The signal came just after the daemon was ready, and ended it. If it could not save its tree, the mount stays.
-    throw new Interrupted(interrupted);
-  }
-  daemon.disconnect();
-  daemon.unref();
-  const { pid, status } = outcome;
-  return { pid, status };
+  return {
+    async mount(assignment) {
+      assigned = true;
+      const { Interrupted, onSignals } = await import("./signals.ts");
+      let interrupted: string | undefined;
+      // On a terminal the daemon receives Ctrl-C itself. A signal sent only to this process is passed on.
+      using _ = onSignals(["SIGINT", "SIGTERM", "SIGHUP"], (name) => {
+        interrupted = name;
+        daemon.kill("SIGTERM");
+      });
+      daemon.send(assignment);
+      const outcome = await told.promise;
+      if (outcome.outcome === "failed") {
+        await daemon.exited;
+        if (interrupted !== undefined) throw new Interrupted(interrupted);
+        throw new MountFailed(outcome);
+      }
+      if (interrupted === undefined) {
+        // The daemon has seen only the serving side. This checks what other programs will see.
+        statSync(assignment.mountpoint);
+      } else if (await Promise.race([daemon.exited.then(() => true), Bun.sleep(PATIENCE_MS)])) {
+        // The signal came just after the daemon was ready, and ended it. If it could not save its tree, the mount stays.
+        throw new Interrupted(interrupted);
+      }
+      daemon.disconnect();
+      daemon.unref();
+      const { pid, status } = outcome;
+      return { pid, status };
+    },
+    async [Symbol.asyncDispose]() {
+      if (assigned) return;
+      daemon.kill("SIGKILL");
+      await daemon.exited;
+    },
+  };
 }
 
 /** The daemon's explanation of why there is no mount. */

@@ -35,7 +35,7 @@ export interface Guardian {
   dismiss(): void;
 }
 
-/** Starts a guardian. Call it before the mount is made, so that there is no moment without one. */
+/** Starts a guardian: before the mount is made, so that there is no moment without one. */
 export function startGuardian(mountpoint: string, temporary: boolean): Guardian {
   const child = Bun.spawn([...selfCommand(), ROLE.guardian, mountpoint, ...(temporary ? [TEMPORARY] : [])], {
     stdin: "pipe",
@@ -65,6 +65,7 @@ export function startGuardian(mountpoint: string, temporary: boolean): Guardian 
     group: (group, living) => setWorking("group", group, living),
     process: (pid, living) => setWorking("process", pid, living),
     dismiss() {
+      if (dismissed) return;
       dismissed = true;
       send("dismissed");
     },

@@ -9,7 +9,7 @@ import { ERRNO } from "../../errno.ts";
 import * as libc from "../../libc.ts";
 import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
 import { askHelper, DEVICE, DEVICE_FLAG, deviceModeCure } from "./fusermount.ts";
-import { type Guardian, startGuardian } from "./guardian.ts";
+import type { Guardian } from "./guardian.ts";
 import { checkMountpoint } from "./mountpoint.ts";
 import { MountError, mayMount, unmountPath } from "./unmount.ts";
 
@@ -47,12 +47,12 @@ export interface KernelMount {
   release(): void;
 }
 
-export async function mountFuse(wanted: MountRequest): Promise<KernelMount> {
+/** The guardian is dismissed if the mount fails. */
+export async function mountFuse(wanted: MountRequest, guardian: Guardian): Promise<KernelMount> {
   const request = { ...wanted, source: chooseSource(wanted.source) };
   const { mountpoint } = request;
-  if (checkMountpoint(mountpoint) === "dead") await unmountPath(mountpoint);
-  const guardian = startGuardian(mountpoint, request.temporary);
   try {
+    if (checkMountpoint(mountpoint) === "dead") await unmountPath(mountpoint);
     const fd = mayMount() ? mountDirectly(request) : await mountByHelper(request);
     const mounted = findMountAt(mountpoint);
     if (mounted === undefined)

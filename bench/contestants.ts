@@ -1,11 +1,26 @@
 /**
- * The filesystems that are compared. Each is mounted again for every round, over a tmpfs of its own if it needs one.
+ * The filesystems that are compared. Each is mounted again for every round, over a tmpfs of its own if it needs one, and
+ * its server runs in the foreground, so that its processor time can be read.
  */
-import { chmodSync, chownSync, copyFileSync, mkdirSync } from "node:fs";
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+} from "node:fs";
 import { join } from "node:path";
+import { type Peer, run } from "./peers.ts";
 
 export interface Mounted extends AsyncDisposable {
   readonly path: string;
+  /** The microseconds of processor time that its server has taken; undefined if it has none. */
+  cpu(): number | undefined;
+  /** Ends a server that does not answer, so that whoever waits for it gets an error. */
+  kill(): void;
 }
 
 export interface Contestant {
@@ -17,30 +32,9 @@ export interface Contestant {
 
 const LLMFS = join(import.meta.dir, "../dist/llmfs");
 
-/**
- * The installed filesystems; missing ones are reported on stderr. tmpfs first, then the others, then llmfs, as root and
- * as a user.
- */
-export async function contestants(scratch: string): Promise<Contestant[]> {
-  const all: [string, string, (tmpfs: string, at: string) => string[]][] = [
-    ["bindfs", "bindfs", (tmpfs, at) => ["bindfs", join(tmpfs, "lower"), at]],
-    [
-      "fuse-overlayfs",
-      "fuse-overlayfs",
-      (tmpfs, at) => [
-        "fuse-overlayfs",
-        "-o",
-        `lowerdir=${join(tmpfs, "lower")},upperdir=${join(tmpfs, "upper")},workdir=${join(tmpfs, "work")}`,
-        at,
-      ],
-    ],
-  ];
-  const peers = all.flatMap(([name, program, command]) => {
-    if (Bun.which(program) !== null) return [peer(name, scratch, command)];
-    console.error(`${program} is not installed, so it is left out; try: apt-get install ${program}`);
-    return [];
-  });
-  return [tmpfs(scratch), ...peers, llmfs(scratch), llmfsOfUser(scratch)];
+/** tmpfs first, then the others, then llmfs, as root and as a user. */
+export function contestants(peers: readonly Peer[], scratch: string): readonly Contestant[] {
+  return [tmpfs(scratch), ...peers.map((one) => peer(one, scratch)), llmfs(scratch), llmfsOfUser(scratch)];
 }
 
 function tmpfs(scratch: string): Contestant {
@@ -49,23 +43,40 @@ function tmpfs(scratch: string): Contestant {
     async mount() {
       const path = directory(scratch, "tmpfs");
       run(["mount", "-t", "tmpfs", "-o", "size=4g", "bench", path]);
-      return { path, [Symbol.asyncDispose]: async () => run(["umount", path]) };
+      return {
+        path,
+        cpu: () => undefined,
+        kill() {},
+        [Symbol.asyncDispose]: async () => void run(["umount", "-l", path]),
+      };
     },
   };
 }
 
-function peer(name: string, scratch: string, command: (tmpfs: string, at: string) => string[]): Contestant {
+function peer({ name, command }: Peer, scratch: string): Contestant {
   return {
     name,
     async mount() {
       const below = await tmpfs(scratch).mount();
       for (const part of ["lower", "upper", "work"]) mkdirSync(join(below.path, part));
       const path = directory(scratch, name);
-      run(command(below.path, path));
+      const device = statSync(path).dev;
+      const server = Bun.spawn([...command(below.path, path)], { stdout: "ignore", stderr: "pipe" });
+      while (statSync(path).dev === device) {
+        if (server.exitCode !== null)
+          throw new Error(`${name} ended with ${server.exitCode}: ${await new Response(server.stderr).text()}`);
+        await Bun.sleep(20);
+      }
       return {
         path,
+        cpu: () => cpuOf(server.pid),
+        kill: () => server.kill("SIGKILL"),
         [Symbol.asyncDispose]: async () => {
-          run(["umount", path]);
+          run(["umount", "-l", path]);
+          // Not every server ends with its mount.
+          const late = setTimeout(() => server.kill("SIGKILL"), 2000);
+          await server.exited;
+          clearTimeout(late);
           await below[Symbol.asyncDispose]();
         },
       };
@@ -79,12 +90,16 @@ function llmfs(scratch: string): Contestant {
     async mount() {
       const path = directory(scratch, "llmfs");
       run([LLMFS, "mount", path, "--allow-other", "--size", "4G"]);
-      return { path, [Symbol.asyncDispose]: async () => run([LLMFS, "unmount", path]) };
+      const { pid }: { readonly pid: number } = JSON.parse(run([LLMFS, "status", "--json", path]));
+      return {
+        path,
+        cpu: () => cpuOf(pid),
+        kill: () => process.kill(pid, "SIGKILL"),
+        [Symbol.asyncDispose]: async () => void run([LLMFS, "unmount", path]),
+      };
     },
   };
 }
-
-const WITHOUT_ROOT = "llmfs without root";
 
 /** As an ordinary user mounts it, with fusermount3: the kernel then never reads or writes a file by itself. */
 function llmfsOfUser(scratch: string): Contestant {
@@ -96,24 +111,35 @@ function llmfsOfUser(scratch: string): Contestant {
   copyFileSync(LLMFS, program);
   const as = ["setpriv", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "env", `HOME=${home}`];
   return {
-    name: WITHOUT_ROOT,
+    name: "llmfs without root",
     as,
     async mount() {
       const path = join(home, "mnt");
       run([...as, "mkdir", "-p", path]);
       run([...as, program, "mount", path, "--size", "4G"]);
-      return { path, [Symbol.asyncDispose]: async () => run([...as, program, "unmount", path]) };
+      const { pid }: { readonly pid: number } = JSON.parse(run([...as, program, "status", "--json", path]));
+      return {
+        path,
+        cpu: () => cpuOf(pid),
+        kill: () => process.kill(pid, "SIGKILL"),
+        [Symbol.asyncDispose]: async () => void run([...as, program, "unmount", path]),
+      };
     },
   };
+}
+
+/** Of all threads. Those that have ended are missing, but servers keep their threads while requests come. */
+function cpuOf(pid: number): number | undefined {
+  if (!existsSync(`/proc/${pid}`)) return undefined;
+  let nanoseconds = 0;
+  for (const tid of readdirSync(`/proc/${pid}/task`)) {
+    nanoseconds += Number(readFileSync(`/proc/${pid}/task/${tid}/schedstat`, "utf8").split(" ")[0]);
+  }
+  return nanoseconds / 1000;
 }
 
 function directory(scratch: string, name: string): string {
   const path = join(scratch, name);
   mkdirSync(path, { recursive: true });
   return path;
-}
-
-function run(command: string[]): void {
-  const { exitCode, stderr } = Bun.spawnSync(command, { stdout: "ignore", stderr: "pipe" });
-  if (exitCode !== 0) throw new Error(`${command.join(" ")}: exit ${exitCode}: ${stderr.toString()}`);
 }

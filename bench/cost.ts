@@ -1,7 +1,7 @@
 /**
  * Measures the processor time of a generated file, as a ratio to the least that it could take.
  *
- *   bun bench/cost.ts [--files N] [--rounds N]     with dist/llmfs
+ *   bun bench/cost.ts [--files N] [--rounds N] [--write]     with dist/llmfs
  *
  * - warm: pending files with `llmfs warm`, a server that takes 50 ms, 64 at a time; without recordings, and with. Compared
  *   with the `openai` client alone, in a process of its own, sending the same requests and reading the same streams.
@@ -9,7 +9,7 @@
  * - replay: the same files from those recordings. Compared with `cat` of the recordings. Goal: 0.15 ms a file more.
  *
  * Processor time is hardly affected by what else a machine does, which wall time is. Rounds are interleaved; the results are
- * medians.
+ * medians. `--write` puts them into docs/performance.md.
  */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,6 +19,8 @@ import { adapt, PLAIN_DIALECT } from "../src/llm/dialect.ts";
 import { createForesight } from "../src/offline/dry-run.ts";
 import { OfflineTree } from "../src/offline/offline-tree.ts";
 import { structureToSnapshot } from "../src/snapshot/structure.ts";
+import { describeMachine } from "./machine.ts";
+import { writeReport } from "./report.ts";
 
 const LLMFS = join(import.meta.dir, "../dist/llmfs");
 const AT_ONCE = 64;
@@ -26,7 +28,11 @@ const AT_ONCE = 64;
 const SETTLED_MS = 1500;
 
 const { values } = parseArgs({
-  options: { files: { type: "string", default: "1000" }, rounds: { type: "string", default: "3" } },
+  options: {
+    files: { type: "string", default: "1000" },
+    rounds: { type: "string", default: "3" },
+    write: { type: "boolean", default: false },
+  },
 });
 const FILES = Number(values.files);
 const ROUNDS = Number(values.rounds);
@@ -57,7 +63,9 @@ try {
     note("cat of the recordings", await cat(recordings));
     note("replay", await warm(["--mode", "replay", "--recordings", recordings]));
   }
-  console.log(report());
+  const text = `${describeMachine()}. ${FILES} files; medians of ${ROUNDS} interleaved rounds.\n\n${report()}`;
+  console.log(text);
+  if (values.write) writeReport("cost", text);
 } finally {
   server.kill();
   rmSync(folder, { recursive: true, force: true });

@@ -10,9 +10,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -77,7 +79,11 @@ int main(int argc, char **argv) {
   long operations = files;
   double start = now();
 #define EACH for (int n = 0; n < files; n++)
-  if (!strcmp(row, "mkdir")) {
+  if (!strcmp(row, "spin")) {
+    /* Keeps a processor busy until it is killed, or the bench has died. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    for (;;) __asm__ volatile("");
+  } else if (!strcmp(row, "mkdir")) {
     operations = 1000;
     for (int n = 0; n < operations; n++) {
       snprintf(path, sizeof path, "%s/m%d", base, n);
@@ -85,6 +91,13 @@ int main(int argc, char **argv) {
     }
   } else if (!strcmp(row, "setup")) {
     for (int n = 0; n < DIRECTORIES; n++) directory(n), check(mkdir(path, 0755), "mkdir");
+  } else if (!strcmp(row, "create-empty")) {
+    EACH {
+      snprintf(path, sizeof path, "%s/d%02d/e%04d", base, n % DIRECTORIES, n);
+      int fd = open(path, O_CREAT | O_WRONLY | O_EXCL, 0644);
+      check(fd, "open");
+      check(close(fd), "close");
+    }
   } else if (!strcmp(row, "create")) {
     EACH {
       int fd = open(file(n), O_CREAT | O_WRONLY | O_EXCL, 0644);
@@ -182,7 +195,7 @@ int main(int argc, char **argv) {
     int fd = open(path, O_WRONLY);
     check(fd, "open");
     unsigned long long seed = 42;
-    operations = 20000;
+    operations = 5000;
     for (long n = 0; n < operations; n++) {
       seed = seed * 6364136223846793005ULL + 1442695040888963407ULL;
       check(pwrite(fd, block, 4096, (off_t)((seed >> 33) % (mib * 256)) * 4096), "pwrite");

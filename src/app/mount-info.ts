@@ -71,12 +71,14 @@ export function isUsage(value: unknown): value is Usage {
   return typeof value === "object" && value !== null && "answers" in value;
 }
 
-/** An address for display, without user name and password. */
+/** An address for display, without user name, password, and what may be a key in the query. */
 export function withoutPassword(location: string): string {
   if (!URL.canParse(location)) return location;
   const url = new URL(location);
-  if (url.username === "" && url.password === "") return location;
+  const parameters = [...url.searchParams.keys()].filter((name) => name !== "api-version");
+  if (url.username === "" && url.password === "" && parameters.length === 0) return location;
   url.username = "";
   url.password = "";
+  for (const name of parameters) url.searchParams.set(name, "***");
   return url.href;
 }

@@ -4,6 +4,7 @@
  * Local servers often have a much shorter context than the model allows, to save memory, and some cut longer requests
  * without an error. Each kind of server reports its context in its own place.
  */
+import { endpointOf } from "./connection/address.ts";
 import { isLoopback } from "./connection/http.ts";
 import { getProperty, toNumber, toText } from "./failure.ts";
 import { askServer, fetchJson, root } from "./models.ts";
@@ -42,7 +43,7 @@ export async function findContextLength(
   };
   const own = (path: string) => `${root(server)}${path}`;
   const [models, shown, props, lmStudio] = await Promise.all([
-    get(`${baseUrl}/models`),
+    get(endpointOf(baseUrl, "/models")),
     get(own("/api/show"), { model }),
     get(own("/props")),
     get(own("/api/v0/models")),

@@ -5,6 +5,7 @@
  * decides; if it reports nothing, the model's name does. Ollama and LM Studio report more in their own APIs.
  */
 import { totalmem } from "node:os";
+import { endpointOf, keyHeaders, splitAddress } from "./connection/address.ts";
 import { connectionOptions, isLoopback } from "./connection/http.ts";
 import { jsonOf } from "./connection/json-body.ts";
 import { getProperty, toNumber, toText } from "./failure.ts";
@@ -43,7 +44,7 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
   const deadline = AbortSignal.timeout(timeoutMs);
   const either = signal === undefined ? deadline : AbortSignal.any([deadline, signal]);
   try {
-    const response = await askServer(server, `${server.baseUrl}/models`, either);
+    const response = await askServer(server, endpointOf(server.baseUrl, "/models"), either);
     const { status } = response;
     if (status === 401 || status === 403) {
       return { instead: `it answered ${status} to the request for its models`, refused: status };
@@ -75,11 +76,10 @@ export function askServer(
   signal: AbortSignal,
   body?: unknown,
 ) {
-  const authorization = apiKey === undefined ? {} : { authorization: `Bearer ${apiKey}` };
   return fetch(url, {
     ...connectionOptions(baseUrl),
     ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
-    headers: { ...authorization, ...headers },
+    headers: { ...keyHeaders(baseUrl, apiKey), ...headers },
     signal,
   });
 }
@@ -164,7 +164,7 @@ const OWN_API_MS = 1000;
 
 /** The base address, next to the OpenAI-compatible API. */
 export function root({ baseUrl }: ServerAddress): string {
-  return baseUrl.replace(/\/v1$/, "");
+  return splitAddress(baseUrl).address.replace(/\/v1$/, "");
 }
 
 /** Undefined if the server does not know the path, or answers with something else. */

@@ -13,6 +13,7 @@
 import { memoizeSuccess, pause } from "../abort.ts";
 import { messageOf } from "../errno.ts";
 import { canonicalJsonBytes } from "../text/canonical-json.ts";
+import { keyHeaders, splitAddress } from "./connection/address.ts";
 import { fetchFollowing } from "./connection/http.ts";
 import { DEFAULT_RETRIES, delayBefore, type Retries } from "./connection/retry.ts";
 import { DEFAULT_TIMEOUTS, type Timeouts, Watchdog } from "./connection/watchdog.ts";
@@ -143,8 +144,10 @@ async function connect(baseUrl: string, apiKey: string | undefined, headers: Ope
         : this.makeStatusError(status, body, undefined, headers);
     }
   }
+  const { address, search } = splitAddress(baseUrl);
   const client = new Client({
-    baseURL: baseUrl,
+    baseURL: address,
+    defaultQuery: Object.fromEntries(new URLSearchParams(search)),
     apiKey: apiKey ?? "none",
     adminAPIKey: null,
     organization: null,
@@ -156,7 +159,7 @@ async function connect(baseUrl: string, apiKey: string | undefined, headers: Ope
     logLevel: "off",
     fetch: fetchFollowing,
     // Without a key no Authorization is sent, unless a header contains it.
-    defaultHeaders: { ...(apiKey === undefined && { Authorization: null }), ...headers },
+    defaultHeaders: { Authorization: null, ...keyHeaders(baseUrl, apiKey), ...headers },
   });
   /** Everything that is the same for all requests. */
   const draft = memoizeSuccess(() => client.buildRequest({ method: "post", path: "/chat/completions", body: {} }));

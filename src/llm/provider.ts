@@ -4,7 +4,7 @@
  * Settings come in as data, layer by layer (flags, environment, config file). The first layer that has a field wins,
  * field by field: a base URL from a flag goes with a key from the environment, because both come from the same user.
  */
-import { withoutTrailing } from "../text/trailing.ts";
+import { deploymentIn, endpointOf } from "./connection/address.ts";
 import { isLoopback } from "./connection/http.ts";
 import { LlmError } from "./llm.ts";
 import { chooseModel, modelsAt, type Offer, rankModels, type ServerAddress, type ServerModel } from "./models.ts";
@@ -73,9 +73,19 @@ export async function chooseProvider(
   const key = findFirst(layers, "apiKey");
   const model = findFirst(layers, "model");
   const headers = mergeHeaders(layers);
-  const settings = { ...(key && { apiKey: checkedKey(key.value, key.from) }), ...(headers && { headers }) };
+  // A header that authenticates replaces the key, which may be for another server.
+  const replaced = Object.keys(headers ?? {}).some((name) => /^(authorization|api-key)$/i.test(name));
+  const settings = {
+    ...(key && !replaced && { apiKey: checkedKey(key.value, key.from) }),
+    ...(headers && { headers }),
+  };
   if (url !== undefined) {
     const baseUrl = checkedUrl(url.value, url.from);
+    const deployment = deploymentIn(baseUrl);
+    if (deployment !== undefined) {
+      requireVersion(baseUrl, url.from);
+      return { baseUrl, ...settings, model: model?.value ?? deployment, source: url.from };
+    }
     const chosen = model ? { model: model.value } : await modelAt({ baseUrl, ...settings }, key?.from, options);
     return { baseUrl, ...settings, ...chosen, source: url.from };
   }
@@ -115,7 +125,16 @@ function checkedUrl(value: string, from: string): string {
       `the base URL (from ${from}) is not an http:// or https:// URL; write it like http://127.0.0.1:11434/v1`,
     );
   }
-  return withoutTrailing(value, "/");
+  return endpointOf(value, "");
+}
+
+/** Azure answers 404 to everything without a version. */
+function requireVersion(baseUrl: string, from: string): void {
+  if (new URL(baseUrl).searchParams.has("api-version")) return;
+  throw new LlmError(
+    "unconfigured",
+    `the base URL (from ${from}) is of an Azure deployment, which needs a version: add ?api-version=2024-10-21 to it`,
+  );
 }
 
 /** A key becomes a header, which cannot contain every character. */

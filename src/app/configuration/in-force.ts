@@ -78,13 +78,5 @@ async function originOf({ file }: Layer, { source, level }: Given, path: readonl
 
 function mask(name: SettingName, text: string): string {
   if (name === "recordings") return withoutSecrets(text);
-  if (name !== "baseUrl") return text;
-  const shown = withoutPassword(text);
-  if (!URL.canParse(shown)) return MASK;
-  const url = new URL(shown);
-  // Some gateways take a key here.
-  for (const parameter of url.searchParams.keys()) {
-    if (parameter !== "api-version") url.searchParams.set(parameter, MASK);
-  }
-  return url.search === "" ? shown : url.href;
+  return name === "baseUrl" ? withoutPassword(text) : text;
 }

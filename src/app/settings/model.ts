@@ -101,6 +101,10 @@ export function secretsOf({ providers, recordings, s3, recordingKeys }: ModelCon
   const all = [
     ...providers.flatMap(({ apiKey = "", headers = {} }) => [apiKey, ...secretsIn(headers)]),
     ...urls.flatMap((url) => [new URL(url).password, decodeURIComponent(new URL(url).password)]),
+    // Some gateways take a key in the query.
+    ...urls.flatMap((url) =>
+      [...new URL(url).searchParams].flatMap(([name, value]) => (name === "api-version" ? [] : value)),
+    ),
     ...secretsInAddress(recordings),
     s3.secretAccessKey ?? "",
     s3.sessionToken ?? "",

@@ -1,12 +1,17 @@
-/** The tree as text for a model, one line per entry. If it does not fit, entries near the file come first. */
+/**
+ * The tree as text for a model, one line per entry. If it does not fit, entries near the file come first.
+ *
+ * A tree of 50,000 entries takes a few hundred milliseconds, so the work is done in slices.
+ */
 import type { TreeEntry } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
+import { sortInSlices } from "../../text/sort-in-slices.ts";
 import { countTokens, fits, loadTokenCounter, type TokenCounter } from "../spending/tokens.ts";
 import { printable } from "./prompts.ts";
 
 interface OutlineNode {
   readonly name: string;
-  readonly entry: TreeEntry | undefined;
+  entry: TreeEntry | undefined;
   readonly depth: number;
   readonly children: Map<string, OutlineNode>;
   /** Its cached line. */
@@ -21,14 +26,20 @@ interface OutlineNode {
 export async function renderOutline(entries: readonly TreeEntry[], focus: string, budget: number): Promise<string> {
   let drawing = drawings.get(entries);
   if (drawing === undefined) {
-    drawing = new Drawing(entries);
+    drawing = draw(entries);
     drawings.set(entries, drawing);
   }
-  return drawing.drawFrom(folderOf(focus), budget);
+  return (await drawing).drawFrom(folderOf(focus), budget);
 }
 
 /** Cached, because the same list is rendered for many files. */
-const drawings = new WeakMap<readonly TreeEntry[], Drawing>();
+const drawings = new WeakMap<readonly TreeEntry[], Promise<Drawing>>();
+
+async function draw(entries: readonly TreeEntry[]): Promise<Drawing> {
+  const pace = new Pace();
+  const root = await plant(entries, pace);
+  return new Drawing(root, await drawAll(root, pace));
+}
 
 /** A list of entries and its renderings for each directory. */
 class Drawing {
@@ -40,9 +51,9 @@ class Drawing {
   #budget = 0;
   readonly #views = new Map<string, Promise<string>>();
 
-  constructor(entries: readonly TreeEntry[]) {
-    this.#root = plant(entries);
-    this.#everything = drawAll(this.#root);
+  constructor(root: OutlineNode, everything: string) {
+    this.#root = root;
+    this.#everything = everything;
   }
 
   async drawFrom(home: string, budget: number): Promise<string> {
@@ -81,32 +92,43 @@ interface Parts {
 
 async function partsOf(root: OutlineNode): Promise<Parts> {
   const count = await loadTokenCounter();
-  const drawn = [...walk(root)];
-  const sorted = drawn.toSorted((a, b) => compareBytes(a.path, b.path));
-  const nodes = sorted.map(({ node }) => node);
+  const pace = new Pace();
+  const drawn: { readonly node: OutlineNode; readonly path: string }[] = [];
+  const byPath = new Map<string, OutlineNode>();
+  const places = new Map<OutlineNode, number>();
+  const parents = new Map<OutlineNode, OutlineNode>();
+  for (const child of root.children.values()) parents.set(child, root);
+  for (const one of walk(root)) {
+    byPath.set(one.path, one.node);
+    places.set(one.node, drawn.push(one) - 1);
+    for (const child of one.node.children.values()) parents.set(child, one.node);
+    if (pace.due) await pace.pause();
+  }
+  const sorted = await sortInSlices(drawn, (a, b) => compareBytes(a.path, b.path), pace);
+  const nodes: OutlineNode[] = [];
   const numbers = new Map<string, number>();
   const folders: { readonly path: string; readonly nodes: OutlineNode[] }[] = [];
-  const folderNumbers = sorted.map(({ node, path }) => {
+  const folderNumbers = new Int32Array(sorted.length);
+  for (const { node, path } of sorted) {
     const folder = folderOf(path);
     const number = numbers.get(folder) ?? folders.push({ path: folder, nodes: [] }) - 1;
     numbers.set(folder, number);
     folders[number]?.nodes.push(node);
-    return number;
-  });
+    folderNumbers[nodes.push(node) - 1] = number;
+    if (pace.due) await pace.pause();
+  }
   const costs = await costsOf(nodes, count);
   const leftOutCosts: number[] = [];
-  const parents = new Map<OutlineNode, OutlineNode>();
-  for (const node of [root, ...nodes]) for (const child of node.children.values()) parents.set(child, node);
   return {
     count,
     nodes,
-    byPath: new Map(drawn.map(({ node, path }) => [path, node])),
+    byPath,
     folders,
-    folderOf: Int32Array.from(folderNumbers),
+    folderOf: folderNumbers,
     costs,
     descriptions: new Map(),
     parents,
-    places: new Map(drawn.map(({ node }, place) => [node, place])),
+    places,
     leftOutCost(depth) {
       const known = leftOutCosts[depth] ?? count(`${formatLeftOut(depth, 1000)}\n`);
       leftOutCosts[depth] = known;
@@ -218,20 +240,36 @@ export function comparePaths(a: string, b: string): number {
   return compareBytes(a.replaceAll("/", "\0"), b.replaceAll("/", "\0"));
 }
 
-function plant(entries: readonly TreeEntry[]): OutlineNode {
-  const root: OutlineNode = { name: "", entry: undefined, depth: -1, children: new Map() };
-  const sorted = entries.filter(({ type, path }) => type !== "other" && path !== "/");
-  for (const entry of sorted.toSorted((a, b) => comparePaths(a.path, b.path))) {
+async function plant(entries: readonly TreeEntry[], pace: Pace): Promise<OutlineNode> {
+  const root = createNode("", -1);
+  for (const entry of entries) {
+    if (pace.due) await pace.pause();
+    const { path, type } = entry;
+    if (type === "other" || path === "/") continue;
     let node = root;
-    const names = entry.path.split("/").slice(1);
-    for (const [depth, name] of names.entries()) {
-      const last = depth === names.length - 1;
-      const child = node.children.get(name) ?? { name, entry: last ? entry : undefined, depth, children: new Map() };
+    for (const name of path.split("/").slice(1)) {
+      const child = node.children.get(name) ?? createNode(name, node.depth + 1);
       node.children.set(name, child);
       node = child;
     }
+    node.entry ??= entry;
   }
+  await sortChildren(root, pace);
+  for (const { node } of walk(root)) await sortChildren(node, pace);
   return root;
+}
+
+function createNode(name: string, depth: number): OutlineNode {
+  return { name, entry: undefined, depth, children: new Map() };
+}
+
+/** In byte order of the names, which is the order of `comparePaths`. */
+async function sortChildren({ children }: OutlineNode, pace: Pace): Promise<void> {
+  if (pace.due) await pace.pause();
+  if (children.size < 2) return;
+  const sorted = await sortInSlices([...children.values()], (a, b) => compareBytes(a.name, b.name), pace);
+  children.clear();
+  for (const child of sorted) children.set(child.name, child);
 }
 
 function* walk(node: OutlineNode, path = ""): Generator<{ readonly node: OutlineNode; readonly path: string }> {
@@ -274,15 +312,12 @@ function ancestorsOf(home: string): readonly string[] {
   return ways;
 }
 
-function drawAll(root: OutlineNode): string {
+async function drawAll(root: OutlineNode, pace: Pace): Promise<string> {
   const lines: string[] = [];
-  const visit = (node: OutlineNode) => {
-    for (const child of node.children.values()) {
-      lines.push(lineOf(child, true));
-      visit(child);
-    }
-  };
-  visit(root);
+  for (const { node } of walk(root)) {
+    lines.push(lineOf(node, true));
+    if (pace.due) await pace.pause();
+  }
   return lines.join("\n");
 }
 

@@ -85,6 +85,11 @@ export const ATTRIBUTES = {
     by: "llmfs",
     meaning: "why the file could not be generated, or the directory could not be listed",
   },
+  denied: {
+    on: BOTH,
+    by: "llmfs",
+    meaning: "when and why a program was last not allowed to have it generated",
+  },
   regen: {
     on: "files",
     by: "you",
@@ -119,6 +124,7 @@ export const GENERATOR = attribute("generator");
 export const REFRESH = attribute("refresh");
 export const STATE = attribute("state");
 export const ERROR = attribute("error");
+export const DENIED = attribute("denied");
 export const REGEN = attribute("regen");
 export const ORIGIN = attribute("origin");
 /** Metadata that a generator returned with its content: `user.llmfs.meta.<key>`. */

@@ -100,6 +100,10 @@ export interface Program {
   /** The name of its executable. Undefined for processes of other users, unless we are root. */
   readonly file: string | undefined;
   readonly args: readonly string[];
+  /** The user with whose rights it uses files. */
+  readonly uid: number;
+  /** The process that started it, or that took it over. */
+  readonly parent: number;
 }
 
 /** The name of a thread. Undefined if the thread is not visible. */
@@ -110,14 +114,24 @@ export function readCommandName(thread: number): string | undefined {
 
 /** The program of a thread. Undefined if the thread is not visible. */
 export function readProgram(thread: number): Program | undefined {
-  const pid = showsOurNamespace() ? Number(statusOf(thread, "Tgid") ?? 0) : 0;
+  const status = showsOurNamespace() ? readText(`/proc/${thread}/status`) : "";
+  const [, tgid, parent] = /^Tgid:\t(\d+)$[\s\S]*?^PPid:\t(\d+)$/m.exec(status) ?? [];
+  const [, uid] = /^Uid:\t\d+\t\d+\t\d+\t(\d+)$/m.exec(status) ?? [];
+  const pid = Number(tgid ?? 0);
   const name = pid > 0 ? readCommandName(pid) : undefined;
   if (name === undefined) return undefined;
   const link = readLink(`/proc/${pid}/exe`);
   const args = Buffer.from(readText(`/proc/${pid}/cmdline`), "latin1")
     .toString("utf8")
     .split("\0");
-  return { pid, name, file: link === "" ? undefined : link.slice(link.lastIndexOf("/") + 1), args: args.slice(0, -1) };
+  return {
+    pid,
+    name,
+    file: link === "" ? undefined : link.slice(link.lastIndexOf("/") + 1),
+    args: args.slice(0, -1),
+    uid: Number(uid),
+    parent: Number(parent),
+  };
 }
 
 /** The user that a process runs as. */

@@ -22,6 +22,7 @@ import type { RuleEntries } from "./lazy/rule-entries.ts";
 import type { Nodes } from "./nodes.ts";
 import type { CopyUps } from "./ops/copy-up.ts";
 import type { Authors } from "./permissions/authors.ts";
+import type { Programs } from "./programs/programs.ts";
 import type { StatReaders } from "./programs/stat-readers.ts";
 import type { Waiters } from "./waiting/waiters.ts";
 
@@ -33,6 +34,7 @@ export interface FsContext extends FsCore {
   readonly revalidation: Revalidation;
   readonly authors: Authors;
   readonly statReaders: StatReaders;
+  readonly programs: Programs;
   readonly waiters: Waiters;
   readonly pending: Pending;
   readonly expiry: Expiry;

@@ -33,6 +33,8 @@ import { nameOperations } from "./ops/names.ts";
 import { xattrOperations } from "./ops/xattrs.ts";
 import { Authors } from "./permissions/authors.ts";
 import type { ProgramSource } from "./programs/callers.ts";
+import { observe } from "./programs/observe.ts";
+import { Programs } from "./programs/programs.ts";
 import { StatReaders } from "./programs/stat-readers.ts";
 import { RpcHandlers } from "./rpc-handlers.ts";
 import { Interrupts } from "./waiting/interrupts.ts";
@@ -109,6 +111,13 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     revalidation,
     authors: new Authors(options.sharedBy),
     statReaders: new StatReaders(options.programs?.statGenerates ?? [], options.processes),
+    programs: new Programs({
+      tree,
+      settings: options.programs ?? { statGenerates: [] },
+      report: (event) => options.post({ type: "event", event }),
+      warn: (text) => options.post({ type: "log", level: "warn", tag: "fs", text }),
+      ...(options.processes && { read: options.processes.program }),
+    }),
     waiters,
     pending,
     expiry,
@@ -201,7 +210,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
   tree.onDispose = (inode) => ruleEntries.onDispose(inode);
   const names = nameOperations(mount);
   const files = fileOperations(mount);
-  const operations: Filesystem = {
+  const operations: Filesystem = observe(mount, {
     ...names,
     ...attributeOperations(mount),
     ...directoryOperations(mount),
@@ -218,7 +227,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     rename: dcache.wrapNameChange(names.rename),
     rename2: dcache.wrapNameChange(names.rename2),
     create: dcache.wrapNameChange(files.create),
-  };
+  });
   const interrupts = new Interrupts({
     isWaiting: (unique) => session().isParked(unique),
     end: (unique) => waiters.leave(unique) || control.leave(unique) || mount.writeback.isWaiting(unique),

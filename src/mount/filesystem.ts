@@ -28,6 +28,7 @@ import type {
   Revision,
   ToFilesystem,
 } from "../rpc/messages.ts";
+import type { MountEvent } from "../rpc/programs.ts";
 import { Commands, type RunCommand, toFsError } from "./commands.ts";
 import { createFileMethods, type FileMethods } from "./file-methods.ts";
 import { takeThread } from "./filesystem-thread.ts";
@@ -60,6 +61,8 @@ export interface FilesystemOptions extends TreeOptions {
   readonly signal?: AbortSignal;
   /** Completes the tree before it is mounted. If it rejects, nothing is mounted. */
   readonly prepare?: (tree: GrowableTree) => Promise<void>;
+  /** Called with each event, if `programs` says so. */
+  readonly onEvent?: (event: MountEvent) => void;
   readonly log: (level: LogLevel, tag: string, text: string) => void;
 }
 
@@ -267,6 +270,8 @@ class Link {
         return this.#takeCall(message.id)?.resolve(message.value);
       case "fault":
         return this.#takeCall(message.id)?.reject(new FsError(message.code, message.message));
+      case "event":
+        return this.#options.onEvent?.(message.event);
       case "log":
         return this.#options.log(message.level, message.tag, message.text);
       case "ended":

@@ -20,7 +20,7 @@ import type {
 } from "./generation.ts";
 import type { Added, Adder, NewEntry } from "./growth.ts";
 import type { PackedEntries } from "./packed-outline.ts";
-import type { ProgramSettings } from "./programs.ts";
+import type { MountEvent, ProgramSettings } from "./programs.ts";
 import type { FileInfo, ListedEntry, TreeEntry } from "./tree-port.ts";
 
 export type { LogLevel };
@@ -231,6 +231,8 @@ export type FromFilesystem =
   | { readonly type: "taken"; readonly ticket: number; readonly code?: ErrnoName; readonly message?: string }
   | { readonly type: "reply"; readonly id: number; readonly value: unknown }
   | { readonly type: "fault"; readonly id: number; readonly code: ErrnoName; readonly message: string }
+  /** Sent only if ProgramSettings.reports. */
+  | { readonly type: "event"; readonly event: MountEvent }
   | { readonly type: "log"; readonly level: LogLevel; readonly tag: string; readonly text: string }
   | { readonly type: "ended"; readonly reason: "unmounted" | "failed"; readonly message?: string };
 

@@ -89,6 +89,25 @@ export const SETTINGS = defineSettings({
     list: true,
     description: `programs for which stat generates a pending file, because they rely on the size; default: ${STAT_GENERATES}; '' for none`,
   },
+  denyProgram: {
+    type: "string",
+    valueHint: "NAMES",
+    list: true,
+    description:
+      "programs for which no file is generated, in addition to indexers, backup tools and others that read files unasked; none: without those",
+  },
+  allowProgram: {
+    type: "string",
+    valueHint: "NAMES",
+    list: true,
+    description: "programs for which files are generated although they are denied by default, such as restic",
+  },
+  policy: {
+    type: "string",
+    valueHint: "RULES",
+    description:
+      "who may have files generated: allow or deny, with program=, user= and path=, such as 'deny program=rg path=vendor/**'; the first rule that applies counts; separate rules with ;",
+  },
   contentPrompt: {
     type: "string",
     valueHint: "TEXT|FILE",

@@ -96,7 +96,7 @@ export const mountFlags = defineFlags({
   ...promptFlags,
   ...treeFlags,
   ...configFlags,
-  ...pick("warm", "save", "saveEvery", "statGenerates"),
+  ...pick("warm", "save", "saveEvery", "statGenerates", "denyProgram", "allowProgram", "policy"),
   ...modelFlags,
   ...contextFlags,
 });

@@ -48,6 +48,7 @@ export async function reportProvenance(
   const meta: Live = (name) => live(`meta.${name}`) ?? file.xattrs.get(`${METADATA}${name}`);
   add("described", file.description);
   add("failed", live("error"), 6);
+  add("denied", live("denied"), 6);
   add("waits for", waits.waitsFor.join(", "));
   add("awaited by", waits.awaitedBy.join(", "));
   if (file.type === "directory") {

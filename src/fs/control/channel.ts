@@ -41,6 +41,9 @@ const LONGEST_LINE = 512 * 1024;
 const MOST_UNREAD = 1 << 20;
 const MOST_UNDER_WAY = 65_536;
 
+/** The maximum length of a path in an event. */
+const LONGEST_PATH = 4096;
+
 const NEWLINE = 0x0a;
 
 /** Numbers for the channel's waiters in waiters.ts. They are negative; the kernel's are positive. */
@@ -161,6 +164,7 @@ export class ControlChannel implements ControlHandle {
     const growth = op === "grow" ? readGrowth(request, caller) : undefined;
     const changes = changesTree({ op, dry });
     if (changes && !this.#writes) throw new FsError("EACCES", "the control file is not open for writing");
+    this.#note(op, request.path, caller);
     if (growth !== undefined) return this.#command(id, growth);
     if (request.op === "stop") return this.#stop(id);
     if (request.op === "version") return this.#answer(id, undefined, { version: this.#handlers.version() });
@@ -194,6 +198,14 @@ export class ControlChannel implements ControlHandle {
       this.#underWay.delete(name);
       throw error;
     }
+  }
+
+  /** Requests for content are noted when they wait for it. */
+  #note(op: string, path: unknown, { pid, uid }: Caller): void {
+    if (["make", "stop", "version"].includes(op)) return;
+    const { programs } = this.#mount;
+    const about = typeof path === "string" ? { path: path.slice(0, LONGEST_PATH) } : {};
+    programs.events.add("control", { op, ...about, ...programs.describe(pid, uid) });
   }
 
   /** Makes one pending file. */
@@ -234,6 +246,10 @@ export class ControlChannel implements ControlHandle {
   #command(id: unknown, command: MountCommand): void {
     const number = this.#handlers.command(command, (outcome) => {
       this.#commands.delete(number);
+      if ("failure" in outcome) {
+        const { code, message } = outcome.failure;
+        this.#mount.programs.events.add("failed", { op: command.op, errno: code, reason: message });
+      }
       if ("result" in outcome) this.#answer(id, undefined, outcome.result);
       else this.#answer(id, new FsError(outcome.failure.code, outcome.failure.message), { kind: outcome.failure.kind });
     });

@@ -49,13 +49,21 @@ export interface DialogueFile {
   readonly dialogue: (writes: boolean, waits: boolean) => ControlHandle;
 }
 
+/** A control file that grows, and is read from its beginning without seeking. */
+export interface GrowingFile {
+  readonly follow: () => ControlHandle;
+  readonly size: () => number;
+}
+
+type Opener = ReadableFile | DialogueFile | GrowingFile;
+
 /** The files in `.llmfs`, by name, and how each is opened. */
-export type ControlFiles = Readonly<Record<string, ReadableFile | DialogueFile>>;
+export type ControlFiles = Readonly<Record<string, Opener>>;
 
 export class ControlDirectory {
   /** Undefined if there is no control surface. */
   readonly directory: Directory | undefined;
-  readonly #openers = new Map<Inode, ReadableFile | DialogueFile>();
+  readonly #openers = new Map<Inode, Opener>();
   readonly #handles = new Map<number, ControlHandle>();
   #nextFh = FIRST_FH;
 
@@ -67,7 +75,7 @@ export class ControlDirectory {
     this.directory = new Directory(ino++, 0o500, owner, tree.clock);
     this.directory.parent = tree.root;
     for (const [name, opener] of Object.entries(files)) {
-      const file = new RegularFile(ino++, typeof opener === "function" ? 0o400 : 0o600, owner, tree.clock, space);
+      const file = new RegularFile(ino++, "dialogue" in opener ? 0o600 : 0o400, owner, tree.clock, space);
       file.nlink = 1;
       file.named();
       this.directory.insert(name, file);
@@ -89,20 +97,30 @@ export class ControlDirectory {
     return inode.ino >= FIRST_INO;
   }
 
+  /** The size that a control file reports. */
+  sizeOf(file: RegularFile): number {
+    const opener = this.#openers.get(file);
+    return opener !== undefined && typeof opener !== "function" && "size" in opener ? opener.size() : 0;
+  }
+
   /** Throws EACCES when a read-only file is opened for writing. */
   open(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
     const opener = this.#openers.get(file);
     if (opener === undefined) throw new FsError("ENOENT");
     const writes = isWritable(flags);
     const fh = this.#nextFh++;
-    if (typeof opener !== "function") {
+    if ("dialogue" in opener) {
       this.#handles.set(fh, opener.dialogue(writes, (flags & O_NONBLOCK) === 0));
       // A stream has no position. With a position, a waiting read would block every write(2) to the same descriptor.
       return { fh, open_flags: ALWAYS | abi.FOPEN_STREAM, backing_id: 0 };
     }
     if (writes) throw new FsError("EACCES", "this control file is read-only");
-    this.#handles.set(fh, opener());
-    return { fh, open_flags: ALWAYS, backing_id: 0 };
+    if (typeof opener === "function") {
+      this.#handles.set(fh, opener());
+      return { fh, open_flags: ALWAYS, backing_id: 0 };
+    }
+    this.#handles.set(fh, opener.follow());
+    return { fh, open_flags: ALWAYS | abi.FOPEN_STREAM, backing_id: 0 };
   }
 
   /** Returns undefined if the handle does not belong to a control file. */

@@ -26,6 +26,7 @@ usage.json      what generating has cost so far, and the limits
 config.json     the model, the recordings and the prompts of this mount
 snapshot.json   the tree at the time of opening; 'llmfs save' copies this file
 full-snapshot.json  the same with times; 'llmfs export' reads it
+events          who opened and changed what, and what that caused, a line of JSON each; follow it with tail -f
 control         accepts requests to generate files, one line of JSON each, and answers them
 
 A request:  {"id": 1, "op": "make", "path": "/a.md"}
@@ -64,6 +65,7 @@ export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: St
     "config.json": serveText(() => handlers.getPublished("config.json")),
     "snapshot.json": serveSnapshot(mount, handlers, false),
     "full-snapshot.json": serveSnapshot(mount, handlers, true),
+    events: { follow: () => mount.programs.events.follow(), size: () => mount.programs.events.size },
     control: { dialogue: (writes, waits) => new ControlChannel(mount, handlers, writes, waits) },
   };
 }

@@ -21,6 +21,7 @@ import type { FsCore } from "../core.ts";
 import type { Authors } from "../permissions/authors.ts";
 import { rulePathOf } from "../permissions/origins.ts";
 import { allowRunning } from "../permissions/scripts.ts";
+import { isInternal } from "../programs/internal-names.ts";
 import type { ArrivedContent, Attempt, Waiter } from "../waiting/attempt.ts";
 import type { Waiters } from "../waiting/waiters.ts";
 import { Failures } from "./backoff.ts";
@@ -80,12 +81,9 @@ export class OnDemandFiles {
     if (path === undefined || rule === undefined) return false;
     if (waiter.unique !== undefined) this.#mount().dcache.prepareToPark(directory, waiter.pid ?? 0);
     const running = this.#waiters.reuse(this.#running.get(path), waiter.pid);
-    if (running !== undefined) this.#waiters.join(running, this.#waiters.admit(running.inode, waiter));
-    else {
-      // A new attempt waits for nothing yet, so it cannot close a cycle.
-      const attempt = this.#begin(directory, name, path, rule.generator);
-      this.#waiters.join(attempt, this.#waiters.admit(attempt.inode, waiter));
-    }
+    // A new attempt waits for nothing yet, so it cannot close a cycle.
+    const admitted = this.#waiters.admit(running?.inode ?? directory, waiter);
+    this.#waiters.join(running ?? this.#begin(directory, name, path, rule.generator), admitted);
     return true;
   }
 
@@ -153,6 +151,7 @@ export class OnDemandFiles {
   #ruleFor(path: string | undefined): { readonly generator: string } | undefined {
     if (path === undefined) return undefined;
     const text = toText(path);
+    if (isInternal(text)) return undefined;
     // A generator gets the parts of the path as text, so a path that is not UTF-8 matches no rule.
     return text.isWellFormed() ? this.#rules.find(({ pattern }) => pattern.matches(text)) : undefined;
   }

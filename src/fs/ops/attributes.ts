@@ -82,6 +82,7 @@ export function replyEntry(mount: FsContext, inode: Inode): StructValue<typeof a
  * not see the size that a pending file reports.
  */
 function keepSeconds(mount: FsContext, inode: Inode): number {
+  if (mount.control.owns(inode)) return 0;
   if (inode.kind !== "file") return KEEP_SECONDS;
   if (inode.lazy) return mount.statReaders.exist || mount.handles.isBeingWritten(inode) ? 0 : KEEP_SECONDS;
   return mount.passthrough.mayChangeUnseen(inode) ? 0 : KEEP_SECONDS;
@@ -154,6 +155,7 @@ function toStatx(inode: Inode, attr: Attr): StructValue<typeof abi.statx> {
 function sizeOf(mount: FsContext, inode: Inode): Wide {
   switch (inode.kind) {
     case "file":
+      if (mount.control.owns(inode)) return mount.control.sizeOf(inode);
       return inode.lazy ? claimedSize(mount, inode) : inode.exactSize;
     case "directory":
       return (2 + inode.size) * DIRENT_SIZE;

@@ -2,7 +2,7 @@
  * Extended attributes, and the effects of setting and reading llmfs's own. ATTRIBUTES (attributes.ts) describes each of
  * them. On a shared mount not every user may set all of them: see authors.ts.
  */
-import { checkSetting, ERROR, GENERATOR, ORIGIN, PROMPT, REGEN, STATE, suggestName } from "../../attributes.ts";
+import { checkSetting, DENIED, ERROR, GENERATOR, ORIGIN, PROMPT, REGEN, STATE, suggestName } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
 import type { Filesystem, Header } from "../../fuse/ops.ts";
@@ -42,6 +42,7 @@ function checkName(name: string): void {
 /** Returns the value of an attribute that is computed rather than stored; undefined for any other attribute. */
 function deriveXattr(inode: Inode, name: string, mount: FsContext): string | undefined {
   if (name === STATE && inode.kind === "file") return inode.state;
+  if (name === DENIED) return mount.programs.denialOf(inode);
   const error = name === ERROR ? errorOf(inode, mount) : undefined;
   return error && printable(`${error.code}: ${error.message}`);
 }
@@ -62,6 +63,7 @@ function listNames(inode: Inode, mount: FsContext): string[] {
   const stored = xattrNames(inode);
   const told: string[] = inode.kind === "file" && inode.state !== "static" ? [STATE] : [];
   if (errorOf(inode, mount) !== undefined) told.push(ERROR);
+  if (mount.programs.denialOf(inode) !== undefined) told.push(DENIED);
   return told.length === 0 ? stored : [...stored, ...told].sort(compareBytes);
 }
 
@@ -133,6 +135,7 @@ export function xattrOperations(mount: FsContext) {
 
   function setAttribute(inode: Inode, name: string, value: Uint8Array, flags: number, { uid, pid }: Header): void {
     checkName(name);
+    if (name === DENIED) throw new FsError("EPERM", `${DENIED} is read-only`);
     if (name === ERROR && (inode.kind === "file" || inode.kind === "directory")) {
       throw new FsError("EPERM", `${ERROR} is read-only`);
     }

@@ -55,3 +55,14 @@ export interface Attempt {
   /** The files that its generator has read. */
   readonly used: UsedFiles;
 }
+
+/** Notified of waits and their outcome: see programs/programs.ts. */
+export interface WaitObserver {
+  /** Throws EACCES if the thread may not have the inode generated. */
+  check(inode: Inode, thread: number): void;
+  onJoin(attempt: Attempt, waiter: Waiter): void;
+  onContent(attempt: Attempt, content: GeneratedContent): void;
+  onListing(attempt: Attempt): void;
+  onFailure(attempt: Attempt, error: FsError): void;
+  onCallOff(attempt: Attempt): void;
+}

@@ -20,13 +20,14 @@ import { PartialContent } from "../lazy/partial-content.ts";
 import { contentsOf, textXattr } from "../lazy/request.ts";
 import type { RuleEntries } from "../lazy/rule-entries.ts";
 import { UsedFiles } from "../outdated.ts";
-import type { Attempt, AttemptHandler, Waiter } from "./attempt.ts";
+import type { Attempt, AttemptHandler, Waiter, WaitObserver } from "./attempt.ts";
 import { Grace } from "./grace.ts";
 import type { Timers } from "./timers.ts";
 
 /** The parts of the mount that it uses. */
 interface WaitersContext extends FsCore {
   readonly ruleEntries: Pick<RuleEntries, "makeRoom">;
+  readonly programs: WaitObserver;
 }
 
 const USED_KEY = USED.slice(METADATA.length);
@@ -95,12 +96,15 @@ export class Waiters {
 
   /**
    * Returns the waiter. If its program was started by a generator, it waits on behalf of what that generator makes.
-   * Throws EDEADLK if it would wait for itself.
+   * Throws EDEADLK if it would wait for itself, and EACCES if its program may not have the inode generated.
    */
   admit(inode: Inode, waiter: Waiter): Waiter {
     if (waiter.requester !== undefined) this.refuseCycle(inode, waiter.requester);
     const made = waiter.requester === undefined ? this.#findRequester(waiter.pid) : undefined;
-    if (made === undefined) return waiter;
+    if (made === undefined) {
+      if (waiter.pid !== undefined) this.#mount().programs.check(inode, waiter.pid);
+      return waiter;
+    }
     this.refuseCycle(inode, made);
     return this.#announce(made, waiter);
   }
@@ -168,6 +172,7 @@ export class Waiters {
   join(attempt: Attempt, waiter: Waiter): void {
     this.#grace.end(attempt);
     attempt.waiters.add(waiter);
+    this.#mount().programs.onJoin(attempt, waiter);
     if (waiter.requester !== undefined) {
       waiter.requester.reads.add(attempt);
       const [reader, file] = [waiter.requester.inode, attempt.inode].map((inode) => this.#pathOf(inode));
@@ -197,18 +202,29 @@ export class Waiters {
     const { draft } = attempt;
     const used = attempt.used.format();
     const metadata = used === undefined ? content.metadata : new Map([...content.metadata, [USED_KEY, used]]);
-    if (content.streamed !== true) return attempt.handler.onContent?.({ ...content, metadata });
-    const error = draft === undefined ? new FsError("EIO", "no piece of the content arrived") : draft.error;
-    if (error !== undefined) attempt.handler.onFailure(error);
-    else attempt.handler.onContent?.({ ...content, metadata, ...(draft && { draft }) });
+    const error =
+      content.streamed !== true
+        ? undefined
+        : draft === undefined
+          ? new FsError("EIO", "no piece of the content arrived")
+          : draft.error;
+    if (error !== undefined) return this.takeFailure(ticket, error);
+    attempt.handler.onContent?.({ ...content, metadata, ...(draft && { draft }) });
+    this.#mount().programs.onContent(attempt, content);
   }
 
   takeListing(ticket: number, listing: Listing): void {
-    this.#byTicket.get(ticket)?.handler.onListing?.(listing);
+    const attempt = this.#byTicket.get(ticket);
+    if (attempt === undefined) return;
+    attempt.handler.onListing?.(listing);
+    this.#mount().programs.onListing(attempt);
   }
 
   takeFailure(ticket: number, error: FsError): void {
-    this.#byTicket.get(ticket)?.handler.onFailure(error);
+    const attempt = this.#byTicket.get(ticket);
+    if (attempt === undefined) return;
+    attempt.handler.onFailure(error);
+    this.#mount().programs.onFailure(attempt, error);
   }
 
   /** Notes the stage that the other thread reports. */
@@ -369,6 +385,7 @@ export class Waiters {
   /** Ends the attempt without content; its waiters fail with `reason`. */
   callOff(attempt: Attempt, reason = new FsError("EINTR", "the generation was cancelled")): void {
     this.cancel(attempt);
+    this.#mount().programs.onCallOff(attempt);
     attempt.handler.onCallOff();
     this.end(attempt, (waiter) => waiter.fail(reason));
   }

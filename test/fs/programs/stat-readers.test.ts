@@ -7,7 +7,7 @@ const DEFAULT = ["git", "cpio", "busybox tar", "busybox cpio"];
 
 /** A process with these arguments; `file` is its executable. */
 function processOf(name: string, file: string | undefined, ...args: readonly string[]) {
-  const program: Program = { pid: 7, name, file, args };
+  const program: Program = { pid: 7, name, file, args, uid: 0, parent: 1 };
   return { name: () => name, program: () => program };
 }
 

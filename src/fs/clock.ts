@@ -12,16 +12,18 @@
  * follows.
  */
 import * as libc from "../libc.ts";
+import type { Moments } from "../tree/content/store-times.ts";
 import type { Clock } from "../tree/inode.ts";
 
 /** A tick may end during a try, but not during two in a row: then the kernel has no exact stamps. */
 const TRIES = 3;
 
-export class Stamps {
+export class Stamps implements Moments {
   /** The file that the kernel stamps. Undefined if it cannot be created. */
   readonly #file: number | undefined;
   readonly #stat: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
   #taken = false;
+  moment = 0;
   /** Whether the kernel supports exact stamps. */
   #exact = true;
   #other: Clock | undefined;
@@ -61,6 +63,7 @@ export class Stamps {
   /** Call this before handling each request or message. */
   advance(): void {
     this.#taken = false;
+    this.moment++;
   }
 
   /** Runs work with another clock. */

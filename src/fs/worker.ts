@@ -54,6 +54,7 @@ class FilesystemThread {
       ...(options.size === undefined ? {} : { bytes: options.size }),
       ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
       ...storesFor(options.size),
+      moments: this.#stamps,
     });
     const { epoch } = options;
     const { clock } = this.#stamps;
@@ -149,11 +150,11 @@ class FilesystemThread {
             this.#drain();
             mount.ruleEntries.balancePages();
           },
-          work: () => {
+          work: (paused) => {
             this.#stamps.advance();
             mount.dcache.flush();
             mount.ruleEntries.balancePages();
-            const settles = mount.passthrough.settle(16);
+            const settles = paused && mount.passthrough.settle(16);
             return mount.writeback.poll() || settles;
           },
           hasWaiting: () => mount.dcache.hasWaiting,
@@ -210,6 +211,7 @@ class FilesystemThread {
       run: () => {
         let any = false;
         this.#batchMessages(() => {
+          this.#stamps.advance();
           any = timers.run();
         });
         return any;

@@ -81,8 +81,11 @@ export interface Mailbox {
   readonly fd: number;
   /** Handles all messages. */
   drain(): void;
-  /** Does a slice of background work, for at most a few milliseconds; returns false if there is none. */
-  work(): boolean;
+  /**
+   * Does a slice of background work, for at most a few milliseconds; returns false if there is none. `paused`: no
+   * request came for a while.
+   */
+  work(paused: boolean): boolean;
   /** Whether some work waits for an event that nothing reports: it is checked again after PAUSE_MS. */
   hasWaiting(): boolean;
   /** Work that is due at a certain time. */
@@ -163,7 +166,7 @@ export function serve(
       continue;
     }
     if (length === -ERRNO.EAGAIN) {
-      const busy = mailbox.work();
+      const busy = mailbox.work(paused);
       const soon = !paused || mailbox.hasWaiting();
       const rest = busy ? 0 : soon ? PAUSE_MS : requests > 0 ? IDLE_MS : -1;
       const slept = sleep.sleep(shorterTimeout(rest, mailbox.timers.due));

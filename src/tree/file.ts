@@ -74,6 +74,11 @@ export class RegularFile extends InodeBase {
     return this.#content?.shared ?? false;
   }
 
+  /** Whether the kernel may have changed the bytes since anybody asked. */
+  get mayHaveNews(): boolean {
+    return this.#content?.storeTimes !== undefined;
+  }
+
   /** The reason why the last generation failed; only in state "failed". */
   get error(): FsError | undefined {
     return errors.get(this);
@@ -206,6 +211,12 @@ export class RegularFile extends InodeBase {
     this.catchUp();
   }
 
+  /** The kernel no longer uses the store. Its last changes are taken over when anybody asks. */
+  endSharing(): void {
+    const seen = this.#content?.storeTimes;
+    if (seen !== undefined) seen.over = true;
+  }
+
   /** Ends the sharing if no other process has the store open or mapped. Otherwise returns false. */
   unshare(isFree: (store: Store) => boolean = () => true): boolean {
     const seen = this.#content?.storeTimes;
@@ -218,6 +229,11 @@ export class RegularFile extends InodeBase {
 
   /** Takes over the kernel's last write and last read, if there were any: their times, and the state. */
   protected override catchUp(): void {
+    this.#takeOver();
+    if (this.#content?.storeTimes?.over === true) this.#content.unshare();
+  }
+
+  #takeOver(): void {
     const seen = this.#content?.storeTimes;
     seen?.look(
       (seconds, nanoseconds) => {
@@ -237,6 +253,7 @@ export class RegularFile extends InodeBase {
 
   /** Moves the bytes to the heap if they are few and the store may be taken. Returns the store. */
   demote(mayTake: (store: Store) => boolean): Store | undefined {
+    this.#takeOver();
     return this.#content?.demote(mayTake);
   }
 

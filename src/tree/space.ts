@@ -7,6 +7,7 @@ import { FsError } from "../errno.ts";
 import type { FileState } from "./content/file-state.ts";
 import { heapPages } from "./content/heap-store.ts";
 import { createMemoryFiles, PAGE, type Store, type Stores } from "./content/store.ts";
+import type { Moments } from "./content/store-times.ts";
 
 export interface SpaceOptions {
   /** Rounded up to whole pages. Absent: no limit. */
@@ -14,6 +15,8 @@ export interface SpaceOptions {
   readonly inodes?: number;
   /** Where large contents are stored. Default: memory files, or the heap if the kernel provides none. */
   readonly stores?: Stores;
+  /** See Moments. Absent: nothing that the kernel may change is remembered. */
+  readonly moments?: Moments;
 }
 
 /** Bytes of extended attributes that count as an inode (mm/shmem.c:BOGO_INODE_SIZE). */
@@ -39,6 +42,7 @@ export class Space {
   readonly #xattrs = new WeakMap<object, number>();
   readonly pageLimit: number;
   readonly inodeLimit: number;
+  readonly moments: Moments | undefined;
   readonly #stores: Stores;
   /** Pages set aside for our own count. Invariant: at least `pages`; the stores' quota is the rest of the limit. */
   #reserved = 0;
@@ -46,6 +50,7 @@ export class Space {
   constructor(options: SpaceOptions = {}) {
     this.pageLimit = Math.ceil((options.bytes ?? Number.POSITIVE_INFINITY) / PAGE);
     this.inodeLimit = options.inodes ?? Number.POSITIVE_INFINITY;
+    this.moments = options.moments;
     this.#stores = options.stores ?? (process.platform === "linux" ? createMemoryFiles() : heapPages);
   }
 

@@ -3,7 +3,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { describeMounted, type Mounted, mounted } from "../support/mounted.ts";
+import { describeMounted, IS_ROOT, type Mounted, mounted, processesOf } from "../support/mounted.ts";
+import { programs, testWith } from "../support/needs.ts";
 
 setDefaultTimeout(60_000);
 
@@ -107,4 +108,50 @@ describeMounted("the kernel sends", () => {
     expect(total(found, "open", "create")).toBeLessThan(40);
     expect(total(found, "write", "setattr", "rename", "unlink")).toBe(0);
   });
+});
+
+/** The system calls of these kinds that the mount makes while a script runs. */
+async function systemCalls(m: Mounted, kinds: readonly string[], script: string): Promise<Counts> {
+  const [daemon] = processesOf(m.dir, "--daemon");
+  const out = m.sandbox.at("system-calls");
+  const tracer = Bun.spawn(["strace", "-f", "-c", "-o", out, "-e", `trace=${kinds.join(",")}`, "-p", String(daemon)], {
+    stdio: ["ignore", "ignore", "pipe"],
+  });
+  const attached = tracer.stderr.getReader();
+  for (let said = ""; !said.includes("attached"); ) {
+    const { value, done } = await attached.read();
+    if (done) throw new Error(`strace: ${said}`);
+    said += Buffer.from(value).toString();
+  }
+  await m.out(script);
+  tracer.kill("SIGINT");
+  await tracer.exited;
+  const rows = readFileSync(out, "utf8").split("\n");
+  return Object.fromEntries(
+    kinds.map((kind) => {
+      const row = rows.find((line) => line.trimEnd().endsWith(` ${kind}`));
+      return [kind, Number(row?.trim().split(/\s+/)[3] ?? 0)];
+    }),
+  );
+}
+
+describeMounted("the mount itself", () => {
+  testWith(IS_ROOT ? programs("strace") : "root, to trace a program that is not a child")(
+    "the mount makes few system calls for a file that is made, written and closed",
+    async () => {
+      const files = 300;
+      await using m = await mounted();
+      const make = `import os
+for n in range(${files}):
+  fd = os.open(f"{n}", os.O_CREAT | os.O_WRONLY)
+  os.write(fd, b"x" * 4096)
+  os.close(fd)`;
+      const calls = await systemCalls(m, ["fstat", "fcntl", "lseek"], `python3 -c '${make}'`);
+      // One fstat for the time. Some are repeated when a tick of the clock ends, and where the program is interrupted for
+      // longer, the first files go back to the heap.
+      expect(calls.fstat).toBeLessThan(files * 3.5);
+      expect(calls.fcntl).toBeLessThan(files / 10);
+      expect(calls.lseek).toBeLessThan(files / 10);
+    },
+  );
 });

@@ -28,6 +28,19 @@ function writeUnseen(fd: number): void {
   expect(libc.pwrite(fd, Buffer.from("kernel"), 6, 0)).toBe(6);
 }
 
+/** A file whose store is shared and was never used, and how often fstat(2) was called on it. */
+function counted(moments: { moment: number }, report?: (taken: boolean) => void) {
+  const file = fileIn(new Space({ moments }));
+  let looks = 0;
+  const store = file.share(report);
+  if (!(store instanceof FdStore)) throw new Error("not a descriptor");
+  store.stat = (into) => {
+    looks++;
+    libc.fstat(store.fd, into);
+  };
+  return { file, fd: store.fd, looks: () => looks };
+}
+
 const clock = libc.now;
 
 describe("a write by the kernel itself", () => {
@@ -135,6 +148,73 @@ describe("a write by the kernel itself", () => {
     writeUnseen(fd);
     expect(file.times().mtime).toBeGreaterThan(BEFORE);
     expect([file.unshare(() => true), file.shared]).toEqual([true, false]);
+  });
+});
+
+describe("looking at a store", () => {
+  test("a store is looked at once in a moment, and not at all while it is untouched", () => {
+    const moments = { moment: 1 };
+    const { file, looks } = counted(moments);
+    const ask = () => [file.times().mtime, file.size, file.allocated];
+    expect([ask(), looks()]).toEqual([[BEFORE, 0, 0], 0]);
+    moments.moment++;
+    ask();
+    ask();
+    expect(looks()).toBe(1);
+  });
+
+  test("a store is looked at again after a change of our own in the same moment", () => {
+    const { file } = counted({ moment: 1 });
+    file.write(0, Buffer.from("ours"));
+    expect([file.size, file.allocated]).toEqual([4, 4096]);
+    file.truncate(2);
+    expect(file.size).toBe(2);
+  });
+
+  test("a store is looked at a last time after the sharing has ended, when anybody asks", () => {
+    const moments = { moment: 1 };
+    const reports: boolean[] = [];
+    const { file, fd, looks } = counted(moments, (taken) => reports.push(taken));
+    file.state = "ready";
+    writeUnseen(fd);
+    file.endSharing();
+    expect([file.shared, file.mayHaveNews, reports, looks()]).toEqual([false, true, [], 0]);
+    moments.moment++;
+    expect([file.size, String(file.state)]).toEqual([6, "static"]);
+    expect([file.mayHaveNews, reports, looks()]).toEqual([false, [true], 1]);
+    expect(file.times().mtime).toBeGreaterThan(BEFORE);
+    expect(Buffer.from(file.bytes()).toString()).toBe("kernel");
+  });
+
+  test("a file whose sharing has ended goes back to the heap with its content and its time", () => {
+    const moments = { moment: 1 };
+    const { file, fd, looks } = counted(moments);
+    writeUnseen(fd);
+    file.endSharing();
+    moments.moment++;
+    file.demote(() => true)?.close();
+    expect([looks(), file.stored, file.size]).toEqual([1, false, 6]);
+    expect(file.times().mtime).toBeGreaterThan(BEFORE);
+  });
+});
+
+describe("a store that is no longer needed", () => {
+  test.each([
+    ["is emptied for the next file", false],
+    ["is closed if a program may have mapped it", true],
+  ])("a store that is no longer needed %s", (_what, mappable) => {
+    const space = new Space({ moments: { moment: 1 } });
+    const first = fileIn(space);
+    const store = first.share();
+    if (!(store instanceof FdStore)) throw new Error("not a descriptor");
+    store.mappable = mappable;
+    writeUnseen(store.fd);
+    first.dispose();
+    const second = fileIn(space);
+    const next = second.share();
+    expect(next === store).toBe(!mappable);
+    expect([second.size, second.times().mtime]).toEqual([0, BEFORE]);
+    second.dispose();
   });
 });
 

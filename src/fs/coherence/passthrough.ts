@@ -10,8 +10,8 @@
  *   cached open must not reuse them.
  *
  * Files that are written pass through, and large files always do. Small files that are only read are faster in the
- * kernel's page cache. A small file goes back to the heap a while after its last handle is released, when no program
- * has it mapped, and its store is reused for the next new file.
+ * kernel's page cache. A small file goes back to the heap when no program uses it and requests pause, or when stores
+ * become many. Its store is then reused for the next new file.
  *
  * A mapping belongs to the store, and outlives the handle it was made through. Stores through a mapping change the
  * times, and the kernel's FUSE code does not notice. So while a writable mapping may exist, the kernel must not cache
@@ -20,14 +20,15 @@
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
 import * as libc from "../../libc.ts";
-import { FdStore, type Store } from "../../tree/content/store.ts";
+import { FdStore, MOST_SPARE, type Store } from "../../tree/content/store.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { S_ISGID, S_ISUID } from "../../tree/inode.ts";
-import { isWritable, O_ACCMODE, O_RDWR } from "../handles.ts";
+import { isWritable, O_ACCMODE, O_RDWR, O_WRONLY } from "../handles.ts";
 import { WatchedFiles } from "./watched-files.ts";
 
-/** How many files may wait to go back to the heap before some of them are handled at once. */
-const SETTLE_AT = 64;
+/** How many files may wait to go back to the heap before some of them are handled at once, and how many are. */
+const SETTLE_AT = MOST_SPARE;
+const SETTLE_AT_ONCE = 16;
 /**
  * How often it is tried. A mapping may last as long as its process; the kernel's own references end within
  * microseconds.
@@ -82,7 +83,7 @@ export class Passthrough {
     const storable = (flags & O_ACCMODE) === O_RDWR || (use === undefined && file.shared);
     const keepsNothing = storable && use?.storable !== true;
     const passthrough = use === undefined ? this.#wants(file, flags) : use.passthrough;
-    const id = passthrough ? this.#backingId(file) : undefined;
+    const id = passthrough ? this.#backingId(file, flags) : undefined;
     if (use === undefined) this.#uses.set(file, { handles: 1, passthrough: id !== undefined, storable });
     else {
       use.handles++;
@@ -131,13 +132,16 @@ export class Passthrough {
     this.#uses.delete(file);
     if (!use.passthrough) return;
     if (use.storable) file.bringIn();
-    else file.unshare();
+    else file.endSharing();
     if (file.nlink === 0) return;
     this.#settling.set(file, 0);
-    if (this.#settling.size > SETTLE_AT) this.settle(SETTLE_AT / 2);
+    if (this.#settling.size > SETTLE_AT) this.settle(SETTLE_AT_ONCE);
   }
 
-  /** Moves at most `count` small files back to the heap. Returns whether more can be moved now. */
+  /**
+   * Moves at most `count` small files back to the heap. Returns whether more can be moved now. While requests stream in
+   * it is better not to: programs often write many files, and read them or remove them soon.
+   */
   settle(count: number): boolean {
     const batch = this.#settling.entries().take(count).toArray();
     for (const [file, attempts] of batch) {
@@ -151,14 +155,14 @@ export class Passthrough {
   #settleOne(file: RegularFile): boolean {
     if (this.#uses.has(file) || !file.stored) return true;
     // A mapping outlives the handle it was made through, and writes to it must not be lost.
-    if (!file.unshare(isFree)) return false;
+    if (file.shared && !file.unshare(isFree)) return false;
     let free = true;
     const store = file.demote((candidate) => {
       free = isFree(candidate);
       return free;
     });
-    if (store instanceof FdStore) store.recycle();
-    else store?.close();
+    store?.close();
+    if (!file.mayHaveNews) this.#watched.delete(file);
     return free;
   }
 
@@ -171,13 +175,15 @@ export class Passthrough {
     return file.stored;
   }
 
-  #backingId(file: RegularFile): number | undefined {
+  #backingId(file: RegularFile, flags: number): number | undefined {
     if (this.#device === undefined) return undefined;
     const store = this.#share(file);
     if (!(store instanceof FdStore)) {
       file.unshare();
       return undefined;
     }
+    // A program that may read a file may map it.
+    if ((flags & O_ACCMODE) !== O_WRONLY) store.mappable = true;
     const known = this.#backingIds.get(store);
     if (known !== undefined) return known;
     abi.backingMap.encode(REQUEST, REQUEST_VIEW, 0, { fd: store.fd, flags: 0 });
@@ -214,7 +220,7 @@ export class Passthrough {
 
 /** Whether no other process has the store open or mapped. */
 function isFree(store: Store): boolean {
-  return !(store instanceof FdStore) || store.exclusive;
+  return !(store instanceof FdStore) || store.isFree();
 }
 
 const REQUEST = Buffer.alloc(abi.backingMap.size);

@@ -1,5 +1,5 @@
 /**
- * Files that the kernel may be writing to, through a handle or a mapping.
+ * Files that the kernel may be writing to, through a handle or a mapping, or has written to without us having looked.
  *
  * Nothing reports the end of the last mapping, so files that are no longer shared are dropped as new ones are added.
  * The set never holds many more than twice the shared files.
@@ -12,6 +12,10 @@ export class WatchedFiles {
   readonly #files = new Set<RegularFile>();
   #sweepAt = FEW;
 
+  delete(file: RegularFile): void {
+    this.#files.delete(file);
+  }
+
   get size(): number {
     return this.#files.size;
   }
@@ -19,15 +23,15 @@ export class WatchedFiles {
   add(file: RegularFile): void {
     this.#files.add(file);
     if (this.#files.size < this.#sweepAt) return;
-    for (const one of this.#files) if (!one.shared) this.#files.delete(one);
+    for (const one of this.#files) if (!one.mayHaveNews) this.#files.delete(one);
     this.#sweepAt = Math.max(FEW, 2 * this.#files.size);
   }
 
   /** Reports what the kernel has written so far. */
   bringIn(): void {
     for (const file of this.#files) {
-      if (file.shared) file.bringIn();
-      else this.#files.delete(file);
+      file.bringIn();
+      if (!file.shared) this.#files.delete(file);
     }
   }
 }

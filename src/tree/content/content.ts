@@ -42,8 +42,10 @@ export class Content {
   #store: Store | undefined;
   /** The pages counted toward the space: those of the heap, or of a store that is not counted by the kernel. */
   #counted = 0;
-  /** Set while the kernel has the store. */
+  /** Set while the kernel has the store, and after that until its last changes are taken over. */
   #storeTimes: StoreTimesWatcher | undefined;
+  /** Whether a store may have reserved pages, which do not hold data. */
+  #reserves = false;
   /** Why bytes whose write was confirmed are missing. */
   #lost: FsError | undefined;
 
@@ -52,7 +54,7 @@ export class Content {
   }
 
   get size(): number {
-    if (this.shared) this.#sync();
+    if (this.#storeTimes !== undefined) this.#sync(this.#storeTimes);
     return this.#size;
   }
 
@@ -64,8 +66,7 @@ export class Content {
   /** The number of allocated bytes, in whole pages, as in st_blocks. */
   get allocated(): number {
     if (this.#store === undefined) return this.#counted * PAGE;
-    this.#store.stat(STAT);
-    return STAT.blocks * 512;
+    return this.#statOf(this.#store).blocks * 512;
   }
 
   /** Whether the bytes are in a store. */
@@ -75,10 +76,10 @@ export class Content {
 
   /** Whether the kernel has the store. */
   get shared(): boolean {
-    return this.#storeTimes !== undefined;
+    return this.#storeTimes !== undefined && !this.#storeTimes.over;
   }
 
-  /** Changes by the kernel, while it has the store. */
+  /** Changes by the kernel that may not be taken over yet. */
   get storeTimes(): StoreTimesWatcher | undefined {
     return this.#storeTimes;
   }
@@ -86,24 +87,24 @@ export class Content {
   /** Moves the bytes to a store and lets the kernel use it until `unshare`. */
   share(report: (taken: boolean) => void = () => {}): Store {
     const store = this.#promote();
-    this.#storeTimes ??= new StoreTimesWatcher(store, report);
+    this.#storeTimes ??= new StoreTimesWatcher(store, report, this.space.moments);
+    this.#storeTimes.over = false;
     return store;
   }
 
-  /** The kernel no longer uses the store. */
+  /** The kernel no longer uses the store, and its changes are taken over. */
   unshare(): void {
-    this.#sync();
+    if (this.#storeTimes !== undefined) this.#sync(this.#storeTimes);
     this.#storeTimes = undefined;
   }
 
   /** Moves the bytes back to the heap if they fit and nothing else uses the store, and returns the unneeded store. */
   demote(mayTake: (store: Store) => boolean): Store | undefined {
     const store = this.#store;
-    if (store === undefined || this.shared || this.#size > HEAP_LIMIT || !mayTake(store)) return undefined;
-    store.stat(STAT);
+    if (store === undefined || this.shared || this.size > HEAP_LIMIT || !mayTake(store)) return undefined;
     // A reservation past the end, or a sparse file, cannot be represented in the heap.
-    if (STAT.blocks * 512 !== Math.ceil(this.#size / PAGE) * PAGE) return undefined;
-    if (this.#size > 0 && Number(store.nextHole(0)) < this.#size) return undefined;
+    if (this.#statOf(store).blocks * 512 !== Math.ceil(this.#size / PAGE) * PAGE) return undefined;
+    if (this.#reserves && this.#size > 0 && Number(store.nextHole(0)) < this.#size) return undefined;
     const pages = Math.ceil(this.#size / PAGE);
     try {
       this.space.takePages(pages);
@@ -115,7 +116,7 @@ export class Content {
     const bytes = new Uint8Array(this.#size);
     store.read(0, bytes);
     this.#releasePages();
-    this.#store = undefined;
+    this.#store = this.#storeTimes = undefined;
     this.#heap = bytes.length > 0 ? bytes : undefined;
     this.#pages = pageMask(0, pages);
     this.#counted = pages;
@@ -207,6 +208,7 @@ export class Content {
     const end = plus(offset, length);
     if (typeof offset === "bigint" || typeof length === "bigint" || typeof end === "bigint") {
       const store = requireHugeStore(this.#promote());
+      this.#reserves = true;
       allocateHuge(store, this.space, offset, length);
       this.#count(store);
     } else if (this.#store === undefined && end <= HEAP_LIMIT) {
@@ -215,6 +217,7 @@ export class Content {
       this.#reserved |= wanted;
     } else {
       const store = this.#promote();
+      this.#reserves = true;
       if (writableLength(store, this.space, this.#size, offset, length) < length) throw new FsError("ENOSPC");
       store.allocate(offset, length);
       this.#count(store);
@@ -249,7 +252,7 @@ export class Content {
   clear(): void {
     if (this.shared) return this.truncate(0);
     this.#store?.close();
-    this.#store = undefined;
+    this.#store = this.#storeTimes = undefined;
     this.#heap = undefined;
     this.#pages = this.#reserved = 0;
     this.#size = 0;
@@ -281,11 +284,15 @@ export class Content {
     this.#counted = 0;
   }
 
-  #sync(): void {
-    if (this.#store === undefined) return;
-    this.#store.stat(STAT);
-    this.#size = STAT.size;
-    this.#count(this.#store);
+  #sync({ store, stat: { size, blocks } }: StoreTimesWatcher): void {
+    this.#size = size;
+    this.#count(store, blocks);
+  }
+
+  #statOf(store: Store): Readonly<FileStat> {
+    if (this.#storeTimes !== undefined) return this.#storeTimes.stat;
+    store.stat(STAT);
+    return STAT;
   }
 
   #writeHeap(offset: number, data: Uint8Array): number {
@@ -357,6 +364,7 @@ export class Content {
     }
     this.#store = store;
     this.#heap = undefined;
+    this.#reserves = this.#reserved !== 0;
     this.#pages = this.#reserved = 0;
     return store;
   }
@@ -369,10 +377,10 @@ export class Content {
   }
 
   /** Updates the count to what the store holds. */
-  #count(store: Store): void {
+  #count(store: Store, blocks?: number): void {
     if (store.counted) return;
-    store.stat(STAT);
-    const pages = Math.ceil((STAT.blocks * 512) / PAGE);
+    if (blocks === undefined) store.stat(STAT);
+    const pages = Math.ceil(((blocks ?? STAT.blocks) * 512) / PAGE);
     this.space.pages += pages - this.#counted;
     this.#counted = pages;
   }

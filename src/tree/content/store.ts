@@ -33,6 +33,8 @@ export interface Store {
   setTimes?(times: StoreTimes): void;
   /** The exact size; `stat` returns the nearest number. */
   exactSize(): Wide;
+  /** Whether nobody has used the store yet: it is empty, and its times are 0. Returns true only once. */
+  takeUntouched?(): boolean;
   /** Only for a store that is a kernel file. */
   readonly fd?: number;
   /** Whether the kernel counts and limits its pages (StoreQuota). */
@@ -79,12 +81,28 @@ export class FdStore implements Store {
   readonly #pool: StorePool;
   /** Called before the descriptor is closed; set by the code that passed it to the kernel. */
   onClose: (() => void) | undefined;
+  /** Whether a program may have mapped it since it was empty. A mapping outlives the handle it was made through. */
+  mappable = false;
+  #untouched = false;
 
   constructor(fd: number, counted: boolean, pool: StorePool) {
     this.fd = fd;
     this.counted = counted;
     this.#pool = pool;
     pool.open++;
+    this.#markUntouched();
+  }
+
+  /** No other change of the kernel's gives it these times. */
+  #markUntouched(): void {
+    libc.futimens(this.fd, 0, 0, 0, 0);
+    this.#untouched = true;
+  }
+
+  takeUntouched(): boolean {
+    const untouched = this.#untouched;
+    this.#untouched = false;
+    return untouched;
   }
 
   read(offset: Wide, target: Uint8Array): void {
@@ -106,6 +124,7 @@ export class FdStore implements Store {
   }
 
   write(offset: Wide, data: Uint8Array): number {
+    this.#untouched = false;
     let done = 0;
     while (done < data.length) {
       const count = libc.pwrite(
@@ -122,10 +141,12 @@ export class FdStore implements Store {
   }
 
   truncate(size: Wide): void {
+    this.#untouched = false;
     libc.ftruncate(this.fd, size);
   }
 
   allocate(offset: Wide, length: Wide): void {
+    this.#untouched = false;
     const result = libc.fallocate(this.fd, libc.FALLOC_FL_KEEP_SIZE, offset, length);
     if (result < 0) throw new libc.SystemError("fallocate", -result);
   }
@@ -156,22 +177,24 @@ export class FdStore implements Store {
     return libc.sizeOf(this.fd, STAT);
   }
 
+  /** Nobody needs the content any more. A store that cannot be mapped is emptied, for the next file. */
   close(): void {
+    if (!this.mappable && this.#pool.spare.length < MOST_SPARE) {
+      this.truncate(0);
+      this.#markUntouched();
+      this.#pool.spare.push(this);
+      return;
+    }
     this.onClose?.();
     libc.close(this.fd);
     this.#pool.open--;
   }
 
-  /** Empties the store for the next file. Precondition: nothing else uses it, and its content is not needed. */
-  recycle(): void {
-    if (this.#pool.spare.length >= SPARE_STORES) return this.close();
-    this.truncate(0);
-    this.#pool.spare.push(this);
-  }
-
   /** Whether no other process has it open or mapped. */
-  get exclusive(): boolean {
-    return libc.isExclusive(this.fd);
+  isFree(): boolean {
+    if (this.mappable && !libc.isExclusive(this.fd)) return false;
+    this.mappable = false;
+    return true;
   }
 
   #seek(offset: Wide, whence: number): Wide | undefined {
@@ -182,11 +205,11 @@ export class FdStore implements Store {
   }
 }
 
-/** How many empty stores are kept for new files. */
-const SPARE_STORES = 64;
-
 /** How many descriptors are left to the rest of the process: connections to models, files being saved. */
 const KEPT_FREE = 128;
+
+/** How many empty stores are kept for new files: making one costs several times as much as emptying one. */
+export const MOST_SPARE = Math.max(16, Math.min(1024, (libc.descriptorLimit() - KEPT_FREE) >> 2));
 
 /** Throws EMFILE before the process runs out of descriptors for other purposes. */
 function createFdStores(open: () => number, quota?: StoreQuota): Stores {

@@ -1,6 +1,7 @@
 /** stat, and what changes its result: getattr, setattr, statfs. */
 import { describe, expect, test } from "bun:test";
 import * as abi from "../../../src/fuse/abi.ts";
+import { FdStore } from "../../../src/tree/content/store.ts";
 import { S_IFDIR, S_IFIFO, S_IFREG } from "../../../src/tree/inode.ts";
 import { ROOT, type ServedTree, served } from "../../support/served.ts";
 
@@ -167,6 +168,8 @@ describe("utimensat", () => {
     const file = fs.file("/file", "before");
     const nodeid = fs.node("/file");
     const store = file.share();
+    if (!(store instanceof FdStore)) throw new Error("not a descriptor");
+    store.mappable = true;
     store.write(0, Buffer.from("kernel"));
     expect(setattr(fs, nodeid, { valid: abi.FATTR_MTIME, mtime: 5 }).mtime).toBe(5);
     expect(fs.kernel.stat(nodeid).mtime).toBe(5);

@@ -54,10 +54,24 @@ export class Stamps implements Moments {
         libc.touch(file);
         libc.fstat(file, this.#stat);
         const { mtime, mtimeNsec } = this.#stat;
-        if (mtime > seconds || (mtime === seconds && mtimeNsec >= nanoseconds)) return;
+        if (mtime > seconds || (mtime === seconds && mtimeNsec >= nanoseconds)) return this.#stepBack();
       }
       this.#exact = false;
     });
+  }
+
+  /**
+   * The stamp is later than all before it, so a nanosecond earlier is not too early. Then every stamp that follows is later
+   * than ours, also one by the coarse clock, so that a program that looks at a file before and after the kernel writes to it
+   * sees a difference.
+   */
+  #stepBack(): void {
+    const stat = this.#stat;
+    if (stat.mtimeNsec > 0) stat.mtimeNsec--;
+    else {
+      stat.mtime--;
+      stat.mtimeNsec = 999_999_999;
+    }
   }
 
   /** Call this before handling each request or message. */

@@ -52,6 +52,20 @@ describe("the clock", () => {
     }
   });
 
+  test.skipIf(!EXACT)(
+    `a write by the kernel after the clock was read has a later time${EXACT ? "" : " (needs Linux 6.13)"}`,
+    () => {
+      const stamps = new Stamps();
+      const files = Array.from({ length: 500 }, () => libc.memfd("test"));
+      for (const fd of files) {
+        stamps.advance();
+        const time = taken(stamps.clock);
+        expect(earlier(time, written(fd))).toBe(true);
+      }
+      for (const fd of files) libc.close(fd);
+    },
+  );
+
   test("the clock returns one time for everything that a request changes", () => {
     const stamps = new Stamps();
     const first = taken(stamps.clock);

@@ -74,6 +74,12 @@ const ASYNC_SYMBOLS = {
   aio_cancel: { args: ["i32", "ptr"], returns: "i32" },
 } as const;
 
+/** Before glibc 2.34 `dlsym` is in a library of its own. */
+const SIGNAL_SYMBOLS = {
+  sigaction: { args: ["i32", "ptr", "ptr"], returns: "i32" },
+  dlsym: { args: ["ptr", "ptr"], returns: "ptr" },
+} as const;
+
 type AsyncLibrary = ReturnType<typeof dlopen<typeof ASYNC_SYMBOLS>>["symbols"];
 
 /**
@@ -505,6 +511,12 @@ export function setNonBlocking(fd: number): void {
   check("fcntl", load().fcntl(fd, F_SETFL, flags | O_NONBLOCK));
 }
 
+/** Clears all other flags that can be changed. */
+export function setBlocking(fd: number, blocking: boolean): void {
+  const F_SETFL = 4;
+  check("fcntl", load().fcntl(fd, F_SETFL, blocking ? 0 : O_NONBLOCK));
+}
+
 export function setCloseOnExec(fd: number, on: boolean): void {
   const [F_SETFD, FD_CLOEXEC] = [2, 1];
   check("fcntl", load().fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0));
@@ -824,6 +836,56 @@ export function allowedProcessors(): ProcessorMask {
 /** Has the calling thread run on these processors only (sched_setaffinity). False if it may not run on any of them. */
 export function runOn(mask: ProcessorMask): boolean {
   return load().sched_setaffinity(0, mask.length, mask) === 0;
+}
+
+/** A timer that interrupts system calls of the thread that made it, which then fail with EINTR. */
+export interface Ticker {
+  /** Interrupts every `ms` milliseconds; 0: no longer. Returns false if that fails. */
+  every(ms: number): boolean;
+  close(): void;
+}
+
+/** Real-time signals are free for programs; of those, the first ones belong to the C library. */
+const TICK_SIGNAL = 63;
+
+/** Undefined if the system has no such timers, or if the signal is used for something else. */
+export function createTicker(): Ticker | undefined {
+  if (!handleTickSignal()) return undefined;
+  const { syscall } = load();
+  const [CREATE, SETTIME, DELETE, GETTID] = onArm ? [107, 110, 111, 178] : [222, 223, 226, 186];
+  const [CLOCK_MONOTONIC, SIGEV_THREAD_ID] = [1, 4];
+  // struct sigevent: a value of 8 bytes, int signo, int notify, pid_t thread; 64 bytes in all.
+  const event = new Int32Array(16);
+  event.set([TICK_SIGNAL, SIGEV_THREAD_ID, Number(syscall(GETTID, 0, 0, 0, 0, 0, 0))], 2);
+  const id = new Int32Array(1);
+  if (Number(syscall(CREATE, CLOCK_MONOTONIC, address(event), address(id), 0, 0, 0)) < 0) return undefined;
+  // struct itimerspec: the interval and the first time, in seconds and nanoseconds.
+  const times = new BigInt64Array(4);
+  const timer = id[0] ?? 0;
+  return {
+    every(ms) {
+      times[1] = times[3] = BigInt(ms * 1_000_000);
+      return Number(syscall(SETTIME, timer, 0, address(times), 0, 0, 0)) === 0;
+    },
+    close: () => void syscall(DELETE, timer, 0, 0, 0, 0, 0),
+  };
+}
+
+/** Gives the signal a handler that does nothing: what counts is that system calls are interrupted, and not restarted. */
+function handleTickSignal(): boolean {
+  try {
+    const { sigaction, dlsym } = dlopen(LIBC, SIGNAL_SYMBOLS).symbols;
+    // A handler gets one int. Any function that takes one, and does nothing else, will do.
+    const nothing = dlsym(null, cString("abs"));
+    // struct sigaction: the handler, a mask of 128 bytes, int flags, and the C library's own field.
+    const [old, action] = [new BigInt64Array(19), new BigInt64Array(19)];
+    if (nothing === null || sigaction(TICK_SIGNAL, null, old) !== 0) return false;
+    action[0] = BigInt(nothing);
+    if (old[0] !== 0n && old[0] !== action[0]) return false;
+    return sigaction(TICK_SIGNAL, action, null) === 0;
+  } catch {
+    return false;
+  }
 }
 
 /** How many processors the calling thread may run on. */

@@ -13,6 +13,7 @@ import type { Extent } from "../libc.ts";
 import * as libc from "../libc.ts";
 import { FUSE_MIN_READ_BUFFER } from "./abi.ts";
 import type { Awake } from "./awake.ts";
+import { Patience } from "./patience.ts";
 import { type Placement, STRETCH } from "./placement.ts";
 import type { Channel, Session } from "./session.ts";
 import { Splicer } from "./splice.ts";
@@ -120,6 +121,22 @@ export function serve(
   isStopped: () => boolean,
   options: LoopOptions,
 ): void {
+  const patience = new Patience(device.fd);
+  try {
+    loop(device, session, mailbox, isStopped, options, patience);
+  } finally {
+    patience.close();
+  }
+}
+
+function loop(
+  device: Device,
+  session: Session,
+  mailbox: Mailbox,
+  isStopped: () => boolean,
+  options: LoopOptions,
+  patience: Patience,
+): void {
   const buffer = Buffer.alloc(Math.max(FUSE_MIN_READ_BUFFER, options.maxWrite + 4096));
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   const at = libc.address(buffer);
@@ -145,6 +162,8 @@ export function serve(
     if (length > 0) {
       session.handle(buffer, view, length);
       requests++;
+      // Someone waits for a message.
+      if (session.parked > 0) patience.end();
       placement?.noteCaller(recent, session.lastCaller);
       if (paused) {
         paused = false;
@@ -158,11 +177,21 @@ export function serve(
         mailbox.drain();
         mailbox.timers.run();
         placement?.noteStretch(took);
+        if (placement?.way === "spin") patience.end();
+        else if (session.parked === 0 && !mailbox.work(false) && !mailbox.hasWaiting()) {
+        }
         if (placement?.way === "spin") awake?.noteRequests(recent, took);
         else awake?.notePause();
         since = performance.now();
         recent = 0;
       }
+      continue;
+    }
+    if (length === -ERRNO.EINTR && patience.on) {
+      mailbox.drain();
+      mailbox.timers.run();
+      if (mailbox.work(false) || mailbox.hasWaiting() || session.parked > 0) patience.end();
+      else patience.noteTick(requests);
       continue;
     }
     if (length === -ERRNO.EAGAIN) {

@@ -155,6 +155,33 @@ describe("the loop", () => {
     expect(order).toEqual(["turn", "turn", "work", "turn", "work", "turn", "work", "turn"]);
   });
 
+  for (const way of ["follow", "rest"] as const) {
+    test(`the loop, which sleeps in read(2) during a stream, still handles messages and notices the pause (${way})`, () => {
+      let seen = 0;
+      const polls: number[] = [];
+      const { request, serve, mail, wake, mailbox } = connection({
+        statfs() {
+          if (++seen < 200) request(STATFS);
+          else wake();
+          throw new FsError("EIO");
+        },
+      });
+      const box: Mailbox = {
+        ...mailbox,
+        work() {
+          polls.push(seen);
+          return false;
+        },
+      };
+      request(STATFS);
+      serve(() => mail.includes("paused"), way, box);
+      // After each stretch, and at least once when the stream has ended.
+      expect(mail.length).toBeGreaterThanOrEqual(5);
+      expect(mail.indexOf("paused")).toBe(mail.length - 1);
+      expect(polls).toEqual(expect.arrayContaining([64, 128, 192, 200]));
+    });
+  }
+
   test("the loop sleeps until the next timer is due, and runs it, without counting that as a pause", () => {
     const { serve, mailbox, mail } = connection();
     const end = performance.now() + 300;

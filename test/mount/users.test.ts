@@ -2,7 +2,8 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { chownSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from "node:fs";
 import { findMountAt } from "../../src/mountinfo.ts";
-import { contentOf, IS_ROOT, processesOf } from "../support/mounted.ts";
+import { contentOf, IS_ROOT, mounted, processesOf } from "../support/mounted.ts";
+import { programs } from "../support/needs.ts";
 import { AS_USER, device, helper, NOBODY, ordinary, type User } from "../support/ordinary.ts";
 import { eventually, isAlive, mountedType } from "../support/program.ts";
 
@@ -255,5 +256,21 @@ testLacking(
       ]);
     }
     expect((await mounted.sandbox.llmfs(["unmount", mounted.dir])).status).toBe(0);
+  },
+);
+
+testLacking(
+  IS_ROOT ? (device ?? programs("setpriv")) : "root",
+  "on a mount that only root can enter, root without CAP_DAC_OVERRIDE is refused where the mode says so",
+  async () => {
+    await using m = await mounted();
+    await m.out("mkdir shut open; echo x > shut/file; echo x > open/file; cat shut/file > /dev/null");
+    await m.out("chown 1000 shut open/file; chmod 700 shut; chmod 600 open/file");
+    const less = "setpriv --bounding-set -dac_override,-dac_read_search --inh-caps -dac_override,-dac_read_search";
+    // Also for a name that the kernel has cached.
+    expect(await m.out(`${less} cat shut/file open/file 2>&1 || true; cat shut/file open/file`)).toBe(
+      "cat: shut/file: Permission denied\ncat: open/file: Permission denied\nx\nx\n",
+    );
+    expect(await m.out(`${less} test -x open/file || echo none`)).toBe("none\n");
   },
 );

@@ -28,8 +28,9 @@ const MODEL_KEY = crypto.randomUUID();
 const ANSWER_MS = 400;
 const PAUSE_S = 60;
 const CUT_S = 10;
-/** How much longer than --timeout a run may take: it starts, and ends. */
-const SLACK_S = 5;
+/** How much longer than --timeout a file may take, and how long the end of a machine may take, in seconds. */
+const SLACK_S = 1;
+const END_S = 5;
 /** How many more calls than needed may be paid for. */
 const MOST_PAID = 1.05;
 
@@ -120,8 +121,12 @@ interface Outcome {
   /** A digest of the tree; undefined if the machine did not get that far. */
   readonly tree: string | undefined;
   readonly output: string;
-  /** How long llmfs took: without its command. */
+  /** How long llmfs took, without its command. */
   readonly seconds: number;
+  /** How long it took for the slowest file; the whole time if files failed. */
+  readonly longest: number;
+  /** How long it took after its command. */
+  readonly end: number;
 }
 
 interface Run {
@@ -142,6 +147,8 @@ interface Result {
   readonly underWay: number;
   readonly trees: number;
   readonly statuses: readonly number[];
+  /** In seconds: for the slowest file, and for the slowest machine. */
+  readonly longest: number;
   readonly seconds: number;
   /** Empty: as it should be. */
   readonly problems: readonly string[];
@@ -247,7 +254,7 @@ function startMachine({ index, link, folder, store, timeoutS, offset, shim }: St
     "cat f*.txt | sha256sum",
     `cat ${shown.join(" ")}`,
     `${program} status; ${program} status --json; ${program} why f0.txt`,
-    "getfattr -d -m - f0.txt",
+    "getfattr -d -m - f*.txt",
     `touch ${home}/shown`,
   ].join("; ");
   const began = Date.now();
@@ -276,11 +283,17 @@ function startMachine({ index, link, folder, store, timeoutS, offset, shim }: St
     const log = await Bun.file(join(home, "state/llmfs/llmfs.log"))
       .text()
       .catch(() => "");
+    const ended = Date.now();
+    const shown = timesOf(home);
+    const files = [...stdout.matchAll(/^user\.llmfs\.meta\.ms="(\d+)"$/gm)].map(([, ms]) => Number(ms) / 1000);
+    const seconds = (ended - began - (shown === undefined ? 0 : shown.ended - shown.begun)) / 1000;
     return {
       status: child.signalCode === null ? status : -1,
       tree: /^([0-9a-f]{64})/.exec(stdout)?.[1],
       output: `${stdout}${stderr}${log}`,
-      seconds: (Date.now() - began - commandMs(home)) / 1000,
+      seconds,
+      longest: shown === undefined ? seconds : Math.max(...files),
+      end: shown === undefined ? 0 : (ended - shown.ended) / 1000,
     };
   })();
   const commandLines = new Set<string>();
@@ -291,12 +304,12 @@ function startMachine({ index, link, folder, store, timeoutS, offset, shim }: St
   return { link, child, done, commandLines, pausedS: 0 };
 }
 
-/** How long the command of the machine took, which shows what llmfs knows. */
-function commandMs(home: string): number {
+/** When the command of the machine, which shows what llmfs knows, began and ended. Undefined if it did not. */
+function timesOf(home: string): { readonly begun: number; readonly ended: number } | undefined {
   const [begun, ended] = ["warm", "shown"].map(
     (name) => statSync(join(home, name), { throwIfNoEntry: false })?.mtimeMs,
   );
-  return begun === undefined || ended === undefined ? 0 : ended - begun;
+  return begun === undefined || ended === undefined ? undefined : { begun, ended };
 }
 
 /** Empty if the process has ended. */
@@ -372,17 +385,20 @@ async function judge(
   const paid = model.requests.length;
   const succeeded = survivors.filter(({ status }) => status === 0);
   const trees = new Set(succeeded.map(({ tree }) => tree)).size;
-  // A machine that is stopped cannot know how long it waits.
-  const times = outcomes.flatMap(({ status, seconds }, index) =>
-    status < 0 ? [] : [seconds - (run.machines[index]?.pausedS ?? 0)],
-  );
-  const slowest = Math.max(...times);
+  // A machine that is stopped does not know how long it waits.
+  const ofSurvivors = (seconds: (outcome: Outcome) => number) =>
+    Math.max(
+      ...outcomes.flatMap((one, index) => (one.status < 0 ? [] : [seconds(one) - (run.machines[index]?.pausedS ?? 0)])),
+    );
+  const [longest, slowest] = [ofSurvivors((one) => one.longest), ofSurvivors((one) => one.seconds)];
+  const end = Math.max(...survivors.map((one) => one.end));
   const secrets = [...store.secrets, MODEL_KEY];
   const shows = (text: string) => secrets.some((secret) => text.includes(secret));
   const problems = [
     ...(paid > (scenario.cutsOff ? needed + underWay : needed * MOST_PAID) ? [`${paid} calls paid for ${needed}`] : []),
     ...(trees > 1 ? [`${trees} different trees with status 0`] : []),
-    ...(slowest > timeoutS + SLACK_S ? [`took ${slowest.toFixed(0)} s`] : []),
+    ...(longest > timeoutS + SLACK_S ? [`a file took ${longest.toFixed(0)} s`] : []),
+    ...(end > END_S ? [`the end took ${end.toFixed(0)} s`] : []),
     ...(outcomes.some(({ output }) => shows(output)) ? ["a secret was printed"] : []),
     ...(run.machines.some(({ commandLines }) => shows([...commandLines].join("\n")))
       ? ["a secret is in a command line"]
@@ -401,6 +417,7 @@ async function judge(
     underWay,
     trees: new Set(survivors.flatMap(({ tree }) => tree ?? [])).size,
     statuses: outcomes.map(({ status }) => status),
+    longest,
     seconds: slowest,
     problems,
   };
@@ -409,12 +426,15 @@ async function judge(
 /** The table for docs/fleet.md. */
 function formatTable(results: readonly Result[]): string {
   const head =
-    "| what happens | store | calls needed | under way | paid | trees | exit statuses | time |\n|---|---|---|---|---|---|---|---|";
-  const rows = results.map(({ scenario, kind, needed, underWay, paid, trees, statuses, seconds, problems }) => {
-    const shown = statuses.map((status) => (status < 0 ? "killed" : String(status))).join(", ");
-    const wrong = problems.length === 0 ? "" : ` **${problems.join("; ")}**`;
-    return `| ${scenario} | ${kind} | ${needed} | ${underWay === 0 ? "" : underWay} | ${paid} | ${trees} | ${shown}${wrong} | ${seconds.toFixed(0)} s |`;
-  });
+    "| what happens | store | calls needed | under way | paid | trees | exit statuses | longest wait | time |\n" +
+    "|---|---|---|---|---|---|---|---|---|";
+  const rows = results.map(
+    ({ scenario, kind, needed, underWay, paid, trees, statuses, longest, seconds, problems }) => {
+      const shown = statuses.map((status) => (status < 0 ? "killed" : String(status))).join(", ");
+      const wrong = problems.length === 0 ? "" : ` **${problems.join("; ")}**`;
+      return `| ${scenario} | ${kind} | ${needed} | ${underWay === 0 ? "" : underWay} | ${paid} | ${trees} | ${shown}${wrong} | ${longest.toFixed(0)} s | ${seconds.toFixed(0)} s |`;
+    },
+  );
   return [head, ...rows].join("\n");
 }
 

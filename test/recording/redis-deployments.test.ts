@@ -39,8 +39,13 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
   }
 }
 
+/** The passwords of servers that have one, by port. */
+const passwords = new Map<number, string>();
+
 async function send(port: number, command: string, ...args: string[]): Promise<unknown> {
-  const client = new RedisClient(`redis://127.0.0.1:${port}`, { autoReconnect: false });
+  const password = passwords.get(port);
+  const userinfo = password === undefined ? "" : `:${password}@`;
+  const client = new RedisClient(`redis://${userinfo}127.0.0.1:${port}`, { autoReconnect: false });
   try {
     return await client.send(command, args);
   } finally {
@@ -115,11 +120,15 @@ describe("Redis with users", () => {
 });
 
 describe("Redis behind Sentinel", () => {
-  withRedis("behind Sentinel, the master is found, and after its end the replica that took over", async () => {
+  withRedis("behind Sentinel, the master is found with both passwords, and after its end its replica", async () => {
     const [master, replica, sentinel] = [freePort(), freePort(), freePort()];
-    const first = start("--port", String(master));
+    for (const port of [master, replica]) passwords.set(port, "of-the-data");
+    passwords.set(sentinel, "of-sentinel");
+    const secured = ["--requirepass", "of-the-data", "--masterauth", "of-the-data"];
+    const first = start("--port", String(master), ...secured);
     await answers(master);
-    start("--port", String(replica), "--replicaof", "127.0.0.1", String(master), "--repl-diskless-sync-delay", "0");
+    const follows = ["--replicaof", "127.0.0.1", String(master), "--repl-diskless-sync-delay", "0"];
+    start("--port", String(replica), ...follows, ...secured);
     await answers(replica);
     const file = join(folder, "sentinel.conf");
     const lines = [
@@ -127,14 +136,23 @@ describe("Redis behind Sentinel", () => {
       `sentinel monitor main 127.0.0.1 ${master} 1`,
       "sentinel down-after-milliseconds main 500",
       "sentinel failover-timeout main 5000",
+      "sentinel auth-pass main of-the-data",
+      "requirepass of-sentinel",
     ];
     writeFileSync(file, `${lines.join("\n")}\n`);
     const child = Bun.spawn(["redis-server", file, "--sentinel"], { stdout: "ignore", stderr: "inherit" });
     children.push(child);
-    const store = createRedisStore(`redis+sentinel://127.0.0.1:${sentinel}/main`, { timeoutMs: 10_000 });
+    const place = `127.0.0.1:${sentinel}/main`;
+    const url = `redis+sentinel://:of-the-data@${place}?sentinel-password=of-sentinel`;
+    const store = createRedisStore(url, { timeoutMs: 10_000 });
     const one = recordingOf("x");
     await answers(sentinel);
     await store.put(one);
+    const stranger = createRedisStore(url.replace("=of-sentinel", "=wrong-one"), { timeoutMs: 3_000 });
+    const error = await stranger.get(one.key).catch(String);
+    expect(error).toContain(`redis+sentinel://${place}`);
+    expect(error).not.toMatch(/wrong-one|of-the-data/);
+    await stranger.close?.();
     await until(async () => (await send(replica, "EXISTS", `llmfs:recording:${one.key}`)) === 1);
     // Sentinel must know the replica before it can make it the master.
     await until(async () =>

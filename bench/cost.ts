@@ -162,9 +162,9 @@ function nothing(): Record<Part, number> {
   return { "main thread": 0, "filesystem thread": 0, compiler: 0, memory: 0, HTTP: 0, "file pool": 0, all: 0 };
 }
 
-/** Bun names its threads. */
+/** Bun names its threads, and llmfs its own. */
 function partOf(thread: string): Part {
-  if (thread === "Worker") return "filesystem thread";
+  if (thread === "filesystem") return "filesystem thread";
   if (thread.startsWith("JIT") || thread.startsWith("JSC")) return "compiler";
   if (thread.startsWith("HTTP")) return "HTTP";
   return thread.startsWith("Bun Pool") ? "file pool" : "memory";

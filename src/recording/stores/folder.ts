@@ -1,10 +1,11 @@
 /** Recordings in a folder, one text file for each answer, which can be committed, read and compared. */
 
+import { statSync } from "node:fs";
 import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { codeOf, messageOf } from "../../errno.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
-import { readRegular } from "../../text/bounded-read.ts";
+import { readRegular, readRegularAtOnce } from "../../text/bounded-read.ts";
 import { describeThisProcess } from "../holder.ts";
 import { Labels, stem } from "../labels.ts";
 import {
@@ -21,6 +22,7 @@ import type { Signer } from "../signature.ts";
 import { Complaints } from "./complaints.ts";
 import { FolderClaims } from "./folder-claims.ts";
 import { FolderIndex } from "./folder-index.ts";
+import { isOnLocalDisk } from "./local-disk.ts";
 import { compareLabels } from "./memory.ts";
 
 export interface FolderOptions {
@@ -49,8 +51,17 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
     complaints.add(file, faultOf(join(folder, file), error));
   }
 
+  let local: boolean | undefined;
+  /** Whether to look at files at once. A folder on another machine may not answer, and everything else would wait too. */
+  const isLocal = (): boolean => {
+    local ??= isOnLocalDisk(folder);
+    return local === true;
+  };
+
   async function read(file: string, asked?: Keyed): Promise<Recording> {
-    const bytes = await readRegular(join(folder, file), LONGEST_RECORDING);
+    const path = join(folder, file);
+    const short = isLocal() ? readRegularAtOnce(path, LONGEST_RECORDING) : undefined;
+    const bytes = short ?? (await readRegular(path, LONGEST_RECORDING));
     signer?.check(decodeRecording(bytes));
     const recording = asked === undefined ? readRecording(decodeRecording(bytes)) : readAnswerTo(asked, bytes);
     if (!file.endsWith(suffix(recording.key))) throw new Error("its name does not match its key");
@@ -60,6 +71,8 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   /** The recording with this key, or nothing; one that cannot be used counts as nothing. */
   async function tryRead(file: string, key: string, request?: ChatRequest): Promise<Recording | undefined> {
     try {
+      // Most answers are looked up three times before they are there.
+      if (isLocal() && statSync(join(folder, file), { throwIfNoEntry: false }) === undefined) return undefined;
       const recording = await read(file, request && { key, request });
       return recording.key === key ? recording : undefined;
     } catch (error) {

@@ -1,4 +1,5 @@
 /** The parts of the tree that a request may contain: what the user who gets the content is permitted to read. */
+import { LRUCache } from "lru-cache";
 import { FsError } from "../errno.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 import { type ContextMaker, type ContextOptions, createContextMaker } from "./context/context.ts";
@@ -16,7 +17,7 @@ const MOST_VIEWERS = 16;
 
 export function sightOf(tree: TreePort, options: ContextOptions): SightOf {
   const everything = { tree, context: createContextMaker(tree, options) };
-  const users = new Map<number, Sight>();
+  const users = new LRUCache<number, Sight>({ max: MOST_VIEWERS });
   return (viewer) => {
     if (viewer === undefined) return everything;
     const known = users.get(viewer);
@@ -25,7 +26,6 @@ export function sightOf(tree: TreePort, options: ContextOptions): SightOf {
     // It is better to show nothing than too much.
     if (view === undefined) throw new FsError("EACCES", `cannot determine what user ${viewer} may read`);
     const sight = { tree: view, context: createContextMaker(view, { ...options, keptOutOf: tree }) };
-    if (users.size >= MOST_VIEWERS) users.clear();
     users.set(viewer, sight);
     return sight;
   };

@@ -1,5 +1,6 @@
 /** The tree on the main thread's side, as a whole and as single users see it. */
 
+import { LRUCache } from "lru-cache";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { Methods } from "../rpc/messages.ts";
 import { unpackOutline } from "../rpc/packed-outline.ts";
@@ -20,7 +21,7 @@ export class TreeViews {
   readonly #call: CallMethod;
   readonly #layout: OutlineCache;
   readonly #statics: ContentCache;
-  readonly #layouts = new Map<number, OutlineCache>();
+  readonly #layouts = new LRUCache<number, OutlineCache>({ max: MOST_VIEWERS });
   /** The latest version of the outline known to exist. */
   #newest = 0;
 
@@ -71,7 +72,6 @@ export class TreeViews {
   #getOutline(viewer: number): Promise<readonly TreeEntry[]> {
     const known = this.#layouts.get(viewer);
     if (known !== undefined) return known.get();
-    if (this.#layouts.size >= MOST_VIEWERS) this.#layouts.clear();
     const layout = this.#createCache(viewer);
     layout.noteVersion(this.#newest);
     this.#layouts.set(viewer, layout);

@@ -2,10 +2,10 @@
  * Copies recordings between stores. Each is verified when it is read, and again after it was written. Existing
  * recordings are left alone, so that an interrupted copy can simply be repeated.
  */
+import { pMapIterable } from "p-map";
 import { entriesOf } from "./prune.ts";
 import { writeRecording } from "./record.ts";
 import type { Fault, Recording, RecordingStore } from "./recording.ts";
-import { inParallel } from "./stores/in-parallel.ts";
 
 export interface CopyOptions {
   readonly from: RecordingStore;
@@ -43,10 +43,14 @@ export async function copyRecordings(options: CopyOptions): Promise<Copied> {
   const conflicts: Recording[] = [];
   const faults: Fault[] = [];
   const entries = until(signal, entriesOf(from));
-  const outcomes = inParallel(entries, AT_ONCE, async ({ recording, fault }) => ({
-    recording,
-    outcome: recording === undefined ? fault : await copyOne(recording, options),
-  }));
+  const outcomes = pMapIterable(
+    entries,
+    async ({ recording, fault }) => ({
+      recording,
+      outcome: recording === undefined ? fault : await copyOne(recording, options),
+    }),
+    { concurrency: AT_ONCE },
+  );
   for await (const { recording, outcome } of outcomes) {
     if (outcome === "copied") copied += 1;
     else if (outcome === "same") same += 1;

@@ -5,8 +5,8 @@
  * young recordings are not removed. Recordings that are unreadable for this version or with these keys may be readable
  * for others, so they stay too.
  */
+import pMap from "p-map";
 import type { Recording, RecordingStore, StoreEntry } from "./recording.ts";
-import { inParallel } from "./stores/in-parallel.ts";
 
 export interface PruneOptions {
   /** Whether a recording is still needed. */
@@ -77,9 +77,12 @@ const AT_ONCE = 32;
 export async function removeEntries(store: RecordingStore, entries: readonly StoreEntry[]): Promise<void> {
   const { remove, discard } = store;
   if (remove === undefined) throw new Error(`${store.name} is read-only`);
-  const removed = inParallel(entries, AT_ONCE, async ({ name, recording }) => {
-    if (recording !== undefined) await remove(recording.key, recording.label);
-    else await discard?.(name);
-  });
-  for await (const _ of removed);
+  await pMap(
+    entries,
+    async ({ name, recording }) => {
+      if (recording !== undefined) await remove(recording.key, recording.label);
+      else await discard?.(name);
+    },
+    { concurrency: AT_ONCE },
+  );
 }

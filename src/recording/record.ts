@@ -30,6 +30,7 @@
  * The request is stored in full because a recording is checked against its key, and misses are explained by it. There
  * are no times, no headers and no API keys: recording the same answer twice gives the same bytes.
  */
+import { LRUCache } from "lru-cache";
 import { messageOf } from "../errno.ts";
 import type { ChatMessage, ChatRequest, ChatSchema, ChatUsage } from "../llm/llm.ts";
 import { canonicalJson } from "../text/canonical-json.ts";
@@ -120,14 +121,12 @@ function quoteInstructions(content: string): string {
   const known = quotedInstructions.get(content);
   if (known !== undefined) return known;
   const lines = markLines(content);
-  if (quotedInstructions.size >= MOST_INSTRUCTIONS) quotedInstructions.clear();
   quotedInstructions.set(content, lines);
   return lines;
 }
 
 const ALIKE = 2048;
-const MOST_INSTRUCTIONS = 32;
-const quotedInstructions = new Map<string, string>();
+const quotedInstructions = new LRUCache<string, string>({ max: 32 });
 
 /** An empty line gets no space after the mark, so that a program that strips trailing blanks does no harm. */
 function markLines(lines: string): string {

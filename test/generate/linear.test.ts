@@ -106,7 +106,7 @@ const WORK: Readonly<Record<string, readonly [kind: string, work: (text: string)
     (text) => contentSections({ path: "a", description: text, prompts: [text], outline: text, related: [] }),
   ],
   "a layout": ["proposals", (text) => readProposal(text, DEFAULT_LIMITS)],
-  "a table": ["tables", (text) => parseCsvRows(text)],
+  "a table": ["tables", (text) => quietly(() => parseCsvRows(text))],
   "a table as objects": ["tables", (text) => quietly(() => parseCsv(text))],
   "a recording": ["answers", (text) => quietly(() => readRecording(`llmfs recording 1\n${text}\n\nanswer\n${text}`))],
   "the name of a recording": ["references", (text) => fileName(text, "0".repeat(64))],

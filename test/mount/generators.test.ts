@@ -444,7 +444,7 @@ test("an invalid configuration is refused before anything is mounted, with the f
     [
       "llmfs.config.toml",
       '[[rules]]\nmatch = "a"\ngenerator = "static"\ntimeout = "x"\n',
-      /"timeout" is "x"; expected a time/,
+      /:4: rule 1: the option "timeout" must be a time/,
     ],
     ["llmfs.config.ts", "export default { generators: { a: {} } };", /the generator "a" is an object without/],
     ["llmfs.config.ts", "throw new Error('at once');", /at once/],

@@ -1,4 +1,5 @@
 /** Fills the remaining room of a request with files. A file that does not fit is cut at a line end. */
+import { LRUCache } from "lru-cache";
 import type { RelatedFile } from "../../generators/contract.ts";
 import { Pace } from "../../text/pace.ts";
 import { countTokens } from "../spending/tokens.ts";
@@ -67,8 +68,7 @@ async function doAllFit(files: readonly Filled[], budget: number): Promise<boole
 }
 
 /** Cached, because the same files are part of many requests. */
-const counts = new Map<string, number>();
-const MOST_COUNTED = 1000;
+const counts = new LRUCache<string, number>({ max: 1000 });
 
 /** Like `countTokens`, but stops counting above `most`. */
 async function countOf(text: string, most: number): Promise<number> {
@@ -76,7 +76,6 @@ async function countOf(text: string, most: number): Promise<number> {
   if (known !== undefined) return known;
   const tokens = await countTokens(text, { most });
   if (tokens > most) return tokens;
-  if (counts.size >= MOST_COUNTED) counts.clear();
   counts.set(text, tokens);
   return tokens;
 }

@@ -4,6 +4,7 @@
  * Matching takes at most the product of the lengths of pattern and path. As a regular expression, a pattern such as
  * `*a*a*a*a*b` would take polynomial time of a high degree, and any program that writes into a tree can choose both.
  */
+import { LRUCache } from "lru-cache";
 
 export type IgnoreVerdict = "out" | "in";
 
@@ -17,7 +18,7 @@ export class IgnoreRules {
   /** The indices of all other rules, the last one first. */
   readonly #others: readonly number[];
   /** Whether directories are excluded. */
-  readonly #excluded = new Map<string, boolean>();
+  readonly #excluded = new LRUCache<string, boolean>({ max: MOST_KNOWN });
 
   constructor(text: string) {
     this.#rules = text.split("\n").flatMap((line) => ruleOf(line) ?? []);
@@ -57,7 +58,6 @@ export class IgnoreRules {
     const known = this.#excluded.get(path);
     if (known !== undefined) return known;
     const excluded = this.excludes(path, true);
-    if (this.#excluded.size >= MOST_KNOWN) this.#excluded.clear();
     this.#excluded.set(path, excluded);
     return excluded;
   }

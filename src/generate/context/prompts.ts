@@ -4,6 +4,7 @@
  *
  * The texts are part of the requests' keys: a changed word invalidates the recordings it reaches.
  */
+import { LRUCache } from "lru-cache";
 import { DESCRIPTION, PROMPT } from "../../attributes.ts";
 import { kindOf } from "./kinds.ts";
 
@@ -118,15 +119,13 @@ function fileText({ path, reason, content }: ContentParts["related"][number]): s
 }
 
 /** One outline is sent with many files. */
-const treeSections = new Map<string, Section>();
-const MOST_SECTIONS = 256;
+const treeSections = new LRUCache<string, Section>({ max: 256 });
 
 /** The part that says what there is. */
 export function treeSection(outline: string): Section {
   let section = treeSections.get(outline);
   if (section === undefined) {
     section = { part: "the tree", why: "names and imports have to fit it", text: `The tree:\n\n${fence(outline)}` };
-    if (treeSections.size >= MOST_SECTIONS) treeSections.clear();
     treeSections.set(outline, section);
   }
   return section;

@@ -5,6 +5,7 @@
  * to the model, so their words are part of the request keys.
  */
 
+import { LRUCache } from "lru-cache";
 import type { RelatedFile } from "../../generators/contract.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
@@ -138,7 +139,6 @@ function findNearest(home: string, statics: StaticFiles, count: number): Nearest
   for (const { path, far } of placed.slice(count))
     if (isAbout(path, home) && !taken.has(path)) chosen.push({ path, far });
   const nearest = { paths: chosen.map(({ path }) => path), far: chosen.map(({ far }) => far) };
-  if (statics.near.size >= MOST_HOMES) statics.near.clear();
   statics.near.set(key, nearest);
   return nearest;
 }
@@ -165,7 +165,7 @@ const MOST_NAMED = 20;
 
 interface StaticFiles {
   readonly paths: readonly string[];
-  readonly near: Map<string, Nearest>;
+  readonly near: LRUCache<string, Nearest>;
   /** The paths with this last name. */
   withName(name: string): readonly string[];
   /** Whether no other file, static or not, has the name. */
@@ -184,7 +184,7 @@ function staticsOf(outline: readonly TreeEntry[]): StaticFiles {
   let counts: ReadonlyMap<string, number> | undefined;
   const statics: StaticFiles = {
     paths,
-    near: new Map(),
+    near: new LRUCache({ max: MOST_HOMES }),
     withName(name) {
       byName ??= Map.groupBy(paths, nameOf);
       return byName.get(name) ?? [];

@@ -6,6 +6,7 @@
  * token has at least one byte, so a text with no more bytes than the budget has tokens fits without counting. The result
  * is the same either way, and so is the request key.
  */
+import { LRUCache } from "lru-cache";
 import { memoize } from "../../abort.ts";
 import { Pace } from "../../text/pace.ts";
 
@@ -29,14 +30,13 @@ async function load(): Promise<TokenCounter> {
   const { countTokens } = await import("gpt-tokenizer/encoding/o200k_base");
   // A control token such as "<|endoftext|>" is ordinary text in a file.
   const asText = { disallowedSpecial: new Set<string>() };
-  const known = new Map<string, number>();
+  const known = new LRUCache<string, number>({ max: MOST_KNOWN });
   return (text) => {
     let count = 0;
     for (const [piece] of text.matchAll(PIECE)) {
       let tokens = known.get(piece);
       if (tokens === undefined) {
         tokens = countTokens(piece, asText);
-        if (known.size >= MOST_KNOWN) known.clear();
         known.set(piece, tokens);
       }
       count += tokens;

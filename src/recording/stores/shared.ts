@@ -9,9 +9,9 @@
  * A store that answers but refuses what is written (no right, no space) would make each machine pay for everything. So
  * no answer is paid for then, unless this machine may work alone.
  */
+import { pMapIterable } from "p-map";
 import { pause, within } from "../../abort.ts";
 import { NOBODY_ELSE, type Recording, type RecordingStore, Refused, Unreachable } from "../recording.ts";
-import { inParallel } from "./in-parallel.ts";
 import { Outages } from "./outage.ts";
 import { type Access, Refusals } from "./refusals.ts";
 import { countFiles, hashOf, type UsedAnswer, UsedAnswers } from "./used-answers.ts";
@@ -122,7 +122,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     identity = now;
     if (!lost) return;
     warn(`${shared.name} was emptied; bringing back the answers that were used here`);
-    for await (const _ of inParallel(used.all(), AT_ONCE, bringBack)) lastUse = performance.now();
+    for await (const _ of pMapIterable(used.all(), bringBack, { concurrency: AT_ONCE })) lastUse = performance.now();
   }
 
   async function bringBack({ key, label, hash, recording }: UsedAnswer): Promise<void> {
@@ -209,7 +209,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
 
   async function bringAll(): Promise<void> {
     if (lookOnly) return;
-    for await (const key of inParallel([...owed.keys()], AT_ONCE, bring)) {
+    for await (const key of pMapIterable([...owed.keys()], bring, { concurrency: AT_ONCE })) {
       owed.delete(key);
       lastUse = performance.now();
     }

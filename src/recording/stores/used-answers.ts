@@ -2,6 +2,7 @@
  * The answers that this process got from a store, or gave to it: to notice that the store has lost them, and to bring them
  * back. The texts are kept as far as they fit into a fixed amount of memory, the newest ones first.
  */
+import { LRUCache } from "lru-cache";
 import type { Recording } from "../recording.ts";
 
 export interface UsedAnswer {
@@ -18,37 +19,24 @@ const KEPT = 32 << 20;
 
 export class UsedAnswers {
   readonly #answers = new Map<string, UsedAnswer>();
-  /** The keys of the answers that are kept as a whole, oldest first, with their sizes. */
-  readonly #kept = new Map<string, number>();
-  #size = 0;
+  readonly #recordings = new LRUCache<string, Recording>({ maxSize: KEPT, sizeCalculation: sizeOf });
 
   note(recording: Recording): void {
     const { key, label } = recording;
-    this.#drop(key);
-    this.#answers.set(key, { key, label, hash: hashOf(recording), recording });
-    const size = sizeOf(recording);
-    this.#kept.set(key, size);
-    this.#size += size;
-    for (const [oldest] of this.#kept) {
-      if (this.#size <= KEPT) return;
-      this.#drop(oldest);
-    }
+    this.#answers.set(key, { key, label, hash: hashOf(recording) });
+    this.#recordings.set(key, recording);
   }
 
   forget(key: string): void {
-    this.#drop(key);
+    this.#recordings.delete(key);
     this.#answers.delete(key);
   }
 
   all(): readonly UsedAnswer[] {
-    return [...this.#answers.values()];
-  }
-
-  #drop(key: string): void {
-    this.#size -= this.#kept.get(key) ?? 0;
-    this.#kept.delete(key);
-    const answer = this.#answers.get(key);
-    if (answer !== undefined) this.#answers.set(key, { key, label: answer.label, hash: answer.hash });
+    return [...this.#answers.values()].map((answer) => {
+      const recording = this.#recordings.peek(answer.key);
+      return recording === undefined ? answer : { ...answer, recording };
+    });
   }
 }
 
@@ -57,7 +45,7 @@ export function hashOf({ answer }: Recording): bigint {
 }
 
 function sizeOf({ answer, request }: Recording): number {
-  return request.messages.reduce((sum, { content }) => sum + content.length, answer.text.length);
+  return request.messages.reduce((sum, { content }) => sum + content.length, 1 + answer.text.length);
 }
 
 /** "1 file is (/a)", "7 files are (/a, /b, /c and 4 more)". */

@@ -127,3 +127,12 @@ test("CSV keeps every text apart, and parses back to the same texts", () => {
   ]);
   expect(parseCsv("a,b\n1,2\n")).toEqual([{ a: "1", b: "2" }]);
 });
+
+test("a CSV file may mix line ends and contain quotes inside of fields, but a quote must be closed", () => {
+  expect(parseCsvRows('a,b\r\n1,"x ""y"""\n3.5" disk,2\r')).toEqual([
+    ["a", "b"],
+    ["1", 'x "y"'],
+    ['3.5" disk', "2"],
+  ]);
+  expect(() => parseCsvRows('a,b\n"1,2\n')).toThrow("Quote Not Closed");
+});

@@ -2,6 +2,7 @@
  * The common part of stores on a server: reads, checks and lists recordings that are stored as texts under names, and
  * reports those that cannot be used. A server only has to implement `RemoteObjects`.
  */
+import { pMapIterable } from "p-map";
 import { faultOf, type Keyed, readAnswerTo, readRecording, writeRecording } from "../../record.ts";
 import {
   type Claim,
@@ -13,7 +14,6 @@ import {
 } from "../../recording.ts";
 import type { Signer } from "../../signature.ts";
 import { Complaints } from "../complaints.ts";
-import { inParallel } from "../in-parallel.ts";
 import { compareLabels } from "../memory.ts";
 import { countFiles, hashOf } from "../used-answers.ts";
 
@@ -77,6 +77,7 @@ export function createRemoteStore(
   { warn = () => {}, signer }: Pick<RemoteOptions, "warn" | "signer"> = {},
 ): RecordingStore {
   const { name } = objects;
+  const limit = { concurrency: objects.parallel };
   const complaints = new Complaints(warn);
   /** Recent recordings that were used here, by object. */
   const recent = new Map<string, { readonly label: string; readonly hash: bigint }>();
@@ -110,7 +111,7 @@ export function createRemoteStore(
       return now === undefined || hashOf(now) === hash ? undefined : label;
     };
     const found: string[] = [];
-    for await (const label of inParallel([...recent], objects.parallel, replaced)) if (label) found.push(label);
+    for await (const label of pMapIterable([...recent], replaced, limit)) if (label) found.push(label);
     return found;
   }
 
@@ -129,7 +130,7 @@ export function createRemoteStore(
 
   async function* entries(): AsyncIterable<StoreEntry> {
     const all = await objects.list();
-    for await (const entry of inParallel(all, objects.parallel, readEntry)) if (entry !== undefined) yield entry;
+    for await (const entry of pMapIterable(all, readEntry, limit)) if (entry !== undefined) yield entry;
   }
 
   return {

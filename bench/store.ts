@@ -22,12 +22,12 @@ const MARKS = ["<!-- written by `bun bench/store.ts --write` -->", "<!-- end of 
 
 const given = process.argv.indexOf("--files");
 /** For replay, and for warming. */
-const FILES = given < 0 ? 1_000 : Number(process.argv[given + 1]);
-const WARMED = 60;
+const FILES = given < 0 ? 600 : Number(process.argv[given + 1]);
+const WARMED = 120;
 const DELAYS = [0, 50, 200];
 const ONLY = process.argv.includes("--only") ? process.argv[process.argv.indexOf("--only") + 1] : undefined;
 /** For warming: how long the model takes for an answer, and how many requests are sent at a time. */
-const ANSWER_MS = 2_000;
+const ANSWER_MS = 1_000;
 const CONCURRENCY = 4;
 /** Of a recording, in bytes: that of a source file and its request. */
 const ANSWER = "a line of some source text, as a model writes it\n".repeat(80);

@@ -183,4 +183,4 @@ function timeouts(totalMs: number | undefined) {
 }
 
 /** Claims per request to the model: a claim takes several round trips to the store before and after the request. */
-const CLAIMS_AHEAD = 4;
+const CLAIMS_AHEAD = 2;

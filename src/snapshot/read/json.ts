@@ -17,8 +17,6 @@ export type JsonValue = string | number | boolean | null | JsonValue[] | Map<str
 
 const KEY_MAX = 1 << 20;
 const DEPTH_MAX = 64;
-/** Shorter strings are read faster byte by byte. */
-const LONG = 64;
 const [QUOTE, BACKSLASH, SLASH, COMMA, COLON, SPACE, NEWLINE] = [0x22, 0x5c, 0x2f, 0x2c, 0x3a, 0x20, 0x0a];
 const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [0x7b, 0x7d, 0x5b, 0x5d];
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
@@ -97,11 +95,6 @@ export class JsonReader {
   readBytes(what: string, limit: number): Buffer {
     this.#expect("string", what);
     this.surrogates = false;
-    const whole = this.#readLong();
-    if (whole !== undefined) {
-      if (whole.length > limit) throw this.#place.createError(`${what} is longer than ${limit} bytes`);
-      return whole;
-    }
     let buffer = this.#buffer;
     let start = this.#at + 1;
     let at = start;
@@ -256,35 +249,6 @@ export class JsonReader {
     this.#end = rest + count;
     if (count === 0) this.#ended = true;
     return count > 0;
-  }
-
-  /**
-   * Reads a long string with the engine's own parser, which is many times faster while this file's code is not compiled
-   * yet, as when a mount starts. Undefined, with nothing read, for a short string, for one that is not whole in the buffer,
-   * and for one that has to be looked at byte by byte, because something is wrong with it or it has lone surrogates.
-   */
-  #readLong(): Buffer | undefined {
-    const start = this.#at + 1;
-    let end = start;
-    for (let quote = start; ; quote = end + 1) {
-      end = this.#buffer.indexOf(QUOTE, quote);
-      if (end < 0 || end >= this.#end) return undefined;
-      let before = end - 1;
-      while (this.#buffer[before] === BACKSLASH) before--;
-      if ((end - before) % 2 === 1) break;
-    }
-    if (end - start < LONG) return undefined;
-    const raw = this.#buffer.subarray(start - 1, end + 1);
-    if (!isUtf8(raw)) return undefined;
-    let text: unknown;
-    try {
-      text = JSON.parse(raw.toString("utf8"));
-    } catch {
-      return undefined;
-    }
-    if (typeof text !== "string" || !text.isWellFormed()) return undefined;
-    this.#at = end + 1;
-    return Buffer.from(text, "utf8");
   }
 
   #unescape(raw: Buffer): Buffer {

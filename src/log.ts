@@ -24,6 +24,8 @@ export interface LogOptions {
   /** Writes one line to standard error. With a mark, its first `length` characters are colored. */
   readonly print: (line: string, mark?: { readonly length: number; readonly color: number }) => void;
   readonly color: boolean;
+  /** Whether each line of the file is an object of JSON. */
+  readonly json?: boolean;
   /** Strings that must never be written: keys, passwords. */
   readonly secrets: readonly string[];
 }
@@ -42,6 +44,8 @@ export interface Log {
   notice(tag: string, text: string): void;
   /** Stops writing to standard error, because the terminal now belongs to another program. */
   detach(): void;
+  /** Writes an object to the file, if its lines are objects. */
+  event(value: object): void;
   /** Resolves when all lines are written to the file. */
   close(): Promise<void>;
 }
@@ -66,7 +70,8 @@ export function createLog(options: LogOptions): Log {
           const level = isLevel(type) ? type : "info";
           const text = redact(args.map(String).join(" "));
           print(level, tag, text);
-          if (RANK[level] <= RANK[options.file]) file?.write(fileLine(date, level, tag, text));
+          if (RANK[level] <= RANK[options.file])
+            file?.write((options.json === true ? jsonLine : fileLine)(date, level, tag, text));
         },
       },
     ],
@@ -90,6 +95,9 @@ export function createLog(options: LogOptions): Log {
     },
     detach: () => {
       attached = false;
+    },
+    event: (value) => {
+      if (options.json === true) file?.write(redact(`${JSON.stringify({ level: "info", tag: "event", ...value })}\n`));
     },
     close: async () => file?.close(),
   };
@@ -116,6 +124,11 @@ function terminalHead(level: LogLevel, tag: string): string {
 function fileLine(date: Date, level: LogLevel, tag: string, text: string): string {
   const body = printable(text.replaceAll("\\", "\\\\").replaceAll("\r", "\\r").replaceAll("\n", "\n    "));
   return `${date.toISOString()} ${process.pid} ${level} ${tag === "" ? "llmfs" : tag}: ${body}\n`;
+}
+
+function jsonLine(date: Date, level: LogLevel, tag: string, text: string): string {
+  const line = { at: date.toISOString(), pid: process.pid, level, tag: tag === "" ? "llmfs" : tag, text };
+  return `${JSON.stringify(line)}\n`;
 }
 
 /** Opens the file at the first line, and buffers lines until it is open. */

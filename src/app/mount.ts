@@ -10,6 +10,7 @@ import { UserError } from "./errors.ts";
 import type { Keeper } from "./keeper.ts";
 import { findStartingTree } from "./layout/starting-tree.ts";
 import { raiseLimits } from "./machine/limits.ts";
+import { Audit } from "./running/audit.ts";
 import { describeProblem, RecordWriter, type SaveOutcome } from "./running/mount-record.ts";
 import type { Config } from "./settings/settings.ts";
 import { chooseSourceName } from "./source-name.ts";
@@ -53,6 +54,7 @@ export interface ServedMount {
 export async function serve(options: MountServeOptions): Promise<ServedMount> {
   const { config, mountpoint, generation, log, progress, signal } = options;
   try {
+    const audit = openAudit(config, log);
     const configured = await generation.loadRules(mountpoint);
     if (config.from !== undefined) await generation.checkPrices();
     const from = await findStartingTree(options);
@@ -62,11 +64,14 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     // The other thread reads the snapshot in the meantime.
     if (config.warm) generation.load();
     const { startFilesystem } = await import("../mount/filesystem.ts");
+    const tree = treeOptions(options, configured, from);
     let keeper: Keeper | undefined;
     let freezing: Promise<unknown> = Promise.resolve();
     const record = openRecord(config, mountpoint, async () => (await keeper?.save()) ?? { kind: "none" });
     const filesystem = await startFilesystem({
-      ...treeOptions(options, configured, from),
+      ...tree,
+      generate: audit?.guard(tree.generate) ?? tree.generate,
+      ...(tree.list && { list: audit?.guard(tree.list) ?? tree.list }),
       mountpoint,
       source: chooseSourceName(config, mountpoint),
       temporary: options.temporary ?? false,
@@ -74,7 +79,11 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       allowOther: config.allowOther,
       noExec: config.noExec,
       lowPower: config.lowPower,
-      programs: config.programs,
+      programs: { ...config.programs, reports: audit !== undefined || config.logFormat === "json" },
+      onEvent: (event) => {
+        audit?.write(event);
+        log.event(event);
+      },
       command: async (command, stop) => {
         if (command.op === "save") return { saved: (await keeper?.save()) ?? { kind: "none" } };
         const { runTreeCommand } = await import("./tree-commands.ts");
@@ -119,6 +128,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
         await freezing;
         const unsettled = (await generation.settleRecordings()).join("; ") || undefined;
         await generation[Symbol.asyncDispose]();
+        audit?.close();
         const outcome = await insist(givenUp, `until then process ${process.pid} keeps it`);
         record.change({ state: "done", last: outcome, unsettled });
         const problem = describeProblem(outcome);
@@ -132,6 +142,12 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
   } finally {
     progress.clear();
   }
+}
+
+/** Throws UserError. */
+function openAudit({ audit: file, auditRequired: required }: Config, log: Log): Audit | undefined {
+  if (file === undefined) return undefined;
+  return new Audit({ file, required, warn: (text) => log.write("warn", "cli", text) });
 }
 
 /** How much of a prompt is published, in UTF-16 units. */

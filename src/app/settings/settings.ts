@@ -47,6 +47,9 @@ export interface Config extends ModelConfig {
   readonly saveEveryMs: number | undefined;
   readonly debug: boolean;
   readonly logFile: string | undefined;
+  readonly logFormat: "text" | "json";
+  readonly audit: string | undefined;
+  readonly auditRequired: boolean;
 }
 
 /** The minimum values. Anything lower would make a useless mount and is probably a typo. */
@@ -100,7 +103,11 @@ export function readConfig(
     saveEveryMs: given.parse("saveEvery", (source, text) => parseDuration(source, text, LEAST.saveEveryMs)),
     debug: given.parse("debug", parseSwitch) ?? false,
     logFile: chooseLogFile(given, environment),
+    logFormat: given.parse("logFormat", parseLogFormat) ?? "text",
+    audit: given.parse("audit", parseAbsolutePath),
+    auditRequired: given.parse("auditRequired", parseSwitch) ?? false,
   };
+  if (config.auditRequired && config.audit === undefined) throw new UsageError("--audit-required needs --audit FILE");
   if (config.saveEveryMs !== undefined && config.save === undefined) {
     throw new UsageError("--save-every needs --save FILE");
   }
@@ -225,4 +232,9 @@ export function stateFolder(environment: Environment = process.env): string {
   const state =
     stateHome?.startsWith("/") === true ? stateHome : join(homeDirectory(environment.HOME), ".local", "state");
   return join(state, "llmfs");
+}
+
+function parseLogFormat(source: string, text: string): "text" | "json" {
+  if (text === "text" || text === "json") return text;
+  throw createValueError(source, `${source} ${text}: expected text or json`);
 }

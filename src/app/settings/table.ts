@@ -221,6 +221,20 @@ export const SETTINGS = defineSettings({
     description: "how much the check may write into its copy of the tree, such as 512M; default: 4G",
   },
   debug: { type: "boolean", description: "log every request and decision" },
+  audit: {
+    type: "string",
+    valueHint: "FILE",
+    description: "append every event to FILE (mode 0600), outside the mount: who opened, changed and generated what",
+  },
+  auditRequired: {
+    type: "boolean",
+    description: "generate nothing while the file of --audit cannot be written",
+  },
+  logFormat: {
+    type: "enum",
+    options: ["text", "json"],
+    description: "json: a line of JSON for each line of the log, and for each event; default: text",
+  },
   logFile: {
     type: "string",
     valueHint: "FILE",

@@ -96,9 +96,19 @@ export const mountFlags = defineFlags({
   ...promptFlags,
   ...treeFlags,
   ...configFlags,
-  ...pick("warm", "save", "saveEvery", "statGenerates", "denyProgram", "allowProgram", "policy"),
+  ...pick(
+    "warm",
+    "save",
+    "saveEvery",
+    "statGenerates",
+    "denyProgram",
+    "allowProgram",
+    "policy",
+    "audit",
+    "auditRequired",
+  ),
   ...modelFlags,
   ...contextFlags,
 });
 
-export const logFlags = pick("debug", "logFile");
+export const logFlags = pick("debug", "logFile", "logFormat");

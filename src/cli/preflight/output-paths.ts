@@ -12,6 +12,7 @@ export async function checkOutputs(config: Config, mountpoint: string | undefine
   for (const [flag, file] of [
     ["--save", config.save],
     ["--log-file", config.logFile],
+    ["--audit", config.audit],
   ] as const) {
     if (file === undefined || mountpoint === undefined) continue;
     if (resolveRealPath(file).startsWith(`${mountpoint}/`)) {

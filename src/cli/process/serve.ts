@@ -119,6 +119,7 @@ export function openLog(config: Config, terminal: LogLevel, progress: Progress):
     terminal: config.debug ? "debug" : terminal,
     file: config.debug ? "debug" : "info",
     path: config.logFile,
+    json: config.logFormat === "json",
     print: (line, mark) => progress.print(line, mark),
     color: wantsColor(isTerminal()),
     secrets: secretsOf(config),

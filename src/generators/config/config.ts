@@ -43,11 +43,15 @@ export interface ConfigSettings {
   readonly inodes?: string | number;
   readonly readOnly?: boolean;
   readonly allowOther?: boolean;
+  readonly noExec?: boolean;
   readonly lowPower?: boolean;
   readonly warm?: boolean;
   readonly save?: string;
   readonly saveEvery?: string | number;
   readonly statGenerates?: string | readonly string[];
+  readonly denyProgram?: string | readonly string[];
+  readonly allowProgram?: string | readonly string[];
+  readonly policy?: string;
   readonly contentPrompt?: string;
   readonly model?: string;
   readonly baseUrl?: string;

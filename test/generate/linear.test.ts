@@ -225,6 +225,7 @@ test("a program for which the parser would need minutes is not reduced to its de
     ["/a.py", "\\\n"],
     ["/a.sh", "<<E\n"],
     ["/a.cpp", "a<"],
+    ["/b.py", `${"/*".repeat(400)}\n`],
   ] as const) {
     const before = process.cpuUsage();
     expect(await declarationsOf(path, unit.repeat(60_000 / unit.length))).toBeUndefined();

@@ -53,12 +53,12 @@ export async function parse<T>(language: Language, text: string, use: (root: Syn
   const parser = new tree.Parser();
   try {
     parser.setLanguage(await grammar);
-    for (let length = FIRST; ; length *= 2) {
+    for (let length = SAMPLE; ; length *= 2) {
       const whole = length >= text.length;
       const parsed = parseBounded(parser, whole ? text : text.slice(0, text.lastIndexOf("\n", length) + 1 || length));
       if (parsed === undefined) return undefined;
       try {
-        if (isShapeless(parsed.rootNode)) return undefined;
+        if ((whole || length >= FIRST) && isShapeless(parsed.rootNode)) return undefined;
         if (whole) return use(parsed.rootNode);
       } finally {
         parsed.delete();
@@ -75,7 +75,7 @@ export async function parse<T>(language: Language, text: string, use: (root: Syn
  */
 function parseBounded(parser: tree.Parser, text: string): tree.Tree | undefined {
   let reads = text.length * READS + LEAST_READS;
-  let steps = text.length * STEPS;
+  let steps = text.length * STEPS + LEAST_STEPS;
   const read = (index: number) => (--reads < 0 ? undefined : text.slice(index, index + PIECE));
   const isTooSlow = () => reads < 0 || --steps < 0;
   const parsed = parser.parse(read, undefined, { progressCallback: isTooSlow });
@@ -87,12 +87,15 @@ function parseBounded(parser: tree.Parser, text: string): tree.Tree | undefined 
 
 /** In UTF-16 code units. */
 const PIECE = 1024;
-/** For each character of the text. Programs need up to 0.025 reads, and a few hundred more, and 0.016 hundreds of steps. */
-const READS = 0.06;
+/** The limits for reads, and for hundreds of steps, by the length of the text. Programs need at most two thirds of them. */
+const READS = 0.012;
 const LEAST_READS = 400;
-const STEPS = 0.05;
+const STEPS = 0.024;
+const LEAST_STEPS = 16;
 
-/** In UTF-16 code units. */
+/** What is parsed first, only to count steps: a few kilobytes can take seconds. In UTF-16 code units. */
+const SAMPLE = 1024;
+/** The beginning in which the parser must find some structure. */
 const FIRST = 4096;
 /** If the parser could not combine a text into anything, the text has at least one word in this many characters. */
 const WORD = 20;

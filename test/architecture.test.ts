@@ -57,7 +57,7 @@ const ARROWS: Readonly<Record<string, { readonly may: readonly string[]; readonl
     may: ["fuse", "generate", "generators", "llm", "log.ts", "mount", "offline", "recording", "rpc", "snapshot"],
   },
   // A tree without a mount behaves like the filesystem thread, so it uses the same folders.
-  offline: { may: ["disk", "fs", "generate", "llm", "recording", "snapshot", "tree"], types: ["generators", "rpc"] },
+  offline: { may: ["disk", "fs", "generate", "llm", "recording", "rpc", "snapshot", "tree"], types: ["generators"] },
   mount: { may: ["fuse", "rpc", "snapshot"] },
   rpc: { may: [], types: ["log.ts"] },
   fs: { may: ["disk", "fuse", "rpc", "snapshot", "tree"] },
@@ -79,7 +79,6 @@ const TABLES = ["src/fuse/abi.ts", "src/fuse/ops.ts", "src/libc.ts"];
 const LEAVES = [
   "abort.ts",
   "attributes.ts",
-  "cycle.ts",
   "errno.ts",
   "inside-mount.ts",
   "int64.ts",

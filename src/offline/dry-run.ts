@@ -7,7 +7,6 @@
  */
 
 import { DEFAULT_GENERATOR, ORIGIN } from "../attributes.ts";
-import { findWay, waitsForItself } from "../cycle.ts";
 import { FsError } from "../errno.ts";
 import type { Section } from "../generate/context/prompts.ts";
 import { createEngine, type EngineOptions } from "../generate/engine.ts";
@@ -17,6 +16,7 @@ import { countTokens } from "../generate/spending/tokens.ts";
 import { type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { requestKey } from "../recording/key.ts";
 import type { Recording, RecordingStore } from "../recording/recording.ts";
+import { findWay, waitsForItself } from "../rpc/cycle.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 import type { OfflineTree } from "./offline-tree.ts";

@@ -8,9 +8,9 @@
  */
 
 import { METADATA, ORIGIN, USED } from "../../attributes.ts";
-import { findWay, waitsForItself } from "../../cycle.ts";
 import { FsError } from "../../errno.ts";
 import { listRelatives } from "../../procfs.ts";
+import { findWay, waitsForItself } from "../../rpc/cycle.ts";
 import type { GeneratedContent, Listing, Stage } from "../../rpc/generation.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { Inode } from "../../tree/inode.ts";

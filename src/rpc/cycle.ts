@@ -1,5 +1,5 @@
 /** Finds files that wait for each other in a cycle, which would never end, and describes the cycle. */
-import { FsError } from "./errno.ts";
+import { FsError } from "../errno.ts";
 
 /**
  * The shortest path from one node to another, both included; undefined if there is none. `next` returns the successors of

@@ -107,7 +107,7 @@ describeMounted("the events of a mount", () => {
       follower.kill();
       await follower.exited;
     }
-    await mount.sandbox.llmfs(["save", mount.dir]);
+    await mount.out(`exec 3<>.llmfs/control; echo '{"op": "save"}' >&3; timeout 20 cat <&3 > /dev/null; exec 3>&-`);
     await mount.sandbox.llmfs(["regen", `${mount.dir}/cost.md`]);
     const requests = events().filter(({ event }) => event === "control");
     expect(requests.map(({ op }) => op)).toEqual(["save", "regen"]);

@@ -17,7 +17,7 @@ const REPLAY = "--from harbour.json --mode replay --recordings recordings --mode
 
 type Name = "terminal" | "tree" | "status";
 
-export const PICTURES: readonly Name[] = ["terminal", "tree", "status"];
+const PICTURES: readonly Name[] = ["terminal", "tree", "status"];
 
 export function fileOf(name: Name): string {
   return join(ROOT, `docs/${name}.svg`);

@@ -5,7 +5,7 @@ import { dirname } from "node:path";
 import { Terminal as Emulator, type IBufferCell } from "@xterm/headless";
 import { escapeHTML } from "bun";
 
-export const PROMPT = "$ ";
+const PROMPT = "$ ";
 const PATIENCE_MS = 30_000;
 
 export interface Session {

@@ -96,7 +96,7 @@ describe("each process loads only what it needs", () => {
       early.filter((file) => /^src\/(generators\/builtin|llm\/openai\.ts|recording\/stores\/folder\.ts)/.test(file)),
     ).toEqual([]);
     expect(runtimeModulesOf(early).filter((name) => SLOW.includes(name))).toEqual([]);
-    expect(packagesOf(files)).toEqual(["consola", "rotating-file-stream"]);
+    expect(packagesOf(files)).toEqual(["consola", "lru-cache", "rotating-file-stream"]);
   });
 
   test("the filesystem thread and the guardian load no package", () => {

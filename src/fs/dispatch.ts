@@ -116,7 +116,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
       settings: options.programs ?? { statGenerates: [] },
       report: (event) => options.post({ type: "event", event }),
       warn: (text) => options.post({ type: "log", level: "warn", tag: "fs", text }),
-      ...(options.processes && { read: options.processes.program }),
+      ...(options.processes && { source: options.processes }),
     }),
     waiters,
     pending,

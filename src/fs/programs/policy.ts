@@ -5,10 +5,10 @@
  * its name. So this keeps indexers and the like from running up a bill; it does not keep an attacker out.
  */
 import { FsError } from "../../errno.ts";
-import { type Program, readProgram } from "../../procfs.ts";
+import type { Program } from "../../procfs.ts";
 import type { PolicyRule } from "../../rpc/programs.ts";
 import { PathPattern, piecesOf } from "../../text/path-pattern.ts";
-import { ByProgram } from "./callers.ts";
+import type { KnownPrograms } from "./callers.ts";
 import type { Users } from "./users.ts";
 
 /** The maximum number of ancestors that are looked at. */
@@ -24,12 +24,11 @@ interface CompiledRule {
 export class Policy {
   readonly #rules: readonly CompiledRule[];
   readonly #users: Users;
-  readonly #read: (thread: number) => Program | undefined;
-  readonly #chains = new ByProgram((thread) => this.#chainOf(thread));
+  readonly #known: KnownPrograms;
 
-  constructor(rules: readonly PolicyRule[], users: Users, read = readProgram) {
+  constructor(rules: readonly PolicyRule[], users: Users, known: KnownPrograms) {
     this.#users = users;
-    this.#read = read;
+    this.#known = known;
     this.#rules = rules.map((rule) => ({
       rule,
       programs: rule.programs?.map(namePattern),
@@ -40,7 +39,7 @@ export class Policy {
   /** Why this thread may not have a path generated; undefined if it may. `path`: as text, from the root. */
   refusal(path: string, thread: number): FsError | undefined {
     if (this.#rules.length === 0) return undefined;
-    const chain = this.#chains.get(thread);
+    const chain = this.#chainOf(thread);
     for (const { rule, programs, paths } of this.#rules) {
       const program = programs && chain.find((one) => programs.some((name) => matches(one, name)));
       if (programs !== undefined && program === undefined) continue;
@@ -65,7 +64,7 @@ export class Policy {
   #chainOf(thread: number): readonly Program[] {
     const chain: Program[] = [];
     for (let at = thread; at > 1 && chain.length < MOST_PARENTS; ) {
-      const program = this.#read(at);
+      const program = at === thread ? this.#known.get(at) : this.#known.getAncestor(at);
       if (program === undefined) break;
       chain.push(program);
       at = program.parent;

@@ -1,7 +1,6 @@
 /** The programs that use the mount: what they may have generated, and the events of what they do. */
 import { ORIGIN } from "../../attributes.ts";
 import type { FsError } from "../../errno.ts";
-import { type Program, readProgram } from "../../procfs.ts";
 import type { GeneratedContent } from "../../rpc/generation.ts";
 import type { MountEvent, ProgramSettings } from "../../rpc/programs.ts";
 import type { Inode } from "../../tree/inode.ts";
@@ -9,7 +8,7 @@ import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import type { Attempt, Waiter } from "../waiting/attempt.ts";
 import { NOBODY } from "../waiting/by-thread.ts";
-import { ByProgram } from "./callers.ts";
+import { KnownPrograms, type ProgramSource } from "./callers.ts";
 import { type EventDetails, Events } from "./events.ts";
 import { Policy } from "./policy.ts";
 import { Users } from "./users.ts";
@@ -19,7 +18,7 @@ export interface ProgramsOptions {
   readonly settings: ProgramSettings;
   readonly report: (event: MountEvent) => void;
   readonly warn: (text: string) => void;
-  readonly read?: (thread: number) => Program | undefined;
+  readonly source?: ProgramSource;
 }
 
 /** More denials than these are not logged; they are among the events. */
@@ -31,18 +30,18 @@ export class Programs {
   readonly #policy: Policy;
   readonly #users = new Users();
   readonly warn: (text: string) => void;
-  readonly #callers: ByProgram<Program | undefined>;
+  readonly #known: KnownPrograms;
   readonly #begun = new WeakSet<Attempt>();
   readonly #denied = new WeakMap<Inode, string>();
   /** The rules of which a denial was logged. */
   readonly #warned = new Set<string>();
 
-  constructor({ tree, settings, report, warn, read = readProgram }: ProgramsOptions) {
+  constructor({ tree, settings, report, warn, source }: ProgramsOptions) {
     this.#tree = tree;
     this.warn = warn;
     this.events = new Events(settings.reports === true ? report : undefined);
-    this.#policy = new Policy(settings.policy ?? [], this.#users, read);
-    this.#callers = new ByProgram(read);
+    this.#known = new KnownPrograms(source);
+    this.#policy = new Policy(settings.policy ?? [], this.#users, this.#known);
   }
 
   /** Throws EACCES if the thread may not have the inode generated. */
@@ -99,7 +98,7 @@ export class Programs {
 
   /** A thread's process, program and user. `uid`: as in its request. */
   describe(thread: number, uid?: number): Pick<EventDetails, "pid" | "program" | "uid" | "user"> {
-    const program = thread === NOBODY ? undefined : this.#callers.get(thread);
+    const program = thread === NOBODY ? undefined : this.#known.get(thread);
     const who = uid ?? program?.uid;
     const user = who === undefined ? undefined : this.#users.nameOf(who);
     return {

@@ -10,6 +10,7 @@ import { memoize, memoizeSuccess } from "../abort.ts";
 import { FsError, messageOf } from "../errno.ts";
 import { type BoundFile, orderFiles } from "../generate/binding.ts";
 import type { Engine, EngineModel } from "../generate/engine.ts";
+import type { ConfirmStep } from "../generate/spending/budget.ts";
 import { type Usage, UsageCounter } from "../generate/spending/usage-counter.ts";
 import type { LoadedConfig } from "../generators/config/load.ts";
 import type { RuleSummary } from "../generators/config/rule-summary.ts";
@@ -51,6 +52,8 @@ export interface Generation extends Grower, AsyncDisposable {
   restoreRecording(request: string): void;
   /** What files are generated with. Rejects as `generate` does. */
   parts(): Promise<GenerationParts>;
+  /** Allows as much again as --confirm-over: see Budget.allow. */
+  allow(): Promise<ConfirmStep | undefined>;
   /** Resolves when the usage includes all cancelled requests. */
   settled(): Promise<void>;
   /**
@@ -178,6 +181,11 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       model()
         .then((opened) => opened.model.restore?.(request))
         .catch(() => {});
+    },
+    async allow() {
+      const step = (await model()).allow?.();
+      tellUsage();
+      return step;
     },
     settled: () => tally.settled(),
     async settleRecordings() {

@@ -1,6 +1,7 @@
 /** What `llmfs check` asks of a mount beyond single files: what a failed check is due to, and to freeze a tree that passed. */
 import { DEFAULT_GENERATOR, METADATA } from "../attributes.ts";
 import { FsError } from "../errno.ts";
+import type { ConfirmStep } from "../generate/spending/budget.ts";
 import { toFsError } from "../generate/to-fs-error.ts";
 import { readFileAnswer } from "../generators/builtin/clean-answer.ts";
 import { parseReasons, REWRITTEN } from "../generators/builtin/rewritten.ts";
@@ -17,7 +18,7 @@ import type { Config } from "./settings/settings.ts";
 
 export interface TreeCommandOptions {
   readonly config: Pick<Config, "mode">;
-  readonly generation: Pick<Generation, "parts" | "grow">;
+  readonly generation: Pick<Generation, "parts" | "grow" | "allow">;
   readonly filesystem: Pick<MountedFilesystem, "tree" | "files" | "add">;
   readonly log: Log;
 }
@@ -29,6 +30,8 @@ export async function runTreeCommand(
   signal: AbortSignal,
 ): Promise<Readonly<Record<string, unknown>>> {
   switch (command.op) {
+    case "allow":
+      return { allowed: await allowMore(options) };
     case "diagnose":
       return { diagnosis: await diagnoseCheck(command.failure, options, signal) };
     case "freeze":
@@ -36,6 +39,15 @@ export async function runTreeCommand(
     case "grow":
       return { grown: await growMount(command, options.filesystem, { ...options, signal }) };
   }
+}
+
+async function allowMore({ generation }: TreeCommandOptions): Promise<ConfirmStep> {
+  const step = await generation.allow().catch((error: unknown) => {
+    throw toFsError(error, "what may be spent");
+  });
+  if (step === undefined)
+    throw new FsError("EOPNOTSUPP", "the mount has no --confirm-over, so nothing waits to be allowed");
+  return step;
 }
 
 /** How many files are handed from thread to thread at a time. */

@@ -138,6 +138,13 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
     },
   ],
   [
+    "allow",
+    {
+      summary: "Permit more spending in a mount with --confirm-over",
+      load: async () => (await import("./commands/allow.ts")).allow,
+    },
+  ],
+  [
     "trust",
     {
       summary: "Trust a configuration that was found in a directory",

@@ -18,6 +18,7 @@
  *   {"id": 10, "op": "freeze", "version": 81}                        records the contents of all generated files
  *   {"id": 11, "op": "add", "path": "/c.md", "description": "what it is"} adds a pending file and missing parent directories
  *   {"id": 12, "op": "grow", "path": "/", "prompt": "tests"}         has a model lay out more files and adds them
+ *   {"id": 13, "op": "allow"}                                        permits as much spending again as --confirm-over
  *
  *   {"id": 1, "ok": true, "usage": {…}}
  *   {"id": 2, "errno": "EDQUOT", "message": "the budget …", "usage": {…}}
@@ -47,6 +48,7 @@ const OPERATIONS = {
   undo: "changes",
   add: "changes",
   grow: "changes",
+  allow: "keeps",
   save: "keeps",
   version: "keeps",
   diagnose: "keeps",

@@ -127,6 +127,8 @@ export interface FileMetadata {
 
 /** A request through `.llmfs/control` that the main thread handles. */
 export type MountCommand =
+  /** Allows as much spending again as --confirm-over: `allowed` in the answer, absent without it. */
+  | { readonly op: "allow" }
   /** Saves the tree at its configured destination. */
   | { readonly op: "save" }
   /** Asks the model which files made a check fail: `diagnosis` in the answer. */

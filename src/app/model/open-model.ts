@@ -1,4 +1,5 @@
 /** Opens the model of a mount: its provider, its budget and its recordings. */
+import type { Budget } from "../../generate/spending/budget.ts";
 import type { UsageCounter } from "../../generate/spending/usage-counter.ts";
 import { type LanguageModel, LlmError } from "../../llm/llm.ts";
 import type { Log } from "../../log.ts";
@@ -14,6 +15,8 @@ export interface OpenedModel {
   readonly name: string;
   /** The address of the server, if one is used. */
   readonly server?: string;
+  /** Allows as much again as --confirm-over: see Budget.allow. Absent without a server. */
+  readonly allow?: Budget["allow"];
   /** The context of a local server in tokens, if it is known. */
   readonly contextLength?: number;
   /** The maximum tokens of a request for a file, if it is limited. */
@@ -46,6 +49,7 @@ export async function openModel(
     ...(contextLength !== undefined && { contextLength }),
     ...(contextTokens !== undefined && { contextTokens }),
     ...(asked?.server !== undefined && { server: asked.server }),
+    ...(asked?.allow !== undefined && { allow: asked.allow }),
   };
   if (store === undefined) {
     if (asked === undefined) throw new Error("the model has neither a provider nor recordings");
@@ -132,7 +136,12 @@ async function openProvider(
     else log.notice("llm", `no model was given; using ${place}. ${suggestAnotherModel(provider.others)}`);
     const settings = { ...provider, ...timeouts(config.timeoutMs), log: (text: string) => say.info(text) };
     const priceOf = pricesAt(provider.baseUrl, new Map(config.prices));
-    const budget = createBudget({ limits: config.limits, priceOf, warn });
+    const budget = createBudget({
+      limits: config.limits,
+      ...(config.confirmOver && { confirmOver: config.confirmOver }),
+      priceOf,
+      warn,
+    });
     tally.spent = () => budget.spent;
     const { host, protocol } = new URL(provider.baseUrl);
     const server = createOpenaiModel(settings);
@@ -144,6 +153,7 @@ async function openProvider(
       name: provider.model,
       model,
       server: provider.baseUrl,
+      allow: budget.allow,
       ...(contextLength !== undefined && { contextLength }),
     };
   } catch (error) {

@@ -3,6 +3,7 @@ import { constants } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { codeOf, messageOf } from "../../errno.ts";
+import type { ConfirmStep } from "../../generate/spending/budget.ts";
 import type { Usage } from "../../generate/spending/usage-counter.ts";
 import { ioctl } from "../../libc.ts";
 import { findMountAt, type MountPoint } from "../../mountinfo.ts";
@@ -71,7 +72,7 @@ type ClientRequest =
   | { readonly op: "diagnose"; readonly failure: FailedCheck }
   | { readonly op: "freeze"; readonly version: number }
   | { readonly op: "version" }
-  | { readonly op: "save" | "stop" };
+  | { readonly op: "allow" | "save" | "stop" };
 
 export class ControlClient implements AsyncDisposable {
   readonly #file: FileHandle;
@@ -167,6 +168,11 @@ export class ControlClient implements AsyncDisposable {
   /** Lays out more files below a directory. */
   async grow(path: string, options: GrowOptions): Promise<Growth> {
     return requireMember((await this.#ask({ op: "grow", path, ...options })).grown);
+  }
+
+  /** Allows as much spending again as --confirm-over. */
+  async allow(): Promise<ConfirmStep> {
+    return requireMember((await this.#ask({ op: "allow" })).allowed);
   }
 
   /** Saves the tree to the file of `--save`. */
@@ -283,6 +289,7 @@ interface ControlAnswer {
   readonly kind?: string;
   readonly grown?: Growth;
   readonly saved?: SaveOutcome;
+  readonly allowed?: ConfirmStep;
   readonly version?: number;
   readonly diagnosis?: Diagnosis;
   readonly frozen?: Frozen;

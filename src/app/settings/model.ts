@@ -1,7 +1,7 @@
 /** Settings about models: the server, the limits and the recordings. */
 
 import { messageOf } from "../../errno.ts";
-import type { BudgetLimits } from "../../generate/spending/ledger.ts";
+import type { BudgetLimits, ConfirmStep } from "../../generate/spending/ledger.ts";
 import { secretsIn } from "../../llm/failure.ts";
 import { type Price, parsePrice } from "../../llm/prices.ts";
 import type { ProviderLayer } from "../../llm/provider.ts";
@@ -26,6 +26,8 @@ export interface ModelConfig {
   readonly concurrency: number | undefined;
   readonly timeoutMs: number | undefined;
   readonly limits: BudgetLimits;
+  /** How much may be spent before somebody must confirm. */
+  readonly confirmOver: ConfirmStep | undefined;
   /** Prices given by the user. */
   readonly prices: readonly (readonly [model: string, price: Price])[];
   readonly mode: RecordingMode;
@@ -61,6 +63,7 @@ export function readModelConfig(given: GivenSettings, variable: Lookup): ModelCo
     concurrency: given.parse("concurrency", (source, text) => parseCount(source, text, 1, MOST_AT_ONCE)),
     timeoutMs: given.parse("timeout", (source, text) => parseDuration(source, text, LEAST_TIMEOUT_MS)),
     limits: readLimits(given),
+    confirmOver: given.parse("confirmOver", parseConfirmStep),
     prices: given.parse("price", parsePrices) ?? [],
     mode: given.parse("mode", parseMode) ?? "auto",
     recordings,
@@ -218,6 +221,13 @@ function readLimits(given: GivenSettings): BudgetLimits {
     ...(tokens === undefined ? {} : { tokens }),
     ...(usd === undefined ? {} : { usd }),
   };
+}
+
+/** A number of requests, or an amount with a dollar sign. */
+function parseConfirmStep(source: string, text: string): ConfirmStep {
+  const wanted = text.startsWith("$") ? { usd: parseAmount(source, text) } : { calls: parseCount(source, text, 1) };
+  if ("usd" in wanted && wanted.usd === 0) throw createValueError(source, `${source} ${text}: expected more than $0`);
+  return wanted;
 }
 
 function parsePrices(source: string, text: string): readonly (readonly [string, Price])[] {

@@ -162,6 +162,12 @@ export const SETTINGS = defineSettings({
     description: "time limit for one answer, such as 90s or 5m, at least 100ms; default: 15m",
   },
   maxCalls: { type: "string", valueHint: "N", description: "maximum number of requests to the model" },
+  confirmOver: {
+    type: "string",
+    valueHint: "N|DOLLARS",
+    description:
+      "stop before more than N requests (20) or more than an amount ($0.50), until you run llmfs allow, which permits as much again",
+  },
   maxTokens: { type: "string", valueHint: "N", description: "maximum number of tokens, sent and received together" },
   maxUsd: {
     type: "string",

@@ -27,6 +27,7 @@ export const modelFlags = defineFlags({
     "noDepends",
     "concurrency",
     "timeout",
+    "confirmOver",
     "maxCalls",
     "maxTokens",
     "maxUsd",

@@ -41,6 +41,7 @@ undo     restore the previous content
 save     save the tree to the file of --save; "saved" in the answer has the outcome
 version  get a number that changes with the names and contents of files
 diagnose ask the model which files made a check fail, from "failure"
+allow    permit as much spending again as --confirm-over
 freeze   record the content of all generated files, if "version" still holds
 stop     cancel running requests; closing the file does the same
 

@@ -58,7 +58,7 @@ export function readWish(request: ControlRequest): Wish {
 
 /** Undefined for the requests that this thread handles. Throws EINVAL. */
 export function readCommand({ op, failure, version }: ControlRequest): MountCommand | undefined {
-  if (op === "save") return { op };
+  if (op === "save" || op === "allow") return { op };
   if (op === "freeze") {
     if (typeof version !== "number") throw new FsError("EINVAL", '"version" must be a number');
     return { op, version };

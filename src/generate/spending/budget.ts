@@ -20,13 +20,23 @@ import {
 } from "../../llm/llm.ts";
 import { costOf, type PriceOf, withoutPrice } from "../../llm/prices.ts";
 import { Experience } from "./experience.ts";
-import { type BudgetLimits, Ledger, type Need, type Reservation, type Spending, type Used } from "./ledger.ts";
+import {
+  type BudgetLimits,
+  type ConfirmStep,
+  Ledger,
+  type Need,
+  type Reservation,
+  type Spending,
+  type Used,
+} from "./ledger.ts";
 import { countTokens, loadTokenCounter, RunningCount, type TokenCounter } from "./tokens.ts";
 
-export type { BudgetLimits, Spending } from "./ledger.ts";
+export type { BudgetLimits, ConfirmStep, Spending } from "./ledger.ts";
 
 export interface BudgetOptions {
   readonly limits?: BudgetLimits;
+  /** After each step, calls fail until somebody allows the next one. */
+  readonly confirmOver?: ConfirmStep;
   readonly priceOf: PriceOf;
   readonly warn?: (message: string) => void;
   /** The maximum answer for a call without a limit, if the budget has one. Default: 32,768 tokens. */
@@ -37,11 +47,13 @@ export interface Budget {
   /** Wraps a model to stay within the budget. Several models may share a budget. */
   limit(model: LanguageModel): LanguageModel;
   readonly spent: Spending;
+  /** Allows as much again as `confirmOver`, and returns it; undefined without it. */
+  allow(): ConfirmStep | undefined;
 }
 
 export function createBudget(options: BudgetOptions): Budget {
-  const { limits = {}, priceOf, warn = () => {}, longestAnswer = 32_768 } = options;
-  const ledger = new Ledger(limits);
+  const { limits = {}, confirmOver, priceOf, warn = () => {}, longestAnswer = 32_768 } = options;
+  const ledger = new Ledger(limits, confirmOver);
   const experiences = new Map<string, Experience>();
   const warned = new Set<string>();
 
@@ -60,8 +72,9 @@ export function createBudget(options: BudgetOptions): Budget {
   /** Whether limits on tokens or money apply to the model. Then tokens are counted, which loads the tokenizer. */
   function isBounded(model: string): boolean {
     const price = priceOf(model);
-    if (limits.usd !== undefined && price === undefined) warnOnce(`price of ${model}`, withoutPrice(model));
-    return limits.tokens !== undefined || (limits.usd !== undefined && price !== undefined);
+    const usd = limits.usd !== undefined || (confirmOver !== undefined && "usd" in confirmOver);
+    if (usd && price === undefined) warnOnce(`price of ${model}`, withoutPrice(model));
+    return limits.tokens !== undefined || (usd && price !== undefined);
   }
 
   async function complete(model: LanguageModel, request: ChatRequest, options: ChatOptions): Promise<ChatAnswer> {
@@ -170,6 +183,7 @@ export function createBudget(options: BudgetOptions): Budget {
     get spent() {
       return ledger.spending;
     },
+    allow: () => ledger.allow(),
     limit: (model) => ({ complete: (request, options = {}) => complete(model, request, options) }),
   };
 }

@@ -9,6 +9,9 @@ export interface BudgetLimits {
   readonly usd?: number;
 }
 
+/** How much may be spent before somebody must confirm that more may be. One of the two. */
+export type ConfirmStep = { readonly calls: number } | { readonly usd: number };
+
 /** The spending so far. `usage.json` has it as JSON. */
 export interface Spending {
   readonly calls: number;
@@ -21,6 +24,8 @@ export interface Spending {
   /** Reserved by running calls. */
   readonly reserved: { readonly calls: number; readonly tokens: number; readonly usd: number };
   readonly limits: BudgetLimits;
+  /** What may be spent until somebody confirms more. Absent without --confirm-over. */
+  readonly confirmed?: ConfirmStep;
 }
 
 /** What a call needs from the budget. */
@@ -77,6 +82,9 @@ interface LedgerWaiter {
  */
 export class Ledger {
   readonly #limits: BudgetLimits;
+  readonly #step: ConfirmStep | undefined;
+  /** What may be spent in all. */
+  #confirmed: ConfirmStep | undefined;
   readonly #spent = { calls: 0, inputTokens: 0, outputTokens: 0, usd: 0, unpricedCalls: 0 };
   readonly #reserved = { calls: 0, tokens: 0, usd: 0 };
   /** What calls may have cost beyond their recorded use. It is never released and never shown. */
@@ -84,12 +92,28 @@ export class Ledger {
   /** In order of arrival. No call overtakes another one, because a long answer might then wait forever. */
   readonly #waiting: LedgerWaiter[] = [];
 
-  constructor(limits: BudgetLimits) {
+  constructor(limits: BudgetLimits, step?: ConfirmStep) {
     this.#limits = limits;
+    this.#step = step;
+    this.#confirmed = step;
   }
 
   get spending(): Spending {
-    return { ...this.#spent, reserved: { ...this.#reserved }, limits: this.#limits };
+    return {
+      ...this.#spent,
+      reserved: { ...this.#reserved },
+      limits: this.#limits,
+      ...(this.#confirmed && { confirmed: this.#confirmed }),
+    };
+  }
+
+  /** Somebody has confirmed: from now on, as much again may be spent. Returns that, or undefined without --confirm-over. */
+  allow(): ConfirmStep | undefined {
+    const step = this.#step;
+    if (step === undefined) return undefined;
+    this.#confirmed = "calls" in step ? { calls: this.#spent.calls + step.calls } : { usd: this.#spent.usd + step.usd };
+    this.#serve();
+    return step;
   }
 
   /**
@@ -151,9 +175,17 @@ export class Ledger {
     return now >= need.enough ? need.enough : undefined;
   }
 
+  #limitsNow(): BudgetLimits {
+    const confirmed = this.#confirmed;
+    if (confirmed === undefined) return this.#limits;
+    const { calls = Number.POSITIVE_INFINITY, usd = Number.POSITIVE_INFINITY } = this.#limits;
+    return "calls" in confirmed
+      ? { ...this.#limits, calls: Math.min(calls, confirmed.calls) }
+      : { ...this.#limits, usd: Math.min(usd, confirmed.usd) };
+  }
+
   /** What the limits leave after spending and, optionally, reservations. */
-  #room(withReserved: boolean): Room {
-    const { calls, tokens, usd } = this.#limits;
+  #room(withReserved: boolean, { calls, tokens, usd } = this.#limitsNow()): Room {
     const held = withReserved ? this.#reserved : { calls: 0, tokens: 0, usd: 0 };
     const { inputTokens, outputTokens } = this.#spent;
     return {
@@ -211,8 +243,10 @@ export class Ledger {
     if (price) this.#doubtful.usd += costOf(price, inputTokens, outputTokens) * part;
   }
 
-  #createRefusal({ input, answer, price, margin }: Need): LlmError {
-    const room = this.#room(false);
+  #createRefusal(need: Need): LlmError {
+    const room = this.#room(false, this.#limits);
+    if (this.#step !== undefined && this.#answerIn(room, need) > 0) return this.#createQuestion(this.#step);
+    const { input, answer, price, margin } = need;
     const { calls, inputTokens, outputTokens, usd } = this.#spent;
     const least = Math.min(answer, SHORTEST_ANSWER);
     const next = `the next call sends about ${input} tokens and needs ${least} for the answer`;
@@ -225,5 +259,14 @@ export class Ledger {
           : `--max-usd ${this.#limits.usd} leaves too little: $${usd.toFixed(4)} were used${this.#describeUncertainty()}, and ${next}${cost}`;
     const cure = "Recorded answers still work and cost nothing; to generate more, start with a higher limit";
     return new LlmError("quota", `the budget ${spent}. ${cure}`);
+  }
+
+  /** Only --confirm-over refuses the call. */
+  #createQuestion(step: ConfirmStep): LlmError {
+    const { calls, usd } = this.#spent;
+    const limit = "calls" in step ? `${step.calls} requests` : `$${step.usd}`;
+    const spent = `${calls} ${calls === 1 ? "request was" : "requests were"} made${"usd" in step ? `, for $${usd.toFixed(4)}` : ""}`;
+    const cure = `To allow ${limit} more, run "llmfs allow DIR", or start with a higher limit`;
+    return new LlmError("quota", `--confirm-over: more than ${limit} would be spent; ${spent}. ${cure}`);
   }
 }

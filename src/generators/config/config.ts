@@ -61,6 +61,7 @@ export interface ConfigSettings {
   readonly concurrency?: string | number;
   readonly timeout?: string | number;
   readonly maxCalls?: string | number;
+  readonly confirmOver?: string | number;
   readonly maxTokens?: string | number;
   readonly maxUsd?: string | number;
   readonly price?: string | readonly string[];
@@ -72,6 +73,9 @@ export interface ConfigSettings {
   readonly checkTimeout?: string | number;
   readonly checkSpace?: string | number;
   readonly debug?: boolean;
+  readonly audit?: string;
+  readonly auditRequired?: boolean;
+  readonly logFormat?: "text" | "json";
   readonly logFile?: string;
 }
 

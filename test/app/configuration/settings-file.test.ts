@@ -226,7 +226,7 @@ describe("the table", () => {
       if (type === "enum") return [key, options?.map((option) => JSON.stringify(option)).join(" | ")];
       if (multiple) return [key, "Readonly<Record<string, string>>"];
       if (list) return [key, "string | readonly string[]"];
-      return [key, /^(N|SIZE|TIME|DOLLARS)$/.test(valueHint) ? "string | number" : "string"];
+      return [key, /^(N|SIZE|TIME|DOLLARS|N\|DOLLARS)$/.test(valueHint) ? "string | number" : "string"];
     });
     expect(declared).toEqual(wanted);
   });

@@ -1,7 +1,7 @@
 /** Checks that the mounts on the command line answer, before a command touches a file in them. */
 import type { ArgDef, ArgsDef } from "citty";
 import { UserError } from "../../app/errors.ts";
-import { requireAnswer } from "../../app/running/answering.ts";
+import { createUnresponsiveError, isAnswering, requireAnswer } from "../../app/running/answering.ts";
 import { type Found, findMount } from "../../app/running/find-mount.ts";
 
 /** A longer text is not a path: PATH_MAX. */
@@ -18,13 +18,22 @@ export async function requireAnswers(
   exempt: readonly string[],
 ): Promise<void> {
   const named = Object.entries(args).filter(([name, arg]) => takesPath(arg) && !exempt.includes(name));
-  const paths = [...named.map(([name]) => values.get(name)), ...more].filter((value) => typeof value === "string");
-  const found = new Map<string, Found>();
-  for (const path of paths) {
-    const place = path.length > LONGEST_PATH ? undefined : findMountIfPossible(path.replace(/^@/, ""));
-    if (place !== undefined) found.set(place.mount.device, place);
+  const given = [
+    ...named.map(([name, arg]) => ({ value: values.get(name), text: takesText(arg) })),
+    ...more.map((value) => ({ value, text: false })),
+  ];
+  for (const { value, text } of given) {
+    if (typeof value !== "string" || value.length > LONGEST_PATH) continue;
+    const mount = findMountIfPossible(value.replace(/^@/, ""))?.mount;
+    if (mount === undefined) continue;
+    if (!text) await requireAnswer(mount);
+    // What is not a file is text, and a mount whose process has ended answers that at once.
+    else if ((await isAnswering(mount)) === "no") throw createUnresponsiveError(mount);
   }
-  for (const { mount } of found.values()) await requireAnswer(mount);
+}
+
+function takesText(arg: ArgDef): boolean {
+  return "valueHint" in arg && /TEXT/.test(arg.valueHint ?? "");
 }
 
 function takesPath(arg: ArgDef): boolean {

@@ -75,16 +75,17 @@ export function configurationPage(): string {
 
 const SETTINGS_HEAD = `# Configuration
 
-A configuration file says once what every command would otherwise be told by flags, and which generators make which files
-([generators.md](generators.md)). Begin with one that has comments:
+A configuration file contains settings that you would otherwise give to every command as flags. It also says which generators make
+which files ([generators.md](generators.md)). Begin with these commands:
 
 \`\`\`sh
 llmfs init
 llmfs config
 \`\`\`
 
-\`init\` writes \`llmfs.config.yaml\` (\`--format ts\` or \`--format json\` for the others) and an example of a prompt. \`config\` shows what
-is in force, and where each value comes from: a flag, a variable, a line of a file, or the default.
+\`init\` writes \`llmfs.config.yaml\`, with comments, and an example of a prompt. With \`--format ts\` or \`--format json\` it writes the
+configuration in that format. \`config\` shows the settings that apply, and where each value comes from: a flag, an environment
+variable, a line of a file, or the default.
 
 \`\`\`yaml
 # llmfs.config.yaml
@@ -112,39 +113,42 @@ export default defineConfig({
 });
 \`\`\`
 
-## Which value counts
+## Which value is used
 
-1. A flag.
-2. Its environment variable.
-3. The project's configuration: the file that \`--config\` names, or else \`llmfs.config.ts\`, \`.js\`, \`.json\`, \`.yaml\`, \`.yml\` or
-   \`.toml\` in the current directory.
-4. Your own: \`config.*\` in \`~/.config/llmfs\` (\`$XDG_CONFIG_HOME/llmfs\`).
-5. The default.
+llmfs looks for the value of a setting in these places. The first one that has a value is used:
 
-- Each setting is looked up on its own, so a file need not repeat what another one says. Headers of all places are sent; of two with
-  the same name, the first in this order. Generators and rules come from the nearest file that has any.
-- A command takes from a file only the settings that it has as flags.
-- A switch that a file sets is switched off with \`--read-only=false\`.
-- \`--prompt\` and \`--from\` exclude each other: the one from the place that counts more is used.
+1. the flag;
+2. its environment variable;
+3. the project's configuration: the file that \`--config\` names, or else \`llmfs.config.ts\`, \`.js\`, \`.json\`, \`.yaml\`, \`.yml\` or
+   \`.toml\` in the current directory;
+4. your own configuration: \`config.*\` in \`~/.config/llmfs\` (\`$XDG_CONFIG_HOME/llmfs\`);
+5. the default.
+
+- Each setting is looked up on its own, so a file does not have to repeat the settings of another. Headers from all places are sent;
+  if two have the same name, the first in this order is sent. Generators and rules come from the first file that has any.
+- A command uses only those settings of a file that it also takes as flags.
+- To turn off a switch that a file turns on, use for example \`--read-only=false\`.
+- \`prompt\` and \`from\` exclude each other: if both are set, the one from the earlier place is used.
 - \`--config none\` ignores all files.
 - A running mount keeps the settings that it was started with.
 
-## Writing one
+## Writing a configuration
 
 - Keys are the names of the flags. In TypeScript and JavaScript, they may also be written as identifiers: \`maxUsd\` for \`max-usd\`.
-- Numbers may be written as numbers, switches are \`true\` or \`false\`, and \`price\` may be a list. JSON may have comments.
-- Relative paths, those of prompts too, start from the directory of the file.
-- In \`base-url\`, \`headers\` and \`recordings\`, \`\${NAME}\` stands for an environment variable, so that no secret is in the file. If it
-  is not set, that is an error as soon as the value is needed: a replay does not need a header.
-- The key itself is never in a file: set \`OPENAI_API_KEY\`, or refer to another variable in \`headers\`.
-- A mistake is an error with file, line and key, and with the nearest known key for a misspelt one.
-- \`llmfs config --schema\` prints a JSON Schema. Save it, and name it in \`$schema\`, and editors complete and check JSON and YAML.
+- Numbers may be written as numbers. Switches are \`true\` or \`false\`. Settings that take several values separated by commas, such as
+  \`price\`, may be lists. JSON may have comments.
+- Relative paths, including those of prompts, start from the directory of the file.
+- In \`base-url\`, \`headers\` and \`recordings\`, \`\${NAME}\` stands for an environment variable, so that the file contains no secret. If
+  the variable is not set, llmfs reports an error only when it needs the value: a replay, for example, needs no headers.
+- There is no setting for the API key: set \`OPENAI_API_KEY\`, or refer to another variable in \`headers\`.
+- Errors in a file name the file, the line and the key, and for a misspelt key the most similar one.
+- \`llmfs config --schema\` prints a JSON Schema. Save it and name it in \`$schema\`; editors then complete and check JSON and YAML.
 
 ## Trust
 
-A configuration can run programs, and a \`base-url\` in it receives your key. One that is merely found in the current directory is
-used, settings included, only after you have trusted it: see [the command line](cli.md#configuration-files). None is ever used that
-is inside an llmfs mount.
+A configuration can run programs, and a \`base-url\` in it receives your key. So llmfs uses a configuration that it finds in the
+current directory only after you have trusted it, even if it contains nothing but settings: see
+[the command line](cli.md#configuration-files). A configuration inside an llmfs mount is never used.
 
 ## Settings
 
@@ -154,35 +158,37 @@ is inside an llmfs mount.
 |---|---|---|---|`;
 
 const SETTINGS_OTHERS = `
-The other flags are not settings:
+The other flags are not settings. The table says why:
 
-| flag | because it |
+| flag | it |
 |---|---|`;
 
 const SETTINGS_TAIL = "";
 
 const CONFIGURATION = `## Configuration files
 
-Every flag that sets something can also be in a file: see [configuration.md](configuration.md). Commands with \`--config\` load the
-configuration that it names, or \`llmfs.config.ts\`, \`.js\`, \`.json\`, \`.yaml\`, \`.yml\` or \`.toml\` in the current directory; and below it
-\`config.*\` of these kinds in \`~/.config/llmfs\`. They print the paths to standard error. A configuration can do whatever you can.
-In YAML, JSON and TOML too, its rules can run programs (\`exec\`), send requests to any server (\`http\`, \`sql\`), and use the value of
-any environment variable, such as \`\${OPENAI_API_KEY}\`; a \`base-url\` receives your key; \`.ts\` and \`.js\` files are programs.
+Settings can also be in a file instead of flags: see [configuration.md](configuration.md). Commands with \`--config\` load the
+configuration that it names, or \`llmfs.config.ts\`, \`.js\`, \`.json\`, \`.yaml\`, \`.yml\` or \`.toml\` in the current directory. For settings
+that are not in it, they load \`config.*\` in \`~/.config/llmfs\`. They print the paths to standard error.
+
+A configuration can do whatever you can. Even in YAML, JSON and TOML, its rules can run programs (\`exec\`), send requests to any
+server (\`http\`, \`sql\`), and use the value of any environment variable, such as \`\${OPENAI_API_KEY}\`. A \`base-url\` receives your key,
+and \`.ts\` and \`.js\` files are programs.
 
 - A configuration in the current directory is used only if you trust it, because it may have come with a download. On a terminal,
   llmfs shows it and asks. \`llmfs trust\` trusts it in advance, until its content changes. Elsewhere the command ends with
   status 84: in CI, name the file with \`--config\`, or list directories in \`LLMFS_TRUST\`.
-- \`--config none\` ignores any configuration. What \`--config\` names, and what is in \`~/.config/llmfs\`, needs no trust.
+- \`--config none\` ignores all configurations. A file that \`--config\` names, or that is in \`~/.config/llmfs\`, needs no trust.
 - A configuration inside an llmfs mount is never used. If it is found there, llmfs ignores it with a warning; if you name it,
   that is an error (status 84). This includes symlinks, bind mounts and overlays of a mount, and files that a configuration imports.
-- For a running mount, \`plan\`, \`context\` and \`why\` know the rules without loading the configuration.
+- For a running mount, \`plan\`, \`context\` and \`why\` get the rules from the mount, without loading the configuration.
 - \`warm\`, \`regen\`, \`save\`, \`unmount\`, \`list\`, \`status\` and \`demo\` do not use a configuration.
 `;
 
 const ENVIRONMENT = `## Environment
 
-A flag overrides its variable. An empty variable counts as not set; only an empty \`LLMFS_RECORDINGS_KEY\` is an error, so that a
-missing secret does not turn the check of signatures off.
+A flag overrides its variable. An empty variable counts as not set. The exception is \`LLMFS_RECORDINGS_KEY\`: if it is empty, llmfs
+reports an error, so that a missing secret does not turn off the check of signatures.
 
 | variable | meaning |
 |---|---|`;

@@ -71,7 +71,10 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
   ],
   [
     "plan",
-    { summary: "Estimate what generating would cost", load: async () => (await import("./commands/plan.ts")).plan },
+    {
+      summary: "Estimate what generating the files would cost",
+      load: async () => (await import("./commands/plan.ts")).plan,
+    },
   ],
   [
     "context",
@@ -83,7 +86,7 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
   [
     "regen",
     {
-      summary: "Generate files again, or undo that",
+      summary: "Generate new content for files, or restore the old content",
       load: async () => (await import("./commands/regen.ts")).regen,
     },
   ],
@@ -104,14 +107,14 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
   [
     "grow",
     {
-      summary: "Lay out more files for a tree that exists",
+      summary: "Lay out more files for an existing tree",
       load: async () => (await import("./commands/grow.ts")).grow,
     },
   ],
   [
     "add",
     {
-      summary: "Add one file to a mount, to be generated when it is read",
+      summary: "Add one file to a mount; it is generated when it is read",
       load: async () => (await import("./commands/add.ts")).add,
     },
   ],
@@ -133,7 +136,7 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
   [
     "config",
     {
-      summary: "Show the settings in force, and where they come from",
+      summary: "Show the settings that apply, and where each one comes from",
       load: async () => (await import("./commands/config.ts")).config,
     },
   ],
@@ -147,7 +150,7 @@ export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
   [
     "trust",
     {
-      summary: "Trust a configuration that was found in a directory",
+      summary: "Trust the configuration of a directory",
       load: async () => (await import("./commands/trust.ts")).trust,
     },
   ],

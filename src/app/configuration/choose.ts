@@ -51,7 +51,7 @@ export async function chooseConfigurationToTrust(given: string | undefined, say:
 }
 
 /** What a configuration in the current directory may be called. */
-export const EXPECTED = "llmfs.config.ts, .js, .json, .yaml or .toml";
+export const EXPECTED = "llmfs.config.ts, .js, .json, .yaml, .yml or .toml";
 
 function requireOutside(given: string, shown: string): string {
   const file = absolutePath(given);

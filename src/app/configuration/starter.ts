@@ -12,18 +12,18 @@ both, and a README that shows every command.
 /** One for all formats, so that they say the same. The prompt is commented out, so that mounting needs no model. */
 const NOTES = {
   head: [
-    'Settings of llmfs, for every command in this directory. "llmfs config" shows what is in force, and where it comes',
-    "from; docs/configuration.md lists all keys. Flags and environment variables count before this file. Paths start from",
-    "its directory.",
+    'Settings of llmfs, for every command in this directory. "llmfs config" shows which settings apply, and where each one',
+    "comes from; docs/configuration.md lists all keys. Flags and environment variables override this file. Relative paths",
+    "start from the directory of this file.",
   ],
-  prompt: ["The tree, described for a model, which lays it out when you mount. Remove the comment sign to use it."],
+  prompt: ["A description of the tree, which a model lays out when you mount. Remove the comment sign to use it."],
   model: [
-    "The model and its server. Without these, the key in OPENAI_API_KEY is used, or a server that runs on this machine.",
-    `A header may refer to a variable, so that no key is in this file.`,
+    "The model and its server. By default, OpenAI's server is used with OPENAI_API_KEY, or else a server on this machine.",
+    `A header may refer to an environment variable, so that this file contains no key.`,
   ],
-  recordings: ["Recorded answers. Commit them, and the same files cost nothing again."],
+  recordings: ["The folder of recorded answers. If you commit it, generating the same files again costs nothing."],
   limit: ["Never send more requests than this to a model."],
-  rules: ["Which generator makes which files; docs/generators.md describes them. All others are written by the model."],
+  rules: ["Which generator makes which files; docs/generators.md has the details. The model makes all other files."],
 } as const;
 
 function comment(sign: string, lines: readonly string[], indent = ""): string {

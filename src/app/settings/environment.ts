@@ -10,7 +10,7 @@ export const VARIABLES = {
   LLMFS_RECORDINGS_REQUIRED:
     "as --recordings-required, if set to 1 or true; as --no-recordings-required, if set to 0 or false",
   LLMFS_RECORDINGS_KEY:
-    "a secret of at least 16 characters that signs recordings; all others are then refused. Separate older keys that are still valid with commas",
+    "a secret of at least 16 characters that signs recordings; recordings with another signature or none are then refused. Older keys that are still valid may follow, separated by commas",
   LLMFS_OWNER:
     "your team or project: new recordings carry this name, and `recordings prune` removes only those with it",
   AWS_ACCESS_KEY_ID:
@@ -25,18 +25,18 @@ export const VARIABLES = {
   XDG_STATE_HOME:
     "holds the log, llmfs/llmfs.log, and trees that could not be saved where you asked; default: ~/.local/state",
   XDG_CONFIG_HOME:
-    "holds llmfs/config.ts, .js, .json, .yaml or .toml, which is used where the current directory has no configuration, and is always trusted; default: ~/.config",
+    "holds your own configuration, llmfs/config.ts, .js, .json, .yaml, .yml or .toml: it applies below the project's, and is always trusted; default: ~/.config",
   LLMFS_TRUST:
     "absolute paths, separated by colons: configurations found there or below are used without asking; for CI",
   LLMFS_FUSERMOUNT: "a program that mounts in place of fusermount3, such as a proxy in a pod; used even by root",
   XDG_RUNTIME_DIR: "where `run` and `demo` create their temporary mountpoint, if usable",
-  TMPDIR: "the same, if XDG_RUNTIME_DIR is not set; default: /tmp",
+  TMPDIR: "the same, if XDG_RUNTIME_DIR is not set or not usable; default: /tmp",
   SOURCE_DATE_EPOCH:
     "seconds since 1970: the time of everything that llmfs creates, for reproducible archives; default with --mode replay: the beginning of 1980",
   HTTP_PROXY:
     "the proxy for requests; HTTPS_PROXY and ALL_PROXY work too. NO_PROXY lists servers to reach directly; this machine is always reached directly",
   NODE_EXTRA_CA_CERTS: "a PEM file with more certificate authorities to trust, in addition to those of the system",
-  NO_COLOR: "if set to anything, no colours",
+  NO_COLOR: "if set to anything, output has no colours",
 } as const;
 
 export type Variable =

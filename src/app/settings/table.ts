@@ -57,7 +57,8 @@ export const SETTINGS = defineSettings({
     usual: "50%",
     type: "string",
     valueHint: "SIZE",
-    description: "maximum size of all contents, such as 512M, 2G or 25%, at least 4K; default: 50% of the memory",
+    description:
+      "maximum size of all file contents together, such as 512M, 2G or 25% of the memory, at least 4K; default: 50%",
   },
   inodes: {
     type: "string",
@@ -69,44 +70,45 @@ export const SETTINGS = defineSettings({
   allowOther: {
     type: "boolean",
     description:
-      "let other users use the mount; permissions apply, and content is composed from what the file's owner may read",
+      "let other users use the mount; permissions apply, and a file is generated only from what its owner may read",
   },
-  noExec: { type: "boolean", description: "do not let programs in the mount be executed" },
+  noExec: { type: "boolean", description: "do not allow programs in the mount to be executed" },
   lowPower: {
     type: "boolean",
-    description: "never spin between requests: sometimes slower, but saves power and processor time",
+    description: "never busy-wait for the next request: saves power and processor time, but is sometimes slower",
   },
-  warm: { type: "boolean", description: "generate all files first, in parallel; see llmfs warm" },
+  warm: { type: "boolean", description: "generate all files at the start, in parallel; see llmfs warm" },
   save: { type: "string", valueHint: "FILE", description: "save the tree to FILE (mode 0600) on unmount" },
   saveEvery: {
     type: "string",
     valueHint: "TIME",
-    description: "also save at intervals, such as 30s or 10m, at least 1s",
+    description: "with --save: also save at intervals, such as 30s or 10m, at least 1s",
   },
   statGenerates: {
     type: "string",
     valueHint: "NAMES",
     list: true,
-    description: `programs for which stat generates a pending file, because they rely on the size; default: ${STAT_GENERATES}; '' for none`,
+    description: `programs for which stat generates a pending file, because they rely on its size; separate several with commas; default: ${STAT_GENERATES}; '' for none`,
   },
   denyProgram: {
     type: "string",
     valueHint: "NAMES",
     list: true,
     description:
-      "programs for which no file is generated, in addition to indexers, backup tools and others that read files unasked; none: without those",
+      "do not generate files for these programs, in addition to indexers, backup tools and others that read files unasked; separate several with commas; none: allow those others",
   },
   allowProgram: {
     type: "string",
     valueHint: "NAMES",
     list: true,
-    description: "programs for which files are generated although they are denied by default, such as restic",
+    description:
+      "generate files for these programs, although they are denied by default, such as restic; separate several with commas",
   },
   policy: {
     type: "string",
     valueHint: "RULES",
     description:
-      "who may have files generated: allow or deny, with program=, user= and path=, such as 'deny program=rg path=vendor/**'; the first rule that applies counts; separate rules with ;",
+      "rules for who may have files generated, separated by semicolons; each is allow or deny, with program=, user= and path=, such as 'deny program=rg path=vendor/**'; the first rule that applies decides",
   },
   contentPrompt: {
     type: "string",
@@ -141,13 +143,13 @@ export const SETTINGS = defineSettings({
     type: "string",
     valueHint: "N",
     variable: "LLMFS_LAYOUT_TOKENS",
-    description: `ask for layouts of up to N tokens, if the server's default cuts them off (LLMFS_LAYOUT_TOKENS); for files, set ${attribute("max-tokens")}`,
+    description: `ask for layouts of up to N tokens, if the server's default limit cuts them off (LLMFS_LAYOUT_TOKENS); for files, set ${attribute("max-tokens")}`,
   },
   noDepends: {
     type: "boolean",
     description:
-      "write each file without the text of others: layouts do not say which files use which, and " +
-      `${attribute("depends")} has no effect. For many independent files, such as fixtures`,
+      "generate each file without sending the text of other files: layouts do not say which files use which, and " +
+      `${attribute("depends")} has no effect; for many independent files, such as fixtures`,
   },
   concurrency: {
     usual: "4",
@@ -166,9 +168,13 @@ export const SETTINGS = defineSettings({
     type: "string",
     valueHint: "N|DOLLARS",
     description:
-      "stop before more than N requests (20) or more than an amount ($0.50), until you run llmfs allow, which permits as much again",
+      "stop before more than N requests (such as 20), or before spending more than an amount (such as $0.50), until you run llmfs allow, which permits the same amount again",
   },
-  maxTokens: { type: "string", valueHint: "N", description: "maximum number of tokens, sent and received together" },
+  maxTokens: {
+    type: "string",
+    valueHint: "N",
+    description: "maximum number of tokens, counting those sent and those received",
+  },
   maxUsd: {
     type: "string",
     valueHint: "DOLLARS",
@@ -178,7 +184,8 @@ export const SETTINGS = defineSettings({
     type: "string",
     valueHint: "MODEL=IN/OUT",
     list: true,
-    description: "the price of a model in dollars per million tokens sent and received; separate several with commas",
+    description:
+      "the price of a model, in dollars per million tokens sent (IN) and received (OUT); separate several with commas",
   },
   recordings: {
     type: "string",
@@ -192,7 +199,7 @@ export const SETTINGS = defineSettings({
     type: "boolean",
     variable: "LLMFS_RECORDINGS_REQUIRED",
     description:
-      "never ask the model unless the recordings can be read and written: an error instead of your own folder (LLMFS_RECORDINGS_REQUIRED)",
+      "never ask the model while the recordings cannot be read and written: requests then fail, instead of using your own folder (LLMFS_RECORDINGS_REQUIRED)",
   },
   mode: {
     usual: "auto",
@@ -200,19 +207,19 @@ export const SETTINGS = defineSettings({
     options: ["auto", "record", "replay", "off"],
     variable: "LLMFS_MODE",
     description:
-      "auto: reuse a recording, else record; record: always record again; replay: recordings only; off: ignore recordings (LLMFS_MODE)",
+      "auto: use a recording if there is one, else ask and record; record: always ask and record; replay: use recordings only; off: ignore recordings; default: auto (LLMFS_MODE)",
   },
   contextTokens: {
     type: "string",
     valueHint: "N",
     description:
-      "maximum number of tokens to send for a file, instructions and prompts included, at least 256; default: 16000 plus those; a quarter is for the outline",
+      "maximum number of tokens to send for a file, including instructions and prompts, at least 256; default: 16000, not counting instructions and prompts; a quarter is for the outline of the tree",
   },
   repairs: {
     usual: "3",
     type: "string",
     valueHint: "N",
-    description: "how often the model may repair files after a check that failed; default: 3",
+    description: "how many times the model may repair files after the check has failed; default: 3",
   },
   checkTimeout: {
     usual: "10m",
@@ -224,22 +231,22 @@ export const SETTINGS = defineSettings({
     usual: "4G",
     type: "string",
     valueHint: "SIZE",
-    description: "how much the check may write into its copy of the tree, such as 512M; default: 4G",
+    description: "maximum size of what the check may write into its copy of the tree, such as 512M; default: 4G",
   },
   debug: { type: "boolean", description: "log every request and decision" },
   audit: {
     type: "string",
     valueHint: "FILE",
-    description: "append every event to FILE (mode 0600), outside the mount: who opened, changed and generated what",
+    description: "append every event to FILE (mode 0600, not in a mount): who opened, changed and generated what",
   },
   auditRequired: {
     type: "boolean",
-    description: "generate nothing while the file of --audit cannot be written",
+    description: "with --audit: generate nothing while that file cannot be written",
   },
   logFormat: {
     type: "enum",
     options: ["text", "json"],
-    description: "json: a line of JSON for each line of the log, and for each event; default: text",
+    description: "format of the log; json: one line of JSON for each message and each event; default: text",
   },
   logFile: {
     type: "string",
@@ -267,11 +274,11 @@ export function kebabCase(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** Flags that say what one call of a command does. They are not settings, and each says why. */
+/** Flags that affect only one call of a command. They are not settings, and each says why. */
 export const NOT_SETTINGS: Readonly<Record<string, string>> = {
   config: "names the file itself",
-  noRecordingsRequired: "is `recordings-required: false` in a file",
-  foreground: "depends on who calls",
+  noRecordingsRequired: "is written `recordings-required: false` in a file",
+  foreground: "depends on who calls the command",
   json: "depends on who reads the output",
   long: "is about the output",
   depth: "is about the output",
@@ -279,14 +286,14 @@ export const NOT_SETTINGS: Readonly<Record<string, string>> = {
   files: "is about the output",
   watch: "is about the output",
   every: "is about the output",
-  schema: "asks for something else than the settings",
-  check: "is the command itself",
+  schema: "prints the schema instead of the settings",
+  check: "names the command to run",
   noMount: "depends on the machine",
   only: "chooses the files of one call",
   pending: "chooses the files of one call",
   outdated: "chooses the files of one call",
   for: "chooses what one call removes",
-  owner: "chooses what one call removes; `LLMFS_OWNER` is for all",
+  owner: "chooses what one call removes; `LLMFS_OWNER` applies to every call",
   olderThan: "chooses what one call removes",
   overwrite: "would make every call dangerous",
   force: "would make every call dangerous",
@@ -297,7 +304,7 @@ export const NOT_SETTINGS: Readonly<Record<string, string>> = {
   undo: "is an action",
   showRequest: "is an action",
   dryRun: "is an action",
-  format: "is for the first call",
+  format: "is for `llmfs init`, which writes the file",
   input: "is about one file",
   output: "is about one file",
   append: "is about one file",

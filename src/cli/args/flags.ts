@@ -1,4 +1,4 @@
-/** Which flags a command takes. Those that set something are rows of the table of settings, and may also be in a file. */
+/** The flags of each command. Flags that are settings are rows of the table of settings, and may also be in a file. */
 import { SETTINGS, type SettingName } from "../../app/settings/table.ts";
 import { defineFlags } from "./command.ts";
 
@@ -39,7 +39,7 @@ export const modelFlags = defineFlags({
   noRecordingsRequired: {
     type: "boolean",
     description:
-      "ask the model even if shared recordings refuse new answers: each machine then pays for its own (LLMFS_RECORDINGS_REQUIRED=0)",
+      "ask the model even if a shared store refuses new recordings: each machine then pays for its own answers (LLMFS_RECORDINGS_REQUIRED=0)",
   },
   ...pick("mode"),
 });
@@ -51,7 +51,7 @@ export const configFlags = defineFlags({
     type: "string",
     valueHint: "FILE",
     description:
-      "a configuration of settings, generators and rules, or none; default: llmfs.config.ts, .js, .json, .yaml or .toml in the current directory, if you trust it (see llmfs trust)",
+      "read settings, generators and rules from FILE; none: from no file; default: llmfs.config.ts, .js, .json, .yaml, .yml or .toml in the current directory, if you trust it (see llmfs trust)",
   },
 });
 
@@ -83,16 +83,16 @@ export const chooseFlags = defineFlags({
   pending: {
     type: "enum",
     options: ["generate", "skip"],
-    description: "generate pending files first, or leave them out; default: generate",
+    description: "generate pending files first (generate), or leave them out (skip); default: generate",
   },
   only: {
     type: "string",
     valueHint: "GLOB",
-    description: 'of the pending files, generate only these: "src/**", "*.md"; separate several with commas',
+    description: 'generate only the pending files that match, such as "src/**" or "*.md"; separate several with commas',
   },
 });
 
-/** What it takes to make a mount, however long it lasts. */
+/** For the commands that make a mount: mount and run. */
 export const mountFlags = defineFlags({
   ...promptFlags,
   ...treeFlags,

@@ -31,9 +31,9 @@ export const cat = defineCommand({
     atLeast: 1,
   },
   notes: [
-    "Prints the content of files. Pending files are generated first, as reading them in a mount does. A snapshot needs no " +
-      "mount, and stays as it is without --save; the answers of the model are recorded.",
-    "A mount uses its own settings; the flags are for snapshots.",
+    "Prints the content of files. As when they are read in a mount, pending files are generated first. A snapshot needs no " +
+      "mount, and changes only with --save. In both cases, the model's answers are recorded.",
+    "A mount uses its own settings; the flags apply to snapshots.",
     `The exit status is ${EXIT.incomplete.code} if a file could not be generated.`,
   ],
   async run(args, paths) {

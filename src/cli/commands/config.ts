@@ -19,9 +19,9 @@ export const config = defineCommand({
     ...logFlags,
   }),
   notes: [
-    "Shows every setting that is in force in this directory, and whether it comes from a flag, a variable, a line of a file, or " +
-      "is the default. Keys and passwords are masked. All values are checked, and nothing is sent.",
-    "docs/configuration.md describes the files.",
+    "Shows every setting that applies to commands in this directory, and where its value comes from: a flag, an environment " +
+      "variable, a line of a file, or the default. Keys and passwords are masked. All values are checked, and nothing is sent.",
+    "docs/configuration.md describes configuration files.",
   ],
   async run({ schema, json, ...args }) {
     if (schema) {

@@ -19,7 +19,7 @@ const SIDE = "a mount, a snapshot, a directory in one, such as tree.json/src, or
 export const diff = defineCommand({
   args: defineFlags({
     before: { type: "positional", required: true, description: SIDE },
-    after: { type: "positional", required: true, description: "the same, to compare with" },
+    after: { type: "positional", required: true, description: "what to compare it with, of the same kinds" },
     stat: {
       type: "boolean",
       description: "print a line for each difference, with the number of lines added and removed",
@@ -27,8 +27,8 @@ export const diff = defineCommand({
     json: { type: "boolean", description: "print the differences as a JSON list" },
   }),
   notes: [
-    "Compares names, types, modes, contents and the targets of symlinks, and generates nothing. Two pending files are the " +
-      "same; a pending file differs from one with content.",
+    "Compares names, types, modes, contents and the targets of symlinks, and generates nothing. Two pending files count as the " +
+      "same; a pending file and a file with content differ.",
     `The exit status is that of diff(1): ${EXIT.ok.code} if the trees are the same, 1 if they differ, and greater than 1 if ` +
       "there is an error.",
   ],

@@ -9,8 +9,8 @@ export const doctor = defineCommand({
     json: { type: "boolean", description: "print the checks as JSON" },
   }),
   notes: [
-    "Checks what a mount needs and says what to do, how to start a container for it, and which models can be used. It asks " +
-      "servers on this machine for their models, and sends nothing else.",
+    "Checks what a mount needs. If something is missing, it says what to do. It also says how to start a container that can mount, " +
+      "and which models can be used. It asks servers on this machine for their models, and sends nothing else.",
     `The exit status is ${EXIT.ok.code} if mounts work here, and ${EXIT.fuse.code} if not.`,
   ],
   async run(args) {

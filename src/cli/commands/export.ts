@@ -24,13 +24,14 @@ export const exportTree = defineCommand({
         "a new or empty directory; an archive NAME.tar, .tar.gz, .tgz or .tar.zst; or - for a tar on standard output",
     },
     ...chooseFlags,
-    force: { type: "boolean", description: "also write into a directory that is not empty; other files in it stay" },
+    force: { type: "boolean", description: "also write to a directory that is not empty; other files in it stay" },
     json: { type: "boolean", description: "print what was written as JSON" },
     ...generateFlags,
   }),
   notes: [
-    "Turns a tree into ordinary files, with modes, times, links, holes and attributes. Files that are not generated are " +
-      "left out. A snapshot needs no mount, and stays as it is. The flags for generating are for snapshots; a mount uses its own settings.",
+    "Turns a tree into ordinary files, with modes, times, links, holes and attributes. Pending files that --pending or --only " +
+      "excludes are left out. A snapshot needs no mount, and does not change. The flags about the model apply to snapshots; a mount " +
+      "uses its own settings.",
     `If a file cannot be generated, nothing is written, and the exit status is ${EXIT.incomplete.code}.`,
   ],
   async run(args) {

@@ -32,7 +32,7 @@ export const importFiles = defineCommand({
     json: { type: "boolean", description: "print how many entries were imported as JSON" },
   }),
   notes: [
-    "Adds files to a tree, with modes, times, links and attributes. Existing files of the same name are replaced; the rest stays. " +
+    "Adds files to a tree, with modes, times, links and attributes. Existing files of the same name are replaced; all others stay. " +
       "A snapshot needs no mount; it is replaced completely or not at all. Archives may be compressed with gzip or zstd.",
   ],
   async run(args) {

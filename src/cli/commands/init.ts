@@ -13,14 +13,18 @@ import { say, showJson } from "../output/terminal.ts";
 
 export const init = defineCommand({
   args: defineFlags({
-    dir: { type: "positional", required: false, description: "where to write; default: the current directory" },
+    dir: {
+      type: "positional",
+      required: false,
+      description: "the directory to write to; default: the current directory",
+    },
     format: { type: "enum", options: [...FORMATS], description: "the format of the configuration; default: yaml" },
     json: { type: "boolean", description: "print the paths that were written as JSON" },
   }),
   notes: [
-    `Writes a configuration with comments, and ${PROMPT_FILE}, an example of a prompt. Asks nothing, and overwrites nothing. You ` +
-      "trust the configuration from then on, until its content changes.",
-    "The tree of the configuration has a file that needs no model: llmfs run -- cat hello.txt",
+    `Writes a configuration with comments, and ${PROMPT_FILE}, an example of a prompt. It asks no questions and overwrites no file. ` +
+      "The configuration is trusted until its content changes (see llmfs trust).",
+    "The configuration has a rule for one file that needs no model. Try: llmfs run -- cat hello.txt",
   ],
   async run({ dir = ".", format = "yaml", json }) {
     const folder = absolutePath(dir);

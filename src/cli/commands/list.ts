@@ -12,8 +12,9 @@ export const list = defineCommand({
     json: { type: "boolean", description: "print the mounts as JSON" },
   }),
   notes: [
-    "Lists every llmfs mount of the user, and for root those of everybody: also mounts whose process has ended (dead), is " +
-      "stopped or busy, mounts in the namespace of a `run`, and trees that could not be saved when their mount ended (unsaved).",
+    "Lists every llmfs mount of the user; if you are root, those of all users. It includes mounts whose process has ended (dead), is " +
+      "stopped or does not answer (busy), mounts in the namespace of a `run`, and trees that could not be saved when their mount " +
+      "ended (unsaved).",
     "`llmfs status DIR` shows more about one mount.",
   ],
   async run(args) {

@@ -19,14 +19,14 @@ export const mcp = defineCommand({
       required: false,
       description: "a mount or a snapshot; default: the mount that contains the current directory",
     },
-    readOnly: { type: "boolean", description: "offer no tool that changes files, and leave the snapshot as it is" },
+    readOnly: { type: "boolean", description: "offer no tools that change files, and do not change the snapshot" },
     ...generateFlags,
   }),
   notes: [
     "Serves a tree to a client of the Model Context Protocol over standard input and output, until the client closes them. " +
       "The tools are list, read, search, plan, why, write, edit, regenerate and grow. docs/mcp.md shows how clients start it.",
-    "Changes to a snapshot are saved to its file before a tool answers, and generated content within a second. A mount uses " +
-      "its own settings; the flags are for snapshots.",
+    "A tool that changes a snapshot saves it before it answers; generated content is saved within a second. A mount uses its own " +
+      "settings; the flags apply to snapshots.",
   ],
   async run(args) {
     const place = await findPlace(args.place);

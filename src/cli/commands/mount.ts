@@ -18,12 +18,12 @@ export const mount = defineCommand({
   notes: [
     "Returns when the mount is ready, and serves it in the background. Without a prompt or a snapshot the tree is empty, and " +
       "no model is asked.",
-    "With --warm it returns when every file has been generated. If some failed, it lists the reasons, keeps the mount, and " +
+    "With --warm it returns when every file has been generated. If some files failed, it lists the reasons, keeps the mount, and " +
       "exits with status 90.",
-    "df and findmnt show the name of the snapshot, of the prompt file or of DIR as the source, such as llmfs:tree.json, " +
-      "with a number if another mount already has that name.",
-    "SIGTERM, SIGINT and SIGHUP make the serving process save (with --save) and unmount. A second signal does not wait for " +
-      "programs that still use the mount. If the tree cannot be saved anywhere, the mount stays, and the log says why.",
+    "As the source of the mount, df and findmnt show the name of the snapshot, of the prompt file or of DIR, such as " +
+      "llmfs:tree.json, with a number if another mount already has that name.",
+    "On SIGTERM, SIGINT or SIGHUP, the serving process saves the tree (with --save) and unmounts. On a second signal, it no longer " +
+      "waits for programs that still use the mount. If the tree cannot be saved anywhere, the mount stays, and the log says why.",
     "After umount or fusermount3 -u, the tree is saved too. If it cannot be saved anywhere, the process keeps it and tries " +
       "again every few seconds, until it gets a signal.",
   ],

@@ -41,14 +41,14 @@ export const recordings = defineCommand({
       type: "string",
       valueHint: "NAME",
       description:
-        "prune: remove only recordings of this owner (LLMFS_OWNER); separate several with commas; - for those without an owner, * for all",
+        "prune: remove only recordings of this owner (LLMFS_OWNER); separate several with commas; -: those without an owner; *: those of all owners",
     },
     olderThan: {
       type: "string",
       valueHint: "AGE",
-      description: "prune: remove nothing that is younger, such as 12h, 2w or 0; default: 1d",
+      description: "prune: remove only recordings that are older than this, such as 12h, 2w or 0; default: 1d",
     },
-    overwrite: { type: "boolean", description: "copy: replace other answers in TO; by default they stay" },
+    overwrite: { type: "boolean", description: "copy: replace different answers in TO; by default they stay" },
     unsigned: {
       type: "boolean",
       description: "sign: also sign recordings without a signature, because you trust them",
@@ -62,23 +62,23 @@ export const recordings = defineCommand({
     recordings: {
       ...lookFlags.recordings,
       description:
-        "where the recordings are; default: as for mount (LLMFS_RECORDINGS), or with --for DIR, where that mount keeps them",
+        "where the recordings are (LLMFS_RECORDINGS); default: the same as for mount, or with --for DIR, where that mount keeps them",
     },
     json: { type: "boolean", description: "print the result as JSON" },
   }),
-  rest: { hint: "FROM TO", description: "copy: two folders or URLs", atLeast: 0 },
+  rest: { hint: "FROM TO", description: "for copy: two folders or URLs", atLeast: 0 },
   notes: [
     "ls lists recordings. verify checks that each one is complete and belongs to its request, and exits with status " +
-      `${EXIT.recordings.code} if one does not. prune removes what verify rejects and, with --for, what is not needed; it ` +
-      "keeps layouts, and recordings of other versions of llmfs or with the signature of another key.",
-    "A snapshot does not say how its files were requested: give prune the same --model, --content-prompt and --config. " +
-      "Without --model, it keeps recordings of every model.",
+      `${EXIT.recordings.code} if one is not or does not. prune removes recordings that verify rejects and, with --for, recordings ` +
+      "that are not needed. It keeps layouts, recordings of other versions of llmfs, and recordings with the signature of another key.",
+    "A snapshot does not say how its files were requested, so give prune the same --model, --content-prompt and --config. " +
+      "Without --model, it keeps the recordings of every model.",
     "In a store that others use too, prune needs to know whose recordings to remove: name an --owner, or use a prefix of " +
-      "your own. With --dry-run it shows what belongs to whom.",
+      "your own. With --dry-run it shows which recordings belong to which owner.",
     "copy adds the recordings of FROM to TO, and verifies each of them. It never replaces a different answer without " +
-      `--overwrite, and exits with status ${EXIT.recordings.code} if there is one. After an interruption, run it again.`,
-    "With LLMFS_RECORDINGS_KEY, only recordings signed with that key are valid. sign signs those of the older keys in that " +
-      "variable again with the first one.",
+      `--overwrite, and exits with status ${EXIT.recordings.code} if there is one. If it is interrupted, run it again.`,
+    "With LLMFS_RECORDINGS_KEY, only recordings that are signed with a key in that variable are valid. sign takes recordings signed " +
+      "with one of the older keys, and signs them again with the first key.",
   ],
   async run(args, rest) {
     const action = ACTIONS.find((one) => one === args.action);

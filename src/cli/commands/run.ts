@@ -34,13 +34,13 @@ export const run = defineCommand({
     check: {
       type: "string",
       valueHint: "CMD",
-      description: "first generate and repair files until this shell command passes, and freeze them; see llmfs check",
+      description: "first generate and repair files until this shell command passes, then freeze them; see llmfs check",
     },
     ...checkFlags,
     noMount: {
       type: "boolean",
       description:
-        "without FUSE: generate all files, run CMD on a copy of the tree in a temporary folder, and take its changes back",
+        "do not use FUSE: generate all files, run CMD on a copy of the tree in a temporary folder, then apply its changes to the tree",
     },
     only: {
       ...chooseFlags.only,
@@ -56,19 +56,19 @@ export const run = defineCommand({
   notes: [
     "The mount is private to its user, lasts as long as CMD, and leaves nothing behind. The exit status is that of CMD: " +
       "128 + n if signal n ended it, 127 if it was not found, 126 if it could not be executed.",
-    "With --warm, CMD starts when every file has been generated. If some failed, CMD does not start; the reasons are listed " +
-      `(status ${EXIT.incomplete.code}).`,
-    "With --check, CMD starts when that command passes. If it does not, CMD does not start, and the exit status is that of the " +
-      "check.",
+    "With --warm, CMD starts when every file has been generated. If some files failed, CMD does not start, and llmfs lists the " +
+      `reasons and exits with status ${EXIT.incomplete.code}.`,
+    "With --check, CMD starts when the check passes. If the check does not pass, CMD does not start, and the exit status is that " +
+      "of llmfs check.",
     "If the mount is unmounted while CMD runs, llmfs reports it at once, sends CMD SIGTERM and two seconds later SIGKILL, " +
       `and exits with status ${EXIT.notMounted.code}.`,
-    "A file that cannot be generated affects the exit status only if CMD fails because of it. If CMD may ignore that, use " +
-      `--warm, or end with: grep -q '"failed": 0' "$LLMFS_MOUNT/${CONTROL_NAME}/status.json".`,
-    "With --no-mount nothing is mounted, so it works in any container and on any system. CMD sees ordinary files that are all " +
-      `generated first; if some failed, CMD does not start (status ${EXIT.incomplete.code}). With --save, the tree is saved with ` +
-      "the changes that CMD made. Files that --only leaves out stay pending.",
-    "Without root, if fusermount3 is missing or cannot mount, the mount is made in a user namespace, if the system allows " +
-      "that. Inside a user namespace that shares its mount namespace (unshare -rn), it gets one of its own.",
+    "A file that cannot be generated affects the exit status only if CMD fails because of it. If CMD might ignore such an error, " +
+      `use --warm, or let CMD end with: grep -q '"failed": 0' "$LLMFS_MOUNT/${CONTROL_NAME}/status.json".`,
+    "With --no-mount nothing is mounted, so it works in any container and on any system. All files are generated first, and CMD " +
+      `sees ordinary files. If some files failed, CMD does not start, and llmfs exits with status ${EXIT.incomplete.code}. With ` +
+      "--save, the tree is saved with the changes that CMD made. Files that --only leaves out stay pending.",
+    "Without root, if fusermount3 is missing or cannot mount, llmfs mounts in a user namespace, if the system allows that. If llmfs " +
+      "is already in a user namespace that has no mount namespace of its own (unshare -rn), it creates a mount namespace.",
   ],
   async run(args, rest) {
     if (args.noMount) return await runOnCopy(args, rest);

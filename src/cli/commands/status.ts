@@ -18,15 +18,19 @@ export const status = defineCommand({
       required: false,
       description: "a mount, or any path below it; default: the mount that contains the current directory",
     },
-    watch: { type: "boolean", alias: "w", description: "keep showing the state until the mount is gone, or Ctrl-C" },
+    watch: {
+      type: "boolean",
+      alias: "w",
+      description: "keep showing the state until the mount ends or you press Ctrl-C",
+    },
     every: { type: "string", valueHint: "TIME", description: "with --watch: how often to look; default: 1s" },
     json: { type: "boolean", description: "print the state as JSON; with --watch, one line for each change" },
   }),
   notes: [
-    "Shows the files by state, the requests under way, tokens and cost against the budget, the memory of the process, and " +
-      "the files that failed with the reasons. Generates nothing.",
-    "--watch redraws the view on a terminal. Elsewhere it prints a line when something has changed. It ends with status 0 " +
-      `when the mount is unmounted, and with ${EXIT.unresponsive.code} if the mount stops answering.`,
+    "Shows how many files are in each state, the requests in progress, tokens and cost compared with the budget, the memory of " +
+      "the process, and which files failed and why. It generates nothing.",
+    "On a terminal, --watch redraws the view. Elsewhere it prints a line when something has changed. It exits with status 0 " +
+      `when the mount is unmounted, and with ${EXIT.unresponsive.code} if the mount stops responding.`,
   ],
   async run(args) {
     if (args.every !== undefined && !args.watch) throw new UsageError("--every works only with --watch");

@@ -14,7 +14,7 @@ export const tree = defineCommand({
     json: { type: "boolean", description: "print the entries as a JSON list" },
   }),
   notes: [
-    "Shows the state, the size and the generator of each file. Generates nothing. Colors are used on a terminal, " +
+    "Shows the state, the size and the generator of each file, and generates nothing. On a terminal, the output has colours, " +
       "unless NO_COLOR is set.",
   ],
   async run(args) {

@@ -11,18 +11,19 @@ export const trust = defineCommand({
     file: {
       type: "positional",
       required: false,
-      description: "a configuration; default: that of the current directory",
+      description: "the configuration to trust; default: the one in the current directory",
     },
-    remove: { type: "boolean", description: "no longer trust the file, whatever its content" },
+    remove: { type: "boolean", description: "stop trusting the file, whatever it contains" },
     list: { type: "boolean", description: "list the files that are trusted" },
     json: { type: "boolean", description: "with --list, print JSON" },
   }),
   unasked: ["file"],
   notes: [
-    "A configuration that a command only finds in the current directory is used once you trust it: it can run programs, and " +
-      "send data and keys to servers. Trust holds for this path and this content. Files that it imports are not checked.",
-    "On a terminal, commands show such a configuration and ask. Elsewhere they exit with status 84. A file that is named with " +
-      "--config needs no trust, nor does one below a directory in LLMFS_TRUST, nor ~/.config/llmfs/config.*.",
+    "A configuration can run programs, and send data and keys to servers. So a command uses one that it finds in the current " +
+      "directory only if you trust it. Trust applies to this path with this content. Files that the configuration imports are not " +
+      "checked.",
+    "On a terminal, a command shows a configuration that you do not trust, and asks. Without a terminal, it exits with status 84. " +
+      "These need no trust: a file that --config names, a file below a directory in LLMFS_TRUST, and ~/.config/llmfs/config.*.",
   ],
   async run({ file, remove, list, json }) {
     if (list) {

@@ -20,7 +20,7 @@ export const warm = defineCommand({
     dir: { type: "positional", required: true, description: "the mount" },
     outdated: {
       type: "boolean",
-      description: "write again the files that were made from others that have changed since, and no others",
+      description: "generate again only the outdated files: those made from files that have changed since",
     },
     json: { type: "boolean", description: "print the result as JSON" },
   }),
@@ -30,13 +30,13 @@ export const warm = defineCommand({
     atLeast: 0,
   },
   notes: [
-    "Generates all pending files, dependencies first, as many in parallel as the --concurrency of the mount allows. Ctrl-C " +
-      "stops and keeps what has been generated.",
-    `A file is outdated if a file that was read to make it has changed: see ${CONTROL_NAME}/tree. Nothing writes it again by itself. ` +
-      "With --outdated, files are written in the order of their dependencies, and a file stays as it is if those that it was " +
-      "made from turn out the same.",
-    `The exit status is ${EXIT.incomplete.code} if any file failed. Files that failed for the same reason share a line ` +
-      "that names three of them; --json and the log of the mount name them all.",
+    "Generates all pending files, each after the files that it depends on. The --concurrency of the mount limits how many are " +
+      "generated in parallel. Ctrl-C stops, and keeps what has been generated.",
+    `A file is outdated if a file that was read to make it has changed; ${CONTROL_NAME}/tree shows which files are. llmfs never ` +
+      "generates them again on its own. --outdated does, each after the files that it depends on. A file is left as it is if the " +
+      "files that it was made from turn out to have the same content as before.",
+    `The exit status is ${EXIT.incomplete.code} if any file failed. Files that failed for the same reason share one line, which ` +
+      "names three of them; --json and the log of the mount name them all.",
   ],
   async run(args, patterns) {
     const mountpoint = await findMounted(args.dir);

@@ -27,8 +27,8 @@ export const write = defineCommand({
     parents: { type: "boolean", alias: "p", description: "create missing parent directories" },
   }),
   notes: [
-    "Writes a file. A pending file that is written is never generated. A snapshot needs no mount; it is replaced completely " +
-      "or not at all.",
+    "Writes a file. If the file was pending, it is never generated. A snapshot needs no mount; it is replaced completely or " +
+      "not at all.",
   ],
   async run(args) {
     const place = await findPlace(args.path);

@@ -27,7 +27,7 @@ export const EXIT = {
     meaning:
       "FUSE is not usable: no /dev/fuse, no permission, no fusermount3, no executable memory, or the mount failed",
   },
-  notMounted: { code: 83, meaning: "no llmfs mount there" },
+  notMounted: { code: 83, meaning: "there is no llmfs mount, or it was unmounted while `run` used it" },
   input: { code: 84, meaning: "a prompt or other input file is missing, unreadable, empty or not text" },
   snapshot: {
     code: 85,
@@ -44,7 +44,10 @@ export const EXIT = {
     code: 90,
     meaning: "some files could not be generated, or a part of a proposal was left out; the reasons are listed",
   },
-  recordings: { code: 91, meaning: "recordings are damaged or not usable" },
+  recordings: {
+    code: 91,
+    meaning: "recordings are damaged or not usable, could not be stored, or differ from those of another machine",
+  },
   unresponsive: {
     code: 92,
     meaning: "the mount does not respond: its process is stopped, busy or has ended; the error says which",

@@ -47,7 +47,7 @@ export async function readDocument(file: string, own: OwnCode): Promise<Descript
     case ".toml":
       return describeData(await parseData(file, "toml", Bun.TOML.parse));
     default:
-      throw new Error("a configuration file must end in .ts, .js, .json, .yaml or .toml");
+      throw new Error("a configuration file must end in .ts, .js, .json, .yaml, .yml or .toml");
   }
 }
 

@@ -133,7 +133,7 @@ export const METADATA = `${OURS}meta.`;
 export const USED = `${METADATA}used`;
 
 /** The meaning of `user.llmfs.refresh`. */
-export interface Policy {
+export interface ExpiryPolicy {
   /** Milliseconds; 0: expires at once. */
   readonly ms: number;
   /** Whether the old content is served while new content is generated. */
@@ -141,14 +141,14 @@ export interface Policy {
 }
 
 /** "always", "300s", "300s stale"; undefined for anything else, including "once". */
-export function parsePolicy(text: string): Policy | undefined {
+export function parsePolicy(text: string): ExpiryPolicy | undefined {
   if (text === "always") return { ms: 0, stale: false };
   const [, seconds, stale] = /^(\d+(?:\.\d+)?)s( stale)?$/.exec(text) ?? [];
   return seconds === undefined ? undefined : { ms: Number(seconds) * 1000, stale: stale !== undefined };
 }
 
 /** The inverse of `parsePolicy`. */
-export function policyText({ ms, stale }: Policy): string {
+export function policyText({ ms, stale }: ExpiryPolicy): string {
   return ms === 0 ? "always" : `${ms / 1000}s${stale ? " stale" : ""}`;
 }
 

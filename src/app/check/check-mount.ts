@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { UserError } from "../errors.ts";
 import { readAbout } from "../mount-info.ts";
-import { type ControlClient, Refused } from "../running/control-client.ts";
+import { type ControlClient, ControlRefusal } from "../running/control-client.ts";
 import { controlFilePath } from "../running/mounted.ts";
 import { runCommand } from "./command.ts";
 import { PrivateCopy } from "./private-copy.ts";
@@ -32,7 +32,7 @@ export async function checkMount(options: MountCheckOptions): Promise<CheckResul
         diagnose: (failure) => client.diagnose(failure),
         rewrite: (path, instruction) => client.rewrite(path, instruction),
         freeze: (version) => client.freeze(version),
-        isRefusal: (error) => error instanceof Refused && !signal.aborted,
+        isRefusal: (error) => error instanceof ControlRefusal && !signal.aborted,
       },
       command: formatCommand(command),
       repairs,

@@ -24,9 +24,9 @@ export class PrivateCopy implements AsyncDisposable {
   readonly path: string;
   /** How many bytes the tree has. */
   readonly bytes: number;
-  readonly #keeper: Keeper;
+  readonly #keeper: CopyGuard;
 
-  private constructor(path: string, bytes: number, keeper: Keeper) {
+  private constructor(path: string, bytes: number, keeper: CopyGuard) {
     this.path = path;
     this.bytes = bytes;
     this.#keeper = keeper;
@@ -36,7 +36,7 @@ export class PrivateCopy implements AsyncDisposable {
   static async of(mountpoint: string, bytes: number, signal: AbortSignal): Promise<PrivateCopy> {
     await removeAbandoned();
     const path = createFolder(bytes);
-    const copy = new PrivateCopy(path, bytes, new Keeper(path));
+    const copy = new PrivateCopy(path, bytes, new CopyGuard(path));
     try {
       await copyTree(mountpoint, path, signal);
       return copy;
@@ -133,7 +133,7 @@ chmod -R u+rwX -- "$1" 2>/dev/null
 rm -rf -- "$1"
 `;
 
-class Keeper {
+class CopyGuard {
   readonly #child: Bun.Subprocess<"pipe", "ignore", "ignore">;
 
   constructor(path: string) {

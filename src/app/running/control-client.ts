@@ -27,7 +27,7 @@ const SHORTEST_PAUSE_MS = 2;
 const LONGEST_PAUSE_MS = 50;
 
 /** An error answer of the mount: the name of an errno, and the reason. */
-export class Refused extends Error {
+export class ControlRefusal extends Error {
   override readonly name = "Refused";
   readonly code: string;
   readonly reason: string;
@@ -48,7 +48,7 @@ export interface RegenOptions {
 }
 
 /** The attributes of a new file. */
-export interface AddOptions {
+export interface NewFileAttributes {
   readonly description: string;
   readonly prompt?: string | undefined;
   readonly generator?: string | undefined;
@@ -64,7 +64,7 @@ export interface GrowOptions {
 
 type ClientRequest =
   | { readonly op: "make" | "undo"; readonly path: string }
-  | ({ readonly op: "add"; readonly path: string } & AddOptions)
+  | ({ readonly op: "add"; readonly path: string } & NewFileAttributes)
   | ({ readonly op: "grow"; readonly path: string } & GrowOptions)
   | ({ readonly op: "regen"; readonly path: string } & RegenOptions)
   | { readonly op: "rewrite"; readonly path: string; readonly instruction: string }
@@ -143,7 +143,7 @@ export class ControlClient implements AsyncDisposable {
   }
 
   /** Makes a pending file, and the directories above it. */
-  async add(path: string, options: AddOptions): Promise<void> {
+  async add(path: string, options: NewFileAttributes): Promise<void> {
     await this.#ask({ op: "add", path, ...options });
   }
 
@@ -195,7 +195,8 @@ export class ControlClient implements AsyncDisposable {
   #ask(request: ClientRequest): Promise<ControlAnswer> {
     // A write to a mount that does not answer would block forever.
     if (this.#lost !== undefined) return Promise.reject(this.#lost);
-    if (changesTree(request) && this.#readOnly) return Promise.reject(new Refused("EROFS", "the mount is read-only"));
+    if (changesTree(request) && this.#readOnly)
+      return Promise.reject(new ControlRefusal("EROFS", "the mount is read-only"));
     const id = this.#count++;
     const asked = Promise.withResolvers<ControlAnswer>();
     this.#waiting.set(id, asked);
@@ -262,7 +263,7 @@ export class ControlClient implements AsyncDisposable {
     const asked = this.#waiting.get(id);
     this.#waiting.delete(id);
     if (ok === true) asked?.resolve(answer);
-    else asked?.reject(new Refused(errno ?? "EIO", message ?? "", kind));
+    else asked?.reject(new ControlRefusal(errno ?? "EIO", message ?? "", kind));
   }
 
   #lose(why: Error): void {

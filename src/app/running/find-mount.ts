@@ -9,14 +9,14 @@ import { absolutePath } from "../machine/current-directory.ts";
 
 const MAX_SYMLINKS = 40;
 
-export interface Found {
+export interface FoundMount {
   readonly mount: MountPoint;
   /** The rest of the path as given, without a leading slash. Empty for the root of the mount. */
   readonly within: string;
 }
 
 /** Undefined if the path is not in an llmfs mount. Throws UserError("input"). */
-export function findMount(path: string): Found | undefined {
+export function findMount(path: string): FoundMount | undefined {
   const table = readMounts();
   const rest = splitPath(absolutePath(path));
   let at = "/";
@@ -48,7 +48,11 @@ function findTopmost(table: readonly MountPoint[], path: string): MountPoint | u
 }
 
 /** The deepest mount on the path, starting from one of our mounts. Only its process knows the symlinks in it. */
-function findInnermost(table: readonly MountPoint[], outer: MountPoint, names: readonly string[]): Found | undefined {
+function findInnermost(
+  table: readonly MountPoint[],
+  outer: MountPoint,
+  names: readonly string[],
+): FoundMount | undefined {
   let mount = outer;
   let within = names;
   for (let depth = 1; depth <= names.length; depth++) {

@@ -1,7 +1,7 @@
 import { basename, dirname, join } from "node:path";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { resolveExistingPath } from "../../app/mountpoint.ts";
-import { ControlClient, Refused } from "../../app/running/control-client.ts";
+import { ControlClient, ControlRefusal } from "../../app/running/control-client.ts";
 import { findMountedFile } from "../../app/running/mounted.ts";
 import { readPrompt } from "../../app/settings/prompt.ts";
 import { DEPENDS, DESCRIPTION, GENERATOR, PROMPT } from "../../attributes.ts";
@@ -44,7 +44,7 @@ export const add = defineCommand({
     try {
       await client.add(path, { description: args.description, prompt, depends, generator: args.generator });
     } catch (error) {
-      if (!(error instanceof Refused)) throw error;
+      if (!(error instanceof ControlRefusal)) throw error;
       throw new UserError("failure", explainRefusal(args.path, error), { cause: error });
     }
     return EXIT.ok.code;
@@ -72,7 +72,7 @@ async function findDependencies(given: string | undefined, mountpoint: string): 
   return lines.join("\n");
 }
 
-function explainRefusal(path: string, { code, reason }: Refused): string {
+function explainRefusal(path: string, { code, reason }: ControlRefusal): string {
   if (code === "EEXIST") return `${path} exists already, and was left as it is; to generate it again, run llmfs regen`;
   if (code === "EROFS") return `${path} cannot be added: the mount is read-only`;
   return `${path} cannot be added: ${reason}`;

@@ -1,6 +1,6 @@
 import { UserError } from "../../app/errors.ts";
 import { findMountPlace } from "../../app/place.ts";
-import { ControlClient, Refused } from "../../app/running/control-client.ts";
+import { ControlClient, ControlRefusal } from "../../app/running/control-client.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { show, showJson } from "../output/terminal.ts";
@@ -23,7 +23,8 @@ export const allow = defineCommand({
     const { mountpoint } = await findMountPlace(args.dir);
     await using client = await ControlClient.open(mountpoint);
     const step = await client.allow().catch((error: unknown) => {
-      if (error instanceof Refused) throw new UserError("failure", `${mountpoint}: ${error.reason}`, { cause: error });
+      if (error instanceof ControlRefusal)
+        throw new UserError("failure", `${mountpoint}: ${error.reason}`, { cause: error });
       throw error;
     });
     if (args.json) showJson(step);

@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { UserError } from "../../app/errors.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
 import { describePlace, findPlace, type MountPlace, type SnapshotPlace } from "../../app/place.ts";
-import { ControlClient, Refused } from "../../app/running/control-client.ts";
+import { ControlClient, ControlRefusal } from "../../app/running/control-client.ts";
 import { streamMountedFile } from "../../app/running/mounted.ts";
 import type { SettingsArguments } from "../../app/settings/table.ts";
 import { codeOf } from "../../errno.ts";
@@ -66,7 +66,7 @@ async function showMounted(place: MountPlace): Promise<void> {
   try {
     await client.make(path);
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
+    if (!(error instanceof ControlRefusal)) throw error;
     const wrong = error.code === "ENOENT" || error.code === "EISDIR" || error.code === "ENOTDIR";
     throw new UserError(wrong ? "input" : "incomplete", `${describePlace(place)}: ${error.message}`);
   }

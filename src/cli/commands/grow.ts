@@ -5,7 +5,7 @@ import { growSnapshot } from "../../app/layout/grow-snapshot.ts";
 import { describeLeftOut } from "../../app/layout/growing.ts";
 import { absolutePath } from "../../app/machine/current-directory.ts";
 import { resolveExistingPath } from "../../app/mountpoint.ts";
-import { ControlClient, Refused } from "../../app/running/control-client.ts";
+import { ControlClient, ControlRefusal } from "../../app/running/control-client.ts";
 import { findMountedFile } from "../../app/running/mounted.ts";
 import { readPrompt } from "../../app/settings/prompt.ts";
 import type { Growth, NewEntry } from "../../rpc/growth.ts";
@@ -103,7 +103,7 @@ async function growMounted(given: GrowArgs, prompt: string): Promise<number> {
   } catch (error) {
     progress.clear();
     if (client.lost instanceof UserError) throw client.lost;
-    if (!(error instanceof Refused)) throw error;
+    if (!(error instanceof ControlRefusal)) throw error;
     if (signal !== undefined) {
       say("cancelled; nothing was added");
       return signalStatus(signal);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { UsageError, UserError } from "../../app/errors.ts";
 import { absolutePath, currentDirectory } from "../../app/machine/current-directory.ts";
 import { readAbout } from "../../app/mount-info.ts";
-import { ControlClient, Refused } from "../../app/running/control-client.ts";
+import { ControlClient, ControlRefusal } from "../../app/running/control-client.ts";
 import { findMounted, readOutdatedFiles, readPendingFiles } from "../../app/running/mounted.ts";
 import { CONTROL_NAME } from "../../attributes.ts";
 import type { WarmFile } from "../../generate/warm.ts";
@@ -88,7 +88,7 @@ export const warm = defineCommand({
       make: (path) =>
         (args.outdated ? client.update : client.make)(path).catch((error: unknown) => {
           // The mount itself no longer answers.
-          if (!(error instanceof Refused)) onLeave();
+          if (!(error instanceof ControlRefusal)) onLeave();
           throw error;
         }),
     });

@@ -2,7 +2,7 @@
 import type { ArgDef, ArgsDef } from "citty";
 import { UserError } from "../../app/errors.ts";
 import { createUnresponsiveError, isAnswering, requireAnswer } from "../../app/running/answering.ts";
-import { type Found, findMount } from "../../app/running/find-mount.ts";
+import { type FoundMount, findMount } from "../../app/running/find-mount.ts";
 
 /** A longer text is not a path: PATH_MAX. */
 const LONGEST_PATH = 4096;
@@ -41,7 +41,7 @@ function takesPath(arg: ArgDef): boolean {
 }
 
 /** Undefined also if the command must report that there is no current directory. */
-function findMountIfPossible(path: string): Found | undefined {
+function findMountIfPossible(path: string): FoundMount | undefined {
   try {
     return findMount(path);
   } catch (error) {

@@ -6,7 +6,7 @@
  * waiting open is then made to look the name up again (revalidate.ts), and succeeds unconditionally when it comes back.
  */
 
-import { ORIGIN, type Policy, parsePolicy, REFRESH } from "../../attributes.ts";
+import { type ExpiryPolicy, ORIGIN, parsePolicy, REFRESH } from "../../attributes.ts";
 import type { FsError } from "../../errno.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { Directory } from "../../tree/directory.ts";
@@ -65,7 +65,7 @@ export class Expiry {
   }
 
   /** How long the content of a file is valid; undefined: forever. */
-  policyOf(file: RegularFile): Policy | undefined {
+  policyOf(file: RegularFile): ExpiryPolicy | undefined {
     if (file.xattrs === undefined || !this.#enabled) return undefined;
     const text = textXattr(file, REFRESH);
     return text === undefined ? undefined : parsePolicy(text);

@@ -4,7 +4,7 @@
  * With the rule "always", each caller gets a result whose generation began after the call. A caller that arrives during
  * a generation waits for the next one. Times and order are those of this thread.
  */
-import type { Policy } from "../../attributes.ts";
+import type { ExpiryPolicy } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { Inode } from "../../tree/inode.ts";
 import type { Attempt, AttemptHandler, Waiter } from "../waiting/attempt.ts";
@@ -51,7 +51,7 @@ export class Freshness {
   }
 
   /** Whether the current content is new enough for a request made at that moment. */
-  isFresh({ ms }: Policy, since: number): boolean {
+  isFresh({ ms }: ExpiryPolicy, since: number): boolean {
     return this.#begun > since || (ms > 0 && performance.now() - this.#madeAt < ms);
   }
 
@@ -85,7 +85,7 @@ export class Freshness {
   }
 
   /** Waits for a result whose generation began after this moment. Throws EDEADLK. */
-  wait(given: Waiter, since: number, { ms }: Policy): void {
+  wait(given: Waiter, since: number, { ms }: ExpiryPolicy): void {
     const waiter = this.#waiters.admit(this.#running?.attempt.inode ?? this.#source.inode(), given);
     const isRecentEnough = ({ attempt, begun }: RunningAttempt) =>
       ms > 0 || begun > since || this.#waiters.isResumedBy(attempt, waiter.pid);

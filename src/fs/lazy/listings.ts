@@ -6,7 +6,15 @@
  * does not exist. What a user created there stays, even if the generator lists the same name.
  */
 
-import { CONTROL_NAME, DESCRIPTION, GENERATOR, ORIGIN, type Policy, parsePolicy, REFRESH } from "../../attributes.ts";
+import {
+  CONTROL_NAME,
+  DESCRIPTION,
+  type ExpiryPolicy,
+  GENERATOR,
+  ORIGIN,
+  parsePolicy,
+  REFRESH,
+} from "../../attributes.ts";
 import type { FsError } from "../../errno.ts";
 import { FOPEN_CACHE_DIR, FOPEN_KEEP_CACHE } from "../../fuse/abi.ts";
 import { type Filesystem, PARKED } from "../../fuse/ops.ts";
@@ -27,7 +35,7 @@ import { Freshness, nextMoment } from "./freshness.ts";
 import { textXattr } from "./request.ts";
 import type { RuleEntries } from "./rule-entries.ts";
 
-const FOR_EVER: Policy = { ms: Number.POSITIVE_INFINITY, stale: false };
+const FOR_EVER: ExpiryPolicy = { ms: Number.POSITIVE_INFINITY, stale: false };
 
 /** The parts of the mount that it uses. */
 interface ListingsContext extends FsCore {
@@ -233,7 +241,7 @@ export class Listings {
   }
 }
 
-function policyOf(directory: Directory): Policy {
+function policyOf(directory: Directory): ExpiryPolicy {
   const text = textXattr(directory, REFRESH);
   return (text === undefined ? undefined : parsePolicy(text)) ?? FOR_EVER;
 }

@@ -48,9 +48,9 @@ export async function* writeTar(
   yield new Uint8Array(2 * BLOCK);
 }
 
-type EntryType = Exclude<TarBlock["type"], "extended-header">;
+type TarEntryType = Exclude<TarBlock["type"], "extended-header">;
 
-function typeOf(inode: Inode): EntryType | undefined {
+function typeOf(inode: Inode): TarEntryType | undefined {
   if (inode.kind !== "special") return inode.kind;
   const type = inode.mode & S_IFMT;
   if (type === S_IFIFO) return "fifo";
@@ -62,7 +62,7 @@ interface TarEntry {
   /** Bytes. */
   readonly name: string;
   readonly inode: Inode;
-  readonly type: EntryType;
+  readonly type: TarEntryType;
   /** Bytes; of links. */
   readonly target?: string;
 }

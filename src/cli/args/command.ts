@@ -10,7 +10,7 @@ import { isSetting, type SettingName } from "../../app/settings/table.ts";
 import { requireAnswers } from "../preflight/named-mounts.ts";
 import { normalizeArguments, type Rest } from "./parse.ts";
 
-type Given<A extends ArgDef> = A extends { type: "boolean" }
+type ParsedValue<A extends ArgDef> = A extends { type: "boolean" }
   ? boolean
   : A extends { type: "enum"; options: readonly (infer O)[] }
     ? O
@@ -19,8 +19,8 @@ type Given<A extends ArgDef> = A extends { type: "boolean" }
       : string;
 
 type ArgValue<A extends ArgDef> = A extends { type: "boolean" } | { required: true } | { default: string }
-  ? Given<A>
-  : Given<A> | undefined;
+  ? ParsedValue<A>
+  : ParsedValue<A> | undefined;
 
 /** A switch that a configuration file may set is undefined if the command line does not say. */
 type NamedValue<N, A extends ArgDef> = N extends SettingName

@@ -141,7 +141,7 @@ function openLog(reportsFaults: boolean) {
   return { log, warn };
 }
 
-interface Opened extends AsyncDisposable {
+interface OpenStore extends AsyncDisposable {
   readonly store: RecordingStore;
 }
 
@@ -150,7 +150,7 @@ async function open(
   { ownRecordings: local, s3, recordingKeys: keys }: Config,
   warn: (message: string) => void,
   create = false,
-): Promise<Opened> {
+): Promise<OpenStore> {
   if (!create && location !== local && schemeOf(location) === undefined && !existsSync(location)) {
     throw new UserError("recordings", `${location} does not exist; pass the folder that was used for recording`);
   }

@@ -13,7 +13,7 @@ export interface Search {
   readonly limit: number;
 }
 
-export interface Found {
+export interface SearchMatch {
   readonly path: string;
   /** From 1. */
   readonly line: number;
@@ -35,7 +35,7 @@ export async function searchFiles(session: TreeSession, search: Search, signal: 
   if (path !== "/" && inside.length === 0) throw new FsError("ENOENT", "it does not exist", { path });
   const files = inside.filter(({ type }) => type === "file");
   const withContent = files.filter(({ state }) => state === "static" || state === "ready");
-  const found: Found[] = [];
+  const found: SearchMatch[] = [];
   let skipped = 0;
   let more = false;
   for (const file of withContent) {

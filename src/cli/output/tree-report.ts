@@ -9,12 +9,12 @@ const BOLD_BLUE = "1;34";
 const COLORS = { static: "", ready: "32", pending: "33", generating: "36", failed: "31" } as const;
 
 /** A piece of a line, and the color it has on a terminal. */
-export interface Piece {
+export interface ColoredText {
   readonly text: string;
   readonly color: string;
 }
 
-export interface TreeOptions {
+export interface DrawOptions {
   /** Entries further below are only counted. */
   readonly depth: number;
   /** The path of the directory that is shown: "/" or "/src". */
@@ -22,7 +22,10 @@ export interface TreeOptions {
 }
 
 /** One line for each entry below the directory, which is not among them. The order of `entries` stays. */
-export function drawTree(entries: readonly ListedEntry[], { depth, from }: TreeOptions): readonly (readonly Piece[])[] {
+export function drawTree(
+  entries: readonly ListedEntry[],
+  { depth, from }: DrawOptions,
+): readonly (readonly ColoredText[])[] {
   const base = from === "/" ? "" : from;
   const below = entries.filter(({ path }) => path.startsWith(`${base}/`));
   const children = Map.groupBy(below, ({ path }) => path.slice(0, path.lastIndexOf("/")));

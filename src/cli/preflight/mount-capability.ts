@@ -18,13 +18,15 @@ import { mayMount } from "../../fuse/mounting/unmount.ts";
  * - "helper": fusermount3, which is setuid root
  * - "none": neither; only a new user namespace may help
  */
-export type Way = { readonly how: "direct" | "helper" } | { readonly how: "none"; readonly refusal: HelperRefusal };
+export type MountMethod =
+  | { readonly how: "direct" | "helper" }
+  | { readonly how: "none"; readonly refusal: HelperRefusal };
 
 /**
  * With `certain`, fusermount3 makes a trial mount, because it may refuse for reasons that only it knows. Throws
  * UserError("fuse") if this system has no FUSE.
  */
-export async function findWayToMount({ certain }: { readonly certain: boolean }): Promise<Way> {
+export async function findWayToMount({ certain }: { readonly certain: boolean }): Promise<MountMethod> {
   if (process.platform !== "linux") {
     throw new UserError(
       "fuse",

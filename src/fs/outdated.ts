@@ -55,7 +55,7 @@ function checksumOf(file: RegularFile): string {
   return sum;
 }
 
-interface Use {
+interface UsedFile {
   readonly path: string;
   /** Whether it has changed since it was read. */
   readonly changed: boolean;
@@ -64,7 +64,7 @@ interface Use {
 }
 
 /** The used files of a generated file; none for any other. */
-export function usesOf(tree: Tree, inode: Inode): readonly Use[] {
+export function usesOf(tree: Tree, inode: Inode): readonly UsedFile[] {
   const value = inode.kind === "file" && inode.state === "ready" ? inode.xattrs?.get(USED) : undefined;
   if (value === undefined) return [];
   return Buffer.from(value)
@@ -84,7 +84,7 @@ export function markCurrent(tree: Tree, file: RegularFile): void {
   if (lines.length > 0) setXattr(file, USED, Buffer.from(lines.join("\n")));
 }
 
-function useOf(tree: Tree, path: string, sum: string): Use {
+function useOf(tree: Tree, path: string, sum: string): UsedFile {
   try {
     const file = tree.resolve(toBytes(path), { follow: true });
     if (file.kind !== "file") return { path, changed: true };
@@ -100,7 +100,7 @@ function useOf(tree: Tree, path: string, sum: string): Use {
  * All outdated files, in the order of the tree, and last the outdated inodes. Yields undefined after each short step.
  */
 export function* findOutdated(tree: Tree): Generator<undefined, ReadonlyMap<RegularFile, OutdatedFile>> {
-  const uses = new Map<RegularFile, readonly Use[]>();
+  const uses = new Map<RegularFile, readonly UsedFile[]>();
   const users = new Map<RegularFile, RegularFile[]>();
   if (tree.space.files.ready === 0) return new Map();
   for (const inode of tree.inodes()) {

@@ -33,7 +33,7 @@ import { entryOf, infoOf, layoutOf, pendingFiles } from "./lazy/request.ts";
 import type { View } from "./permissions/view.ts";
 import type { Waiter } from "./waiting/attempt.ts";
 
-type Result<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
+type RpcResult<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
 
 type Requester = Pick<Waiter, "requester">;
 
@@ -113,7 +113,7 @@ export class RpcHandlers {
   /**
    * Listed entries are omitted, because they exist only after a program has looked. What was written there is included.
    */
-  outline(viewer?: number): Result<"outline"> {
+  outline(viewer?: number): RpcResult<"outline"> {
     const { tree, listings } = this.#mount;
     const entries: TreeEntry[] = [];
     let listing: string | undefined;
@@ -127,7 +127,7 @@ export class RpcHandlers {
     return entries;
   }
 
-  outlineSince(known: number, viewer?: number): Result<"outlineSince"> {
+  outlineSince(known: number, viewer?: number): RpcResult<"outlineSince"> {
     const version = layoutOf(this.#mount);
     return version === known ? { version } : { version, entries: packOutline(this.outline(viewer)) };
   }
@@ -136,7 +136,7 @@ export class RpcHandlers {
   list(
     path: string,
     ticket: number | undefined,
-    done: (entries: Result<"list">) => void,
+    done: (entries: RpcResult<"list">) => void,
     fail: (error: FsError) => void,
     viewer?: number,
   ): void {
@@ -156,7 +156,7 @@ export class RpcHandlers {
     if (!this.#mount.listings.open(directory, waiter)) listed();
   }
 
-  stat(path: string, viewer?: number): Result<"stat"> {
+  stat(path: string, viewer?: number): RpcResult<"stat"> {
     const view = this.#mount.authors.viewFor(viewer);
     const inode = this.#mount.tree.resolve(toBytes(path), view.resolveOptions(path, false));
     view.check(inode, MAY_READ, path);
@@ -199,7 +199,7 @@ export class RpcHandlers {
     this.#mount.pending.wait(file, { done: () => done(undefined), fail: failWithPath });
   }
 
-  listAll(): Result<"listAll"> {
+  listAll(): RpcResult<"listAll"> {
     return listAll(this.#mount);
   }
 
@@ -214,12 +214,12 @@ export class RpcHandlers {
     this.#mount.regen.generate(this.#resolveFile(path), { prompt, force }, waiter);
   }
 
-  readStatic(path: string, limit: number, viewer?: number): Result<"readStatic"> {
+  readStatic(path: string, limit: number, viewer?: number): RpcResult<"readStatic"> {
     const file = this.#resolveFile(path, this.#mount.authors.viewFor(viewer));
     return file.state === "static" ? readBeginning(file, limit) : undefined;
   }
 
-  check(): Result<"check"> {
+  check(): RpcResult<"check"> {
     const { tree, nodes, handles } = this.#mount;
     tree.checkInvariants();
     const named = new Set<Inode>();
@@ -227,12 +227,12 @@ export class RpcHandlers {
     return { nodes: nodes.size, handles: handles.size, named: named.size, inodes: tree.space.inodes };
   }
 
-  revision(): Result<"revision"> {
+  revision(): RpcResult<"revision"> {
     const { handles } = this.#mount;
     return { count: countChanges(this.#mount.session().counts) + this.answerCount, writing: handles.writing };
   }
 
-  readStatics({ paths, limit, epoch, viewer }: StaticsRequest): Result<"readStatics"> {
+  readStatics({ paths, limit, epoch, viewer }: StaticsRequest): RpcResult<"readStatics"> {
     if (viewer !== undefined) {
       const view = this.#mount.authors.viewFor(viewer);
       return paths.map((path) => {
@@ -267,7 +267,7 @@ export class RpcHandlers {
     }
   }
 
-  pending(): Result<"pending"> {
+  pending(): RpcResult<"pending"> {
     return [...pendingFiles(this.#mount)].filter((file) => file !== undefined);
   }
 
@@ -276,15 +276,15 @@ export class RpcHandlers {
     return addToMount(this.#mount, entries, adder);
   }
 
-  version(): Result<"version"> {
+  version(): RpcResult<"version"> {
     return versionOf(this.#mount);
   }
 
-  generated(): Result<"generated"> {
+  generated(): RpcResult<"generated"> {
     return listGenerated(this.#mount);
   }
 
-  requestsFor(paths: readonly string[]): Result<"requestsFor"> {
+  requestsFor(paths: readonly string[]): RpcResult<"requestsFor"> {
     return requestsFor(this.#mount, paths);
   }
 

@@ -36,7 +36,7 @@ import { receiveOptions } from "./start.ts";
 import { storesFor } from "./stores.ts";
 import { Deadlines } from "./waiting/deadlines.ts";
 
-class FilesystemThread {
+class FilesystemWorker {
   readonly #options: WorkerOptions;
   readonly #port: MessagePort;
   readonly #wake: number;
@@ -388,7 +388,7 @@ function stackOf(error: unknown): string {
 // workerData is what the thread was started with; filesystem-thread.ts passes WorkerStart.
 const start = workerData as WorkerStart;
 try {
-  new FilesystemThread(start, receiveOptions(start)).run();
+  new FilesystemWorker(start, receiveOptions(start)).run();
 } catch (error) {
   const name = error instanceof Error ? error.name : "Error";
   const refusal: FromFilesystem = { type: "refused", name, message: messageOf(error) };

@@ -17,7 +17,7 @@
 import * as libc from "../libc.ts";
 import { showsOurNamespace } from "../procfs.ts";
 
-export type Way = "follow" | "spin" | "rest";
+export type PlacementMode = "follow" | "spin" | "rest";
 
 /** The number of requests in a stretch, which is the unit of measurement. */
 export const STRETCH = 64;
@@ -44,9 +44,9 @@ export interface Processors {
 }
 
 export class Placement {
-  readonly #ways: readonly Way[];
+  readonly #ways: readonly PlacementMode[];
   readonly #processors: Processors;
-  #way: Way;
+  #way: PlacementMode;
   /** The processor to which the thread was moved; undefined while it may run anywhere. */
   #pinned: number | undefined;
   /** How many stretches to stay before the next trial, how many of them are over, and which way is tried next. */
@@ -56,14 +56,14 @@ export class Placement {
   #trial: Trial | undefined;
 
   /** `ways`: the possible ways; the first is used at the start. */
-  constructor(ways: readonly [Way, ...Way[]], processors: Processors) {
+  constructor(ways: readonly [PlacementMode, ...PlacementMode[]], processors: Processors) {
     this.#ways = ways;
     this.#way = ways[0];
     this.#processors = processors;
   }
 
   /** The current way. */
-  get way(): Way {
+  get way(): PlacementMode {
     return this.#trial?.way ?? this.#way;
   }
 
@@ -121,17 +121,17 @@ export class Placement {
 
 /** Compares two ways, which take turns. The best stretch of each counts, because a slow one has other causes. */
 class Trial {
-  readonly #present: Way;
-  readonly other: Way;
+  readonly #present: PlacementMode;
+  readonly other: PlacementMode;
   readonly #best = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY] as [number, number];
   #over = 0;
 
-  constructor(present: Way, other: Way) {
+  constructor(present: PlacementMode, other: PlacementMode) {
     this.#present = present;
     this.other = other;
   }
 
-  get way(): Way {
+  get way(): PlacementMode {
     return this.#over % 2 === 0 ? this.other : this.#present;
   }
 

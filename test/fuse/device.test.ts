@@ -7,7 +7,7 @@ import { ERRNO, FsError } from "../../src/errno.ts";
 import type { Awake } from "../../src/fuse/awake.ts";
 import { Device, type Mailbox, serve } from "../../src/fuse/device.ts";
 import type { Filesystem } from "../../src/fuse/ops.ts";
-import { Placement, type Processors, type Way } from "../../src/fuse/placement.ts";
+import { Placement, type PlacementMode, type Processors } from "../../src/fuse/placement.ts";
 import { Session } from "../../src/fuse/session.ts";
 import * as libc from "../../src/libc.ts";
 import { EXCHANGES, INIT } from "./messages.ts";
@@ -69,7 +69,7 @@ function connection(filesystem: Filesystem = {}) {
       return buffer.subarray(0, Math.max(0, length));
     },
     wake: () => libc.write(wake, new Uint8Array(new BigUint64Array([1n]).buffer), 8),
-    serve: (stopped: () => boolean, way: Way = "spin", box: Mailbox = mailbox, awake?: Awake) =>
+    serve: (stopped: () => boolean, way: PlacementMode = "spin", box: Mailbox = mailbox, awake?: Awake) =>
       serve(device, session, box, stopped, {
         maxWrite: 65536,
         placement: new Placement([way], UNMOVABLE),

@@ -3,11 +3,11 @@ import { afterEach, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import {
   Placement,
+  type PlacementMode,
   type Processors,
   processorIn,
   STRETCH,
   systemProcessors,
-  type Way,
 } from "../../src/fuse/placement.ts";
 import * as libc from "../../src/libc.ts";
 
@@ -31,7 +31,11 @@ function machine(runs: Record<number, number> = {}, forbidden: readonly number[]
  * A stream of requests of one thread, with the time of a request in each way in µs. Returns how many requests were
  * served in each way.
  */
-function stream(placement: Placement, stretches: number, cost: Record<Way, number>): Record<Way, number> {
+function stream(
+  placement: Placement,
+  stretches: number,
+  cost: Record<PlacementMode, number>,
+): Record<PlacementMode, number> {
   const served = { follow: 0, spin: 0, rest: 0 };
   for (let stretch = 0; stretch < stretches; stretch++) {
     const { way } = placement;

@@ -35,7 +35,7 @@ const SETTLE_AT_ONCE = 16;
  */
 const ATTEMPTS = 3;
 
-interface Use {
+interface HandleUse {
   /** The number of open handles. */
   handles: number;
   readonly passthrough: boolean;
@@ -54,7 +54,7 @@ export class Passthrough {
   #device: number | undefined;
   readonly #options: PassthroughOptions;
   /** Files with open handles. */
-  readonly #uses = new Map<RegularFile, Use>();
+  readonly #uses = new Map<RegularFile, HandleUse>();
   readonly #watched = new WatchedFiles();
   readonly #backingIds = new Map<FdStore, number>();
   /**

@@ -55,15 +55,15 @@ export interface GrowingFile {
   readonly size: () => number;
 }
 
-type Opener = ReadableFile | DialogueFile | GrowingFile;
+type OpenableFile = ReadableFile | DialogueFile | GrowingFile;
 
 /** The files in `.llmfs`, by name, and how each is opened. */
-export type ControlFiles = Readonly<Record<string, Opener>>;
+export type ControlFiles = Readonly<Record<string, OpenableFile>>;
 
 export class ControlDirectory {
   /** Undefined if there is no control surface. */
   readonly directory: Directory | undefined;
-  readonly #openers = new Map<Inode, Opener>();
+  readonly #openers = new Map<Inode, OpenableFile>();
   readonly #handles = new Map<number, ControlHandle>();
   #nextFh = FIRST_FH;
 

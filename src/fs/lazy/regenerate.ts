@@ -51,7 +51,7 @@ const DEMANDS = { milliseconds: 60_000, notes: 256 };
 const MOST_DEMANDS = 4;
 
 /** The state of a file that is being, or was, regenerated. */
-interface Line {
+interface RegenState {
   readonly lineage: Lineage;
   /** The content that an undo restores. It is held, and has no name. */
   previous: RegularFile | undefined;
@@ -99,9 +99,9 @@ export class Regeneration {
   readonly #mount: () => RegenerationContext;
   readonly #waiters: Waiters;
   readonly #post: (message: FromFilesystem) => void;
-  readonly #lines = new WeakMap<Lineage, Line>();
+  readonly #lines = new WeakMap<Lineage, RegenState>();
   /** The files that can be undone. */
-  readonly #undoable = new Set<Line>();
+  readonly #undoable = new Set<RegenState>();
   readonly #demands = new ByThread<readonly Demand[]>(DEMANDS);
 
   constructor(mount: () => RegenerationContext, waiters: Waiters, post: (message: FromFilesystem) => void) {
@@ -263,7 +263,7 @@ export class Regeneration {
     this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), ...rewrite, ...again } });
   }
 
-  #take(line: Line, content: ArrivedContent, prompt: string | undefined): void {
+  #take(line: RegenState, content: ArrivedContent, prompt: string | undefined): void {
     const { replacement, ruleEntries } = this.#mount();
     this.#keep(line, replacement.replace(line.lineage.current, content, prompt));
     line.count++;
@@ -271,7 +271,7 @@ export class Regeneration {
   }
 
   /** `previous` is held for the file's line. */
-  #keep(line: Line, previous: RegularFile | undefined): void {
+  #keep(line: RegenState, previous: RegularFile | undefined): void {
     const before = line.previous;
     line.previous = previous;
     if (previous === undefined) this.#undoable.delete(line);
@@ -279,7 +279,7 @@ export class Regeneration {
     if (before !== undefined) this.#mount().tree.drop(before);
   }
 
-  #findLine(file: RegularFile): Line | undefined {
+  #findLine(file: RegularFile): RegenState | undefined {
     const lineage = this.#mount().replacement.findLineage(file);
     return lineage && this.#lines.get(lineage);
   }
@@ -288,11 +288,11 @@ export class Regeneration {
     return this.#demands.get(pid) ?? [];
   }
 
-  #lineOf(file: RegularFile): Line {
+  #lineOf(file: RegularFile): RegenState {
     const lineage = this.#mount().replacement.lineageOf(file);
     const known = this.#lines.get(lineage);
     if (known !== undefined) return known;
-    const line: Line = {
+    const line: RegenState = {
       lineage,
       previous: undefined,
       attempt: undefined,

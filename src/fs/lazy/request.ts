@@ -67,7 +67,7 @@ export function infoOf(path: string, inode: Inode): FileInfo {
   return { ...entryOf(path, inode), mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid, xattrs };
 }
 
-interface PendingContext extends Pick<FsCore, "tree"> {
+interface PendingFilesContext extends Pick<FsCore, "tree"> {
   readonly waiters: { waitsOf(inode: Inode): readonly Inode[] };
 }
 
@@ -75,7 +75,7 @@ interface PendingContext extends Pick<FsCore, "tree"> {
  * Yields each file that has a name and no content yet once, oldest first, and undefined for every other inode. The tree
  * may change between the steps: a file that stays pending throughout is included, under whatever name it has by then.
  */
-export function* pendingFiles(mount: PendingContext): Generator<PendingFile | undefined> {
+export function* pendingFiles(mount: PendingFilesContext): Generator<PendingFile | undefined> {
   const { tree } = mount;
   for (const inode of tree.inodes()) {
     if (tree.space.lazyFiles === 0) return;
@@ -84,7 +84,7 @@ export function* pendingFiles(mount: PendingContext): Generator<PendingFile | un
 }
 
 /** Returns undefined if the file has no name. */
-function pendingOf(mount: PendingContext, file: RegularFile): PendingFile | undefined {
+function pendingOf(mount: PendingFilesContext, file: RegularFile): PendingFile | undefined {
   const path = firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
   if (path === undefined) return undefined;
   const depends = textXattr(file, DEPENDS);

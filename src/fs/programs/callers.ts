@@ -44,7 +44,7 @@ export class ByProgram<T> {
   }
 }
 
-interface Known {
+interface KnownCaller {
   readonly name: string | undefined;
   readonly program: Program | undefined;
   /** No look at /proc is needed until then. */
@@ -58,7 +58,7 @@ interface Known {
  */
 export class KnownPrograms {
   readonly #source: ProgramSource;
-  readonly #known = new Map<number, Known>();
+  readonly #known = new Map<number, KnownCaller>();
 
   readonly #clock: () => number;
 

@@ -15,7 +15,7 @@ const KEPT = 1 << 20;
 /** What the caller knows of an event. */
 export type EventDetails = Omit<MountEvent, "seq" | "at" | "event">;
 
-interface Line {
+interface EventLine {
   readonly seq: number;
   readonly bytes: Buffer;
 }
@@ -24,7 +24,7 @@ export class Events {
   readonly #report: ((event: MountEvent) => void) | undefined;
   readonly #now: () => number;
   /** Oldest first, from `#first` on. */
-  #lines: Line[] = [];
+  #lines: EventLine[] = [];
   #first = 0;
   #kept = 0;
   #seq = 0;

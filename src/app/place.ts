@@ -8,7 +8,7 @@ import { statSync } from "node:fs";
 import { DEFAULT_GENERATOR } from "../attributes.ts";
 import { codeOf, messageOf } from "../errno.ts";
 import { rulesOf } from "../generators/config/rule-summary.ts";
-import type { ListedEntry } from "../rpc/tree-port.ts";
+import type { DetailedEntry } from "../rpc/tree-port.ts";
 import { UserError } from "./errors.ts";
 import { absolutePath, currentDirectory } from "./machine/current-directory.ts";
 import { readAbout } from "./mount-info.ts";
@@ -95,7 +95,7 @@ function examine(path: string): { readonly kind: "file" | "directory" | "missing
 }
 
 /** Every entry at or below a place. Generates nothing. Rejects with UserError or SnapshotError. */
-export async function listPlace(place: Place, warn: (message: string) => void): Promise<readonly ListedEntry[]> {
+export async function listPlace(place: Place, warn: (message: string) => void): Promise<readonly DetailedEntry[]> {
   const all = place.kind === "mount" ? await listMount(place.mountpoint) : await listSnapshot(place.file, warn);
   if (place.path === "/") return all;
   const within = all.filter(({ path }) => path === place.path || path.startsWith(`${place.path}/`));
@@ -109,7 +109,7 @@ export function describePlace(place: Place): string {
   return place.path === "/" ? start : `${start}${place.path}`;
 }
 
-async function listMount(mountpoint: string): Promise<readonly ListedEntry[]> {
+async function listMount(mountpoint: string): Promise<readonly DetailedEntry[]> {
   const entries: unknown = JSON.parse((await readControlFile(mountpoint, "tree.json")).toString("utf8"));
   const { rules = [] } = readAbout(mountpoint);
   const bound = rulesOf(rules);
@@ -119,12 +119,12 @@ async function listMount(mountpoint: string): Promise<readonly ListedEntry[]> {
   throw new UserError("notMounted", `${mountpoint}: another version of llmfs serves this mount`);
 }
 
-async function listSnapshot(file: string, warn: (message: string) => void): Promise<readonly ListedEntry[]> {
+async function listSnapshot(file: string, warn: (message: string) => void): Promise<readonly DetailedEntry[]> {
   const { OfflineTree } = await import("../offline/offline-tree.ts");
   return new OfflineTree({ file }, { warn }).entries().map((entry) => nameGenerator(entry, () => DEFAULT_GENERATOR));
 }
 
-function nameGenerator(entry: ListedEntry, otherwise: (path: string) => string): ListedEntry {
+function nameGenerator(entry: DetailedEntry, otherwise: (path: string) => string): DetailedEntry {
   if (entry.state === undefined || entry.state === "static" || entry.generator !== undefined) return entry;
   return { ...entry, generator: otherwise(entry.path) };
 }

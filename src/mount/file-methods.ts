@@ -11,9 +11,9 @@ const NAMES = [
   "regenerate",
 ] as const satisfies readonly (keyof Methods)[];
 
-type Name = (typeof NAMES)[number];
+type FileMethodName = (typeof NAMES)[number];
 
-export type FileMethods = Pick<Methods, Name>;
+export type FileMethods = Pick<Methods, FileMethodName>;
 
 type Call = <K extends keyof Methods>(
   method: K,
@@ -23,6 +23,6 @@ type Call = <K extends keyof Methods>(
 export function createFileMethods(call: Call): FileMethods {
   // Each name is given the function that calls this method.
   return Object.fromEntries(
-    NAMES.map((name) => [name, (...args: Parameters<Methods[Name]>) => call(name, ...args)]),
+    NAMES.map((name) => [name, (...args: Parameters<Methods[FileMethodName]>) => call(name, ...args)]),
   ) as FileMethods;
 }

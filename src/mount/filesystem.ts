@@ -33,13 +33,13 @@ import { Commands, type RunCommand, toFsError } from "./commands.ts";
 import { createFileMethods, type FileMethods } from "./file-methods.ts";
 import { takeThread } from "./filesystem-thread.ts";
 import { GenerationTask } from "./generation-task.ts";
-import { NO_MOUNT, type ServedMount } from "./no-mount.ts";
+import { type MountHandle, NO_MOUNT } from "./no-mount.ts";
 import { Outbox } from "./outbox.ts";
 import { type SnapshotSaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
 import { TreeViews } from "./tree-view.ts";
-import { type TreeOptions, workerOptions } from "./worker-options.ts";
+import { type ThreadOptions, workerOptions } from "./worker-options.ts";
 
-export interface FilesystemOptions extends TreeOptions {
+export interface FilesystemOptions extends ThreadOptions {
   /** Mount nothing: only this process uses the tree. */
   readonly noMount?: true;
   /** The source in mount tables. Default: "llmfs". */
@@ -178,7 +178,7 @@ class Link {
     };
   }
 
-  async serve(mount: ServedMount, pending: boolean): Promise<MountedFilesystem> {
+  async serve(mount: MountHandle, pending: boolean): Promise<MountedFilesystem> {
     this.#ended.promise.then(() => mount.release());
     this.#outbox.post({ type: "serve", fd: mount.fd });
     try {

@@ -5,7 +5,7 @@ import type { StartingTree, WorkerOptions } from "../rpc/messages.ts";
 import type { ProgramSettings } from "../rpc/programs.ts";
 
 /** The options of a filesystem that its thread needs. */
-export interface TreeOptions {
+export interface ThreadOptions {
   /** An absolute path. */
   readonly mountpoint: string;
   readonly allowOther?: boolean;
@@ -34,7 +34,7 @@ export interface TreeOptions {
   readonly claimedSize?: number;
 }
 
-export function workerOptions(options: TreeOptions): WorkerOptions {
+export function workerOptions(options: ThreadOptions): WorkerOptions {
   return {
     mountpoint: options.mountpoint,
     debug: options.debug ?? false,

@@ -11,13 +11,13 @@ import { type WrittenDirectory, writeDirectory } from "../disk/write-directory.t
 import { writeTar } from "../disk/write-tar.ts";
 import { FsError } from "../errno.ts";
 import { addEntries } from "../fs/lazy/added-entries.ts";
-import { buildRequest, entryOf, infoOf, listedEntryOf, textXattr } from "../fs/lazy/request.ts";
+import { buildRequest, describeEntry, entryOf, infoOf, textXattr } from "../fs/lazy/request.ts";
 import { collectOutdated } from "../fs/outdated.ts";
 import { Authors } from "../fs/permissions/authors.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { Added, NewEntry } from "../rpc/growth.ts";
 import type { StartingTree } from "../rpc/messages.ts";
-import type { FileInfo, ListedEntry, TreeEntry, TreePort } from "../rpc/tree-port.ts";
+import type { DetailedEntry, FileInfo, TreeEntry, TreePort } from "../rpc/tree-port.ts";
 import { loadSnapshot } from "../snapshot/read/load.ts";
 import { type SaveOptions, saveSnapshot } from "../snapshot/write/save.ts";
 import type { Directory } from "../tree/directory.ts";
@@ -110,12 +110,12 @@ export class OfflineTree {
   }
 
   /** Every entry below a directory, for people and scripts. */
-  entries(path = "/"): readonly ListedEntry[] {
+  entries(path = "/"): readonly DetailedEntry[] {
     const from = this.#from(path);
     const outdated = collectOutdated(this.#tree);
     return [...this.#tree.walk(from.directory, from.path)]
       .filter(({ inode }) => inode !== from.directory)
-      .map((at) => listedEntryOf(at.path, at.inode, outdated));
+      .map((at) => describeEntry(at.path, at.inode, outdated));
   }
 
   stat(path: string): FileInfo {

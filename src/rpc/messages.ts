@@ -21,7 +21,7 @@ import type {
 import type { Added, Adder, NewEntry } from "./growth.ts";
 import type { PackedEntries } from "./packed-outline.ts";
 import type { MountEvent, ProgramSettings } from "./programs.ts";
-import type { FileInfo, ListedEntry, TreeEntry } from "./tree-port.ts";
+import type { DetailedEntry, FileInfo, TreeEntry } from "./tree-port.ts";
 
 export type { LogLevel };
 
@@ -103,7 +103,7 @@ export interface Methods {
    */
   setMetadata(files: readonly FileMetadata[]): Promise<void>;
   /** Every entry but the root, as `.llmfs/tree.json` has it. */
-  listAll(): Promise<readonly ListedEntry[]>;
+  listAll(): Promise<readonly DetailedEntry[]>;
   /**
    * Replaces the content of a file, and makes the file and the directories above it if they are missing. It counts as
    * written by hand. Rejects with FsError ENOTDIR, EISDIR, EINVAL, ENOSPC, EPERM.

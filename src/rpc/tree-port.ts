@@ -17,7 +17,7 @@ export interface TreeEntry {
 }
 
 /** An entry for people and scripts, as `.llmfs/tree.json` has it. */
-export interface ListedEntry extends TreeEntry {
+export interface DetailedEntry extends TreeEntry {
   /** Permission bits in octal, as in snapshots: "0644". */
   readonly mode: string;
   /** The generator that made the file, or that the file names for itself. */

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { UserError } from "../../app/errors.ts";
 import { describePlace, findPlace, listPlace } from "../../app/place.ts";
-import type { ListedEntry } from "../../rpc/tree-port.ts";
+import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import { printableLine } from "../../text/printable.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
 import { EXIT } from "../output/exit-codes.ts";
@@ -42,11 +42,11 @@ export const ls = defineCommand({
   },
 });
 
-function nameOf({ path, type }: ListedEntry): string {
+function nameOf({ path, type }: DetailedEntry): string {
   return `${basename(path)}${type === "directory" ? "/" : ""}`;
 }
 
-function formatLong(entry: ListedEntry): readonly string[] {
+function formatLong(entry: DetailedEntry): readonly string[] {
   const { mode, state, size, generator, target } = entry;
   const name = target === undefined ? nameOf(entry) : `${nameOf(entry)} -> ${target}`;
   return [mode, state ?? entry.type, size === undefined ? "-" : formatBytes(size), generator ?? "-", name];

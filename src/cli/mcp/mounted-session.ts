@@ -9,7 +9,7 @@ import { readControlJson, readFileXattr, readPendingFiles } from "../../app/runn
 import { OURS } from "../../attributes.ts";
 import { codeOf, FsError } from "../../errno.ts";
 import type { Log } from "../../log.ts";
-import type { ListedEntry } from "../../rpc/tree-port.ts";
+import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import { person } from "../output/ask.ts";
 import { waitsOf } from "../output/provenance-report.ts";
 import type { TreeSession } from "./session.ts";
@@ -60,7 +60,7 @@ export async function openMountedSession({ mountpoint }: MountPlace, log: Log): 
 }
 
 /** This same version of llmfs wrote the list. */
-function isEntryList(value: unknown): value is ListedEntry[] {
+function isEntryList(value: unknown): value is DetailedEntry[] {
   return Array.isArray(value);
 }
 

@@ -3,7 +3,7 @@ import type { Looking } from "../../app/inspect.ts";
 import { FsError } from "../../errno.ts";
 import type { Growth } from "../../rpc/growth.ts";
 import type { RegenerateOptions } from "../../rpc/messages.ts";
-import type { ListedEntry } from "../../rpc/tree-port.ts";
+import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import type { Live, Waits } from "../output/provenance-report.ts";
 
 /** Paths begin with "/" and are those in the tree. Methods reject with an Error whose message is for people. */
@@ -11,7 +11,7 @@ export interface TreeSession extends AsyncDisposable {
   /** What the user named, for messages. */
   readonly name: string;
   /** Every entry but the root. Generates nothing. */
-  entries(): Promise<readonly ListedEntry[]>;
+  entries(): Promise<readonly DetailedEntry[]>;
   /** Symlinks are followed as long as they stay in the tree. A pending file is generated. */
   read(path: string, signal: AbortSignal): Promise<Uint8Array>;
   /** Replaces the content, and makes the file and the directories above it if they are missing. */

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { describeLeftOut } from "../../app/layout/growing.ts";
 import { NO_PROGRESS } from "../../app/progress.ts";
 import { FsError, messageOf } from "../../errno.ts";
-import type { ListedEntry } from "../../rpc/tree-port.ts";
+import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import { formatPlan, planFiles, summarizeFile } from "../output/plan-report.ts";
 import { reportProvenance } from "../output/provenance-report.ts";
 import { formatBytes } from "../output/quantity.ts";
@@ -235,7 +235,7 @@ function signalOf(context: ServerContext): AbortSignal {
   return context.mcpReq.signal;
 }
 
-function listing(all: readonly ListedEntry[], directory: string, recursive: boolean): Answer {
+function listing(all: readonly DetailedEntry[], directory: string, recursive: boolean): Answer {
   const self = all.find((entry) => entry.path === directory);
   if (directory !== "/" && self === undefined) throw new FsError("ENOENT", "it does not exist", { path: directory });
   const base = directory === "/" ? "/" : `${directory}/`;
@@ -250,7 +250,7 @@ function listing(all: readonly ListedEntry[], directory: string, recursive: bool
   return { text: lines.join("\n"), structured: { entries, left } };
 }
 
-function formatEntry({ path, type, state, generator, size, description, target }: ListedEntry): string {
+function formatEntry({ path, type, state, generator, size, description, target }: DetailedEntry): string {
   if (type === "directory") return `${path}/${description === undefined ? "" : `  ${description}`}`;
   if (type === "symlink") return `${path} -> ${target ?? ""}`;
   const parts = [

@@ -1,6 +1,6 @@
 /** Draws a tree with the state, size and generator of each file. */
 import { basename } from "node:path";
-import type { ListedEntry } from "../../rpc/tree-port.ts";
+import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import { printableLine } from "../../text/printable.ts";
 import { formatBytes, plural } from "./quantity.ts";
 
@@ -23,13 +23,13 @@ export interface DrawOptions {
 
 /** One line for each entry below the directory, which is not among them. The order of `entries` stays. */
 export function drawTree(
-  entries: readonly ListedEntry[],
+  entries: readonly DetailedEntry[],
   { depth, from }: DrawOptions,
 ): readonly (readonly ColoredText[])[] {
   const base = from === "/" ? "" : from;
   const below = entries.filter(({ path }) => path.startsWith(`${base}/`));
   const children = Map.groupBy(below, ({ path }) => path.slice(0, path.lastIndexOf("/")));
-  const rows: { readonly branch: string; readonly entry: ListedEntry }[] = [];
+  const rows: { readonly branch: string; readonly entry: DetailedEntry }[] = [];
   const visit = (parent: string, indent: string, level: number) => {
     const inside = children.get(parent) ?? [];
     for (const [index, entry] of inside.entries()) {
@@ -63,14 +63,14 @@ const WIDEST = 60;
 const STATE = "generating".length;
 const SIZE = "1023 KiB".length;
 
-function nameOf({ path, type, target }: ListedEntry): string {
+function nameOf({ path, type, target }: DetailedEntry): string {
   const name = printableLine(basename(path));
   if (type === "directory") return `${name}/`;
   return target === undefined ? name : `${name} -> ${printableLine(target)}`;
 }
 
 /** "3 directories, 12 files: 4 ready, 8 pending". */
-export function countEntries(entries: readonly ListedEntry[]): string {
+export function countEntries(entries: readonly DetailedEntry[]): string {
   const directories = entries.filter(({ type }) => type === "directory").length;
   const files = entries.filter(({ type }) => type === "file");
   const states = Map.groupBy(files, ({ state = "static" }) => state);

@@ -1,7 +1,7 @@
 /** What programs do with system calls where the tree is mounted, for the main thread of a tree that is not. */
 import { FsError } from "../../errno.ts";
 import type { Adder } from "../../rpc/growth.ts";
-import type { ListedEntry } from "../../rpc/tree-port.ts";
+import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { toBytes } from "../../tree/path.ts";
 import type { FsContext } from "../context.ts";
@@ -9,7 +9,7 @@ import { addToMount } from "../lazy/added-entries.ts";
 import { listEntries } from "./entries.ts";
 
 /** Every entry but the root, as `.llmfs/tree.json` has it. */
-export function listAll({ tree }: FsContext): readonly ListedEntry[] {
+export function listAll({ tree }: FsContext): readonly DetailedEntry[] {
   return [...listEntries(tree)].filter((entry) => entry !== undefined);
 }
 

@@ -3,7 +3,7 @@
 import { DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, GENERATOR, METADATA, MODEL, OURS, PROMPT } from "../../attributes.ts";
 import type { GenerationRequest } from "../../rpc/generation.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
-import type { FileInfo, ListedEntry, TreeEntry } from "../../rpc/tree-port.ts";
+import type { DetailedEntry, FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
 import { dentriesOf } from "../../tree/dentries.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
@@ -50,7 +50,7 @@ export function entryOf(path: string, inode: Inode): TreeEntry {
 }
 
 /** `outdated`: the outdated files of the tree. */
-export function listedEntryOf(path: string, inode: Inode, outdated?: ReadonlyMap<RegularFile, unknown>): ListedEntry {
+export function describeEntry(path: string, inode: Inode, outdated?: ReadonlyMap<RegularFile, unknown>): DetailedEntry {
   const entry = { ...entryOf(path, inode), mode: (inode.mode & 0o7777).toString(8).padStart(4, "0") };
   if (inode.kind !== "file" || inode.state === "static") return entry;
   const generator = textXattr(inode, `${METADATA}generator`) ?? textXattr(inode, GENERATOR);

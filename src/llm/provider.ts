@@ -187,7 +187,7 @@ async function findLocalProvider(
 ): Promise<Provider> {
   const servers = options.localServers ?? LOCAL_SERVERS;
   const probeMs = options.probeMs ?? 500;
-  const found: FoundServer[] = await Promise.all(
+  const found: ProbedServer[] = await Promise.all(
     servers.map(async (server) => {
       const offer = await modelsAt({ baseUrl: server.baseUrl }, probeMs, options.signal);
       return { ...server, host: new URL(server.baseUrl).host, offer };
@@ -197,7 +197,7 @@ async function findLocalProvider(
   const unsent = Object.fromEntries(Object.keys(headers ?? {}).map((name) => [name, null]));
   const more = headers === undefined ? {} : { headers: unsent };
   const offering = found.filter(({ offer }) => (offer.models ?? []).length > 0);
-  const named = ({ offer }: FoundServer) => offer.models?.some(({ id }) => id === model || id === `${model}:latest`);
+  const named = ({ offer }: ProbedServer) => offer.models?.some(({ id }) => id === model || id === `${model}:latest`);
   for (const server of model === undefined
     ? offering
     : offering.toSorted((a, b) => Number(named(b)) - Number(named(a)))) {
@@ -211,12 +211,12 @@ async function findLocalProvider(
   throw new LlmError("unconfigured", explainUnconfigured(found));
 }
 
-interface FoundServer extends LocalServer {
+interface ProbedServer extends LocalServer {
   readonly host: string;
   readonly offer: Offer;
 }
 
-function explainUnconfigured(tried: readonly FoundServer[]): string {
+function explainUnconfigured(tried: readonly ProbedServer[]): string {
   const places = (which: (offer: Offer) => boolean) =>
     tried.filter(({ offer }) => which(offer)).map(({ name, host }) => `${name} (${host})`);
   const silent = places(({ models, refused }) => models === undefined && refused === undefined);

@@ -115,11 +115,11 @@ const STAR = "star";
 const ONE = "one";
 
 type Token = typeof STAR | typeof ONE | { readonly text: string } | CharacterClass;
-type Name = readonly Token[];
+type NamePattern = readonly Token[];
 
 /** The names of a pattern. Undefined for an invalid pattern. */
-function namesOf(pattern: string): readonly (Name | typeof DEEP)[] | undefined {
-  const names: (Name | typeof DEEP)[] = [];
+function namesOf(pattern: string): readonly (NamePattern | typeof DEEP)[] | undefined {
+  const names: (NamePattern | typeof DEEP)[] = [];
   let name: Token[] = [];
   let begin = 0;
   const end = (at: number, next = at + 1) => {
@@ -152,7 +152,7 @@ function namesOf(pattern: string): readonly (Name | typeof DEEP)[] | undefined {
 }
 
 /** The text of a name without wildcards. */
-function textOf(name: Name): string | undefined {
+function textOf(name: NamePattern): string | undefined {
   let text = "";
   for (const token of name) {
     if (typeof token === "string" || token instanceof CharacterClass) return undefined;
@@ -162,7 +162,7 @@ function textOf(name: Name): string | undefined {
 }
 
 /** Matches name by name. On a mismatch, only the last "**" needs to take one more name. */
-function matchesPath(names: readonly (Name | typeof DEEP)[], path: string): boolean {
+function matchesPath(names: readonly (NamePattern | typeof DEEP)[], path: string): boolean {
   const parts = path.split("/");
   let [at, part] = [0, 0];
   let deep: { readonly at: number; part: number } | undefined;
@@ -186,7 +186,7 @@ function matchesPath(names: readonly (Name | typeof DEEP)[], path: string): bool
 }
 
 /** The same within a name: only the last "*" needs to take one more character. */
-function matchesName(name: Name, text: string): boolean {
+function matchesName(name: NamePattern, text: string): boolean {
   let [at, position] = [0, 0];
   let star: { readonly at: number; position: number } | undefined;
   while (position < text.length) {

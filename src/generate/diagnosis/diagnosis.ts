@@ -133,13 +133,13 @@ async function keepEnd(whole: string, tokens: number): Promise<string> {
   return `… (the beginning is left out)\n${line >= 0 && line < end.length - 1 ? end.slice(line + 1) : end.toWellFormed()}`;
 }
 
-interface Proposal {
+interface RepairProposal {
   readonly why: string;
   readonly checkIsWrong: boolean;
   readonly files: readonly { readonly path: string; readonly instruction: string }[];
 }
 
-function readProposal(answer: string): Proposal | { readonly problem: string } {
+function readProposal(answer: string): RepairProposal | { readonly problem: string } {
   let value: unknown;
   try {
     value = JSON.parse(extractJson(answer));
@@ -148,7 +148,7 @@ function readProposal(answer: string): Proposal | { readonly problem: string } {
   }
   if (typeof value !== "object" || value === null) return { problem: "it is not a JSON object" };
   // Any member may be missing, or be anything.
-  const { why, checkIsWrong, files } = value as Partial<Record<keyof Proposal, unknown>>;
+  const { why, checkIsWrong, files } = value as Partial<Record<keyof RepairProposal, unknown>>;
   if (!Array.isArray(files)) return { problem: '"files" must be a list; it is empty if no file is at fault' };
   const named: { path: string; instruction: string }[] = [];
   for (const file of files) {
@@ -183,7 +183,7 @@ async function whyRefused(
 
 /** Separates the files that may be written again from those that may not. */
 async function judge(
-  { why, checkIsWrong, files }: Proposal,
+  { why, checkIsWrong, files }: RepairProposal,
   entries: readonly TreeEntry[],
   { refuse, tree }: DiagnosisOptions,
 ): Promise<Diagnosis> {

@@ -39,7 +39,7 @@ export function findUsesTooDeep(graph: Graph, most: number): readonly (readonly 
   const found: (readonly [string, string])[] = [];
   /** The length of the longest chain that ends with a file. */
   const lengths = new Map<string, number>();
-  const trail: Step[] = [];
+  const trail: VisitedFile[] = [];
   const enter = (path: string) => trail.push({ path, uses: graph.get(path) ?? [], next: 0 });
   for (const start of graph.keys()) {
     if (!lengths.has(start)) enter(start);
@@ -75,7 +75,7 @@ function findUsesBack(graph: Graph, first: string, group: ReadonlySet<string>): 
   const found: (readonly [string, string])[] = [];
   const onTheWay = new Set<string>();
   const done = new Set<string>();
-  const trail: Step[] = [];
+  const trail: VisitedFile[] = [];
   const enter = (path: string) => {
     onTheWay.add(path);
     trail.push({ path, uses: graph.get(path) ?? [], next: 0 });
@@ -94,7 +94,7 @@ function findUsesBack(graph: Graph, first: string, group: ReadonlySet<string>): 
 }
 
 /** A file whose uses are being followed. */
-interface Step {
+interface VisitedFile {
   readonly path: string;
   readonly uses: readonly string[];
   next: number;
@@ -108,7 +108,7 @@ function findGroups(graph: Graph): readonly (readonly string[])[] {
   const lowest = new Map<string, number>();
   const open: string[] = [];
   const isOpen = new Set<string>();
-  const trail: Step[] = [];
+  const trail: VisitedFile[] = [];
   const enter = (path: string) => {
     lowest.set(path, numbers.size);
     numbers.set(path, numbers.size);

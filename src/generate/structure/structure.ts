@@ -115,7 +115,7 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
   }
 
   /** `place` is that of the proposal. Everything that its rounds get follows from it and from the proposal. */
-  async function grow(proposal: Proposal, place: Place): Promise<void> {
+  async function grow(proposal: Proposal, place: RoundScope): Promise<void> {
     for (const entry of proposal.entries) entries.set(entry.path, entry);
     clashes.push(...proposal.clashes);
     if (entries.size > limits.entries) {
@@ -177,7 +177,7 @@ export async function generateStructure(options: StructureOptions): Promise<Stru
 }
 
 /** What a round is about, and what the rounds before it have laid out. */
-interface Place {
+interface RoundScope {
   readonly depth: number;
   readonly within: string;
   readonly known: ReadonlyMap<string, KnownEntry>;

@@ -4,7 +4,7 @@
  */
 import { FsError } from "../../errno.ts";
 import type { Task } from "./messages.ts";
-import { Helper, type HelperOptions, type Result } from "./worker-process.ts";
+import { Helper, type HelperOptions, type TaskResult } from "./worker-process.ts";
 
 const MOST = 4;
 
@@ -33,7 +33,7 @@ export class HelperPool implements AsyncDisposable {
   }
 
   /** The process is free again when the pieces have ended, or nobody wants more of them. */
-  async call(task: Task, signal: AbortSignal, { memory, input }: CallLimits): Promise<Result> {
+  async call(task: Task, signal: AbortSignal, { memory, input }: CallLimits): Promise<TaskResult> {
     const helper = await this.#take(signal);
     const abort = () => helper.kill("nobody is waiting for it");
     signal.addEventListener("abort", abort, { once: true });

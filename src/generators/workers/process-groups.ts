@@ -20,14 +20,14 @@ export interface Leader {
   readonly exited: Promise<unknown>;
 }
 
-interface Group {
+interface ProcessGroup {
   /** Resolves when all of its processes are gone. */
   readonly ended: Promise<void>;
   killing: Timer | undefined;
 }
 
 export class ProcessGroups implements AsyncDisposable {
-  readonly #groups = new Map<number, Group>();
+  readonly #groups = new Map<number, ProcessGroup>();
   #watch: (group: number, living: boolean) => void = () => {};
   #over = false;
 
@@ -40,7 +40,7 @@ export class ProcessGroups implements AsyncDisposable {
       this.#groups.delete(pid);
       this.#watch(pid, false);
     };
-    const group: Group = { ended: exited.then(killGroup, killGroup), killing: undefined };
+    const group: ProcessGroup = { ended: exited.then(killGroup, killGroup), killing: undefined };
     this.#groups.set(pid, group);
     this.#watch(pid, true);
     if (this.#over) signalGroup(pid, "SIGKILL");

@@ -7,7 +7,7 @@
  */
 import { FsError } from "../../errno.ts";
 import type { Task } from "./messages.ts";
-import { type CallOptions, Helper, HelperDied, type HelperOptions, type Result } from "./worker-process.ts";
+import { type CallOptions, Helper, HelperDied, type HelperOptions, type TaskResult } from "./worker-process.ts";
 
 export class SharedHelper implements AsyncDisposable {
   readonly #options: HelperOptions;
@@ -27,7 +27,7 @@ export class SharedHelper implements AsyncDisposable {
    * Rejects with FsError, or an Error made of what the task threw. `origin` names the code to blame for the helper's
    * end.
    */
-  async run(task: Task, origin: string, options: CallOptions): Promise<Result> {
+  async run(task: Task, origin: string, options: CallOptions): Promise<TaskResult> {
     try {
       return retryStream(await (await this.ready()).call(task, options), (again) =>
         this.#runAgain(again, task, origin, options),
@@ -69,7 +69,7 @@ export class SharedHelper implements AsyncDisposable {
     void ended.finally(() => this.#ending.delete(ended));
   }
 
-  async #runAgain(error: unknown, task: Task, origin: string, options: CallOptions): Promise<Result> {
+  async #runAgain(error: unknown, task: Task, origin: string, options: CallOptions): Promise<TaskResult> {
     options.signal?.throwIfAborted();
     if (!(error instanceof HelperDied)) throw error;
     if (error.blame) throw createDeathError(origin, error);
@@ -104,7 +104,7 @@ function createDeathError(origin: string, error: HelperDied): FsError {
 }
 
 /** A stream that breaks because the helper died is restarted, if nobody has received any of it yet. */
-function retryStream(result: Result, again: (error: unknown) => Promise<Result>): Result {
+function retryStream(result: TaskResult, again: (error: unknown) => Promise<TaskResult>): TaskResult {
   async function* pieces() {
     let seen = false;
     try {

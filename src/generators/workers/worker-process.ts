@@ -56,7 +56,7 @@ export interface CallOptions {
   readonly answer?: (question: Question, argument: string) => Promise<unknown>;
 }
 
-export interface Result {
+export interface TaskResult {
   readonly value: unknown;
   /** What follows the result. Ending the iteration early cancels the task. */
   readonly pieces: AsyncIterable<Uint8Array>;
@@ -133,7 +133,7 @@ export class Helper {
   }
 
   /** Rejects with HelperDied, or an Error made of what the task threw. */
-  async call(task: Task, options: CallOptions = {}): Promise<Result> {
+  async call(task: Task, options: CallOptions = {}): Promise<TaskResult> {
     const call = this.#next++;
     const one: HelperCall = {
       options,

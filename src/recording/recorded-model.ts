@@ -8,7 +8,7 @@ import { explainMiss } from "./explain-miss.ts";
 import { freezeInto } from "./freeze.ts";
 import { requestKey } from "./key.ts";
 import type { StoreMetrics } from "./metrics.ts";
-import { type Claim, NOBODY_ELSE, type Recording, type RecordingStore, Refused } from "./recording.ts";
+import { type Claim, NOBODY_ELSE, type Recording, type RecordingStore, StoreRefusal } from "./recording.ts";
 
 /**
  * | mode | with a recording | without one |
@@ -135,7 +135,7 @@ export function createRecordedModel(
     try {
       return await find(key, label, request);
     } catch (error) {
-      if (required || error instanceof Refused) throw error;
+      if (required || error instanceof StoreRefusal) throw error;
       warnOnce("read", `${store.name} cannot be read, so recordings are not used: ${reasonOf(error, store.name)}`);
       return undefined;
     }
@@ -209,7 +209,7 @@ export function createRecordedModel(
     try {
       return await store.claim(key);
     } catch (error) {
-      if (required || error instanceof Refused) throw error;
+      if (required || error instanceof StoreRefusal) throw error;
       warnOnce("write", explainNotRecorded(error, store));
       return NOBODY_ELSE;
     }
@@ -304,7 +304,7 @@ export function createRecordedModel(
         if (error instanceof LlmError) throw error;
         if (options.signal?.aborted) throw cancelled(options.label ?? "a file");
         const trouble = `${store.name} cannot be used: ${reasonOf(error, store.name)}`;
-        throw new LlmError("recordings", error instanceof Refused ? error.message : trouble, { cause: error });
+        throw new LlmError("recordings", error instanceof StoreRefusal ? error.message : trouble, { cause: error });
       }
     },
   };

@@ -121,7 +121,7 @@ export class Unreachable extends Error {
  * The store answers, but refuses new answers, so the machines that share it cannot avoid paying for the same one. The
  * message is complete.
  */
-export class Refused extends Unreachable {
+export class StoreRefusal extends Unreachable {
   constructor(message: string) {
     super(message, { refused: true });
   }

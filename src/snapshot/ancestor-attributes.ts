@@ -1,8 +1,8 @@
 /** The ancestor's `attrs`: decimal text. */
 import { type Inode, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type Time } from "../tree/inode.ts";
-import { quote, type SnapshotPlace } from "./error.ts";
+import { quote, type SnapshotPosition } from "./error.ts";
 import { ID_MAX } from "./format.ts";
-import type { JsonValue } from "./read/json.ts";
+import type { ParsedJson } from "./read/json.ts";
 import { parseTime } from "./timestamps.ts";
 
 const IGNORED: ReadonlySet<string> = new Set(["st_nlink", "st_size"]);
@@ -15,8 +15,8 @@ export interface AttributeCallbacks {
 /** Throws SnapshotError if a value does not have the type that its name implies. */
 export function applyAttributes(
   inode: Inode,
-  attrs: Map<string, JsonValue>,
-  place: SnapshotPlace,
+  attrs: Map<string, ParsedJson>,
+  place: SnapshotPosition,
   tell: AttributeCallbacks,
 ): void {
   for (const [name, value] of attrs) {
@@ -57,13 +57,13 @@ function typeBits(inode: Inode): number {
   return inode.kind === "directory" ? S_IFDIR : inode.kind === "symlink" ? S_IFLNK : S_IFREG;
 }
 
-function parseDecimal(name: string, text: string, max: number, place: SnapshotPlace): number {
+function parseDecimal(name: string, text: string, max: number, place: SnapshotPosition): number {
   const value = /^\d{1,12}$/.test(text) ? Number(text) : Number.NaN;
   if (!(value <= max)) throw place.createError(`its ${name} is ${quote(text)}, not a whole number up to ${max}`);
   return value;
 }
 
-function parseTimeAttribute(name: string, text: string, place: SnapshotPlace): Time {
+function parseTimeAttribute(name: string, text: string, place: SnapshotPosition): Time {
   // A float as Python prints it may have an exponent.
   const parsed =
     parseTime(text) ?? (/^-?[\d.]+e[+-]?\d+$/i.test(text) ? parseTime(Number(text).toFixed(9)) : undefined);

@@ -13,9 +13,9 @@ import type { Tree } from "../tree/tree.ts";
 import { XATTR_SIZE_MAX } from "../tree/xattrs.ts";
 import { applyAttributes } from "./ancestor-attributes.ts";
 import { splitPath } from "./entry-names.ts";
-import { quote, type SnapshotPlace } from "./error.ts";
+import { quote, type SnapshotPosition } from "./error.ts";
 import { STRING_LIMIT, TARGET_MAX } from "./format.ts";
-import type { JsonReader, JsonValue } from "./read/json.ts";
+import type { JsonReader, ParsedJson } from "./read/json.ts";
 import { checkXattrs } from "./xattrs.ts";
 
 /** xattrs that mark content as not generated yet. */
@@ -40,7 +40,7 @@ const KNOWN: ReadonlySet<string> = new Set(["type", "content", "children", "attr
 interface AncestorNode {
   readonly names: readonly string[];
   readonly line: number | undefined;
-  readonly fields: Map<string, JsonValue>;
+  readonly fields: Map<string, ParsedJson>;
 }
 
 export interface AncestorOptions {
@@ -51,7 +51,7 @@ export interface AncestorOptions {
 export class AncestorReader {
   readonly #tree: Tree;
   readonly #reader: JsonReader;
-  readonly #place: SnapshotPlace;
+  readonly #place: SnapshotPosition;
   readonly #owner: Owner;
   readonly #warn: (message: string) => void;
   readonly #nodes = new Map<string, AncestorNode>();
@@ -64,7 +64,7 @@ export class AncestorReader {
   readonly #attributes: { readonly path: string; readonly inode: Inode; readonly node: AncestorNode }[] = [];
   #listed = false;
 
-  constructor(tree: Tree, reader: JsonReader, place: SnapshotPlace, options: AncestorOptions) {
+  constructor(tree: Tree, reader: JsonReader, place: SnapshotPosition, options: AncestorOptions) {
     this.#tree = tree;
     this.#reader = reader;
     this.#place = place;
@@ -202,7 +202,7 @@ export class AncestorReader {
     this.#attributes.push({ path, inode, node });
   }
 
-  #apply(inode: Inode, fields: Map<string, JsonValue>): void {
+  #apply(inode: Inode, fields: Map<string, ParsedJson>): void {
     const attrs = fields.get("attrs") ?? new Map();
     if (!(attrs instanceof Map)) throw this.#place.createError('its "attrs" are not an object');
     applyAttributes(inode, attrs, this.#place, {
@@ -211,7 +211,7 @@ export class AncestorReader {
     });
   }
 
-  #readXattrs(fields: Map<string, JsonValue>): Map<string, string> {
+  #readXattrs(fields: Map<string, ParsedJson>): Map<string, string> {
     const xattrs = fields.get("xattrs") ?? new Map();
     if (!(xattrs instanceof Map)) throw this.#place.createError('its "xattrs" are not an object');
     const texts = new Map<string, string>();

@@ -2,10 +2,10 @@
 
 import { CONTROL_NAME } from "../attributes.ts";
 import { NAME_MAX } from "../tree/path.ts";
-import { quote, type SnapshotPlace } from "./error.ts";
+import { quote, type SnapshotPosition } from "./error.ts";
 
 /** Splits an absolute, normalised path of bytes; the root has no parts. Throws SnapshotError for any other path. */
-export function splitPath(path: string, limit: number, place: SnapshotPlace): string[] {
+export function splitPath(path: string, limit: number, place: SnapshotPosition): string[] {
   if (path === "/") return [];
   if (path.length > limit) throw place.createError(`the path ${quote(path)} is longer than ${limit} bytes`);
   if (!path.startsWith("/"))

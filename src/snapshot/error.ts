@@ -1,7 +1,7 @@
 /** What is wrong with a snapshot, and where. */
 
 /** The position of a reader, shared by everything that reads, so that every error can name the place. */
-export class SnapshotPlace {
+export class SnapshotPosition {
   /** The file's path, or another name for the source. */
   readonly source: string;
   /** The line of the source, counted from 1; undefined where lines have no meaning. */

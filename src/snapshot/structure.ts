@@ -5,7 +5,7 @@ import type { Inode, Owner } from "../tree/inode.ts";
 import { join, toBytes } from "../tree/path.ts";
 import { Tree } from "../tree/tree.ts";
 import { splitPath } from "./entry-names.ts";
-import { SnapshotPlace } from "./error.ts";
+import { SnapshotPosition } from "./error.ts";
 import { saveSnapshot } from "./write/save.ts";
 
 /** One entry; paths with or without the leading "/". */
@@ -33,7 +33,7 @@ const nobody = { uid: 0, gid: 0 };
  */
 export function structureToSnapshot(entries: Iterable<StructureEntry>, source = "the structure"): string {
   const tree = new Tree({ clock: (take) => take(0, 0) });
-  const place = new SnapshotPlace(source);
+  const place = new SnapshotPosition(source);
   for (const entry of entries) {
     const path = toBytes(entry.path.startsWith("/") ? entry.path : `/${entry.path}`);
     place.entry = path;
@@ -42,7 +42,7 @@ export function structureToSnapshot(entries: Iterable<StructureEntry>, source = 
   return Buffer.concat([...saveSnapshot(tree, { owner: false })]).toString("utf8");
 }
 
-function make(tree: Tree, names: readonly string[], entry: StructureEntry, place: SnapshotPlace): Inode {
+function make(tree: Tree, names: readonly string[], entry: StructureEntry, place: SnapshotPosition): Inode {
   const name = names.at(-1);
   if (name === undefined) {
     if (entry.type !== "directory") throw place.createError("the root is not a directory");
@@ -89,7 +89,7 @@ function dependencyLine(path: string): string {
   return path === path.trimEnd() ? path : `${path}/.`;
 }
 
-function directoryAt(tree: Tree, names: readonly string[], place: SnapshotPlace): Directory {
+function directoryAt(tree: Tree, names: readonly string[], place: SnapshotPosition): Directory {
   let directory = tree.root;
   let path = "/";
   for (const name of names) {

@@ -1,7 +1,7 @@
 /** Extended attributes of an entry: text if they are valid text, otherwise base64. */
 import { XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX } from "../tree/xattrs.ts";
 import { unescapeBytes } from "./entry-names.ts";
-import { quote, type SnapshotPlace } from "./error.ts";
+import { quote, type SnapshotPosition } from "./error.ts";
 import type { JsonReader } from "./read/json.ts";
 import { decodeBase64 } from "./read/read-content.ts";
 
@@ -9,7 +9,7 @@ import { decodeBase64 } from "./read/read-content.ts";
 const NAMESPACES = ["user.", "trusted.", "security.", "system."];
 
 /** Does not check the names: they may be escaped, and "escaped" may follow later in the entry. */
-export function readXattrs(reader: JsonReader, place: SnapshotPlace): Map<string, Uint8Array> {
+export function readXattrs(reader: JsonReader, place: SnapshotPosition): Map<string, Uint8Array> {
   const xattrs = new Map<string, Uint8Array>();
   reader.readObject('"xattrs"', (name) => {
     if (reader.surrogates)
@@ -23,7 +23,7 @@ export function readXattrs(reader: JsonReader, place: SnapshotPlace): Map<string
 export function checkXattrs(
   xattrs: Map<string, Uint8Array>,
   escaped: boolean,
-  place: SnapshotPlace,
+  place: SnapshotPosition,
 ): Map<string, Uint8Array> {
   const checked = new Map<string, Uint8Array>();
   let total = 0;
@@ -46,7 +46,7 @@ export function checkXattrs(
   return checked;
 }
 
-function readValue(reader: JsonReader, place: SnapshotPlace, name: string): Uint8Array {
+function readValue(reader: JsonReader, place: SnapshotPosition, name: string): Uint8Array {
   const what = `the xattr ${quote(name)}`;
   const parts: Uint8Array[] = [];
   let total = 0;

@@ -6,17 +6,17 @@
  * expressions are used only for patterns with few wildcards. The syntax is in generators/pattern.ts.
  */
 
-export type Piece =
+export type PatternPiece =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "name"; readonly name: string }
   | { readonly kind: "choice"; readonly texts: readonly string[] }
   | { readonly kind: "star" | "one" | "deep" };
 
 /** Throws an Error that says what is wrong with the pattern. Leading slashes are ignored. */
-export function piecesOf(written: string): Piece[] {
+export function piecesOf(written: string): PatternPiece[] {
   const source = written.replace(/^\/+/, "");
   if (source === "" || source.endsWith("/")) throw new Error("a match is the path of files, and does not end in /");
-  const pieces: Piece[] = [];
+  const pieces: PatternPiece[] = [];
   const token = /(\*\*)|(\*)|(\?)|\{([^{}]*)\}|([^*?{}]+)|([{}])/gsu;
   for (const [all, deep, star, one, braces, text] of source.matchAll(token)) {
     if (deep !== undefined) pieces.push({ kind: "deep" });
@@ -35,16 +35,16 @@ export function piecesOf(written: string): Piece[] {
  * A step of matching. `within` stays in one name, `parts` matches whole directories with their slashes, `all` crosses
  * slashes; each matches as much as possible. `named` matches at least one character and as little as possible.
  */
-type Step =
+type PatternStep =
   | { readonly kind: "texts"; readonly texts: readonly string[] }
   | { readonly kind: "one" | "within" | "named" | "parts" | "all" };
 
 export class PathPattern {
-  readonly #steps: readonly Step[];
+  readonly #steps: readonly PatternStep[];
   /** An equivalent regular expression, if it is fast. */
   readonly #expression: RegExp | undefined;
 
-  constructor(pieces: readonly Piece[]) {
+  constructor(pieces: readonly PatternPiece[]) {
     this.#steps = [{ kind: "texts", texts: ["/"] }, ...pieces.map(stepOf)];
     if (isSimple(this.#steps)) this.#expression = new RegExp(`^${this.#steps.map(expressionOf).join("")}$`, "su");
   }
@@ -80,7 +80,7 @@ export class PathPattern {
   }
 }
 
-function stepOf(piece: Piece, index: number, pieces: readonly Piece[]): Step {
+function stepOf(piece: PatternPiece, index: number, pieces: readonly PatternPiece[]): PatternStep {
   switch (piece.kind) {
     case "text":
       // The slash after a "**" is part of what may be absent.
@@ -110,7 +110,7 @@ function stepOf(piece: Piece, index: number, pieces: readonly Piece[]): Step {
 const MOST_IN_NAME = 2;
 const MOST_CHOICES = 3;
 
-function isSimple(steps: readonly Step[]): boolean {
+function isSimple(steps: readonly PatternStep[]): boolean {
   let [inName, choices, parts] = [0, 0, 0];
   for (const [index, step] of steps.entries()) {
     if (step.kind === "within" || step.kind === "named") inName += 1;
@@ -125,7 +125,7 @@ function isSimple(steps: readonly Step[]): boolean {
   return true;
 }
 
-function expressionOf(step: Step): string {
+function expressionOf(step: PatternStep): string {
   switch (step.kind) {
     case "texts":
       return `(?:${step.texts.map((text) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")).join("|")})`;
@@ -160,7 +160,7 @@ class Table {
   }
 
   /** Computes the row of a step from the row of the next step. */
-  fill(row: number, step: Step, path: string): void {
+  fill(row: number, step: PatternStep, path: string): void {
     /** Whether the step, having matched more, can be followed by the rest. */
     let further = false;
     for (let at = path.length; at >= 0; at--) {
@@ -198,7 +198,7 @@ class Table {
 const SLASH = 0x2f;
 
 /** Where a step that begins at `at` ends: of the positions that the rest accepts, the one that the step prefers. */
-function ending(path: string, step: Step, at: number, fits: (end: number) => boolean): number {
+function ending(path: string, step: PatternStep, at: number, fits: (end: number) => boolean): number {
   switch (step.kind) {
     case "texts":
       for (const text of step.texts) if (path.startsWith(text, at) && fits(at + text.length)) return at + text.length;

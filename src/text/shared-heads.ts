@@ -21,7 +21,7 @@ const MOST_GROUPS = 256;
 const MOST_UNITS = 4 * 1024 * 1024;
 
 /** Texts with the same first SHORTEST units. */
-interface Group {
+interface HeadGroup {
   readonly start: string;
   last: string;
   /** The most recently used one is last. */
@@ -30,7 +30,7 @@ interface Group {
 
 export class SharedHeads {
   /** In order of use: the most recent one is last. */
-  readonly #groups = new Map<string, Group>();
+  readonly #groups = new Map<string, HeadGroup>();
   #units = 0;
 
   /** The beginning that the text shares with an earlier one, never cut inside a surrogate pair; undefined if it is short. */
@@ -48,7 +48,7 @@ export class SharedHeads {
     return head;
   }
 
-  #use(group: Group, head: Head): void {
+  #use(group: HeadGroup, head: Head): void {
     if (group.heads.at(-1) === head) return;
     const at = group.heads.indexOf(head);
     if (at < 0) this.#units += head.text.length;
@@ -67,7 +67,7 @@ export class SharedHeads {
   }
 }
 
-function findHead({ last, heads }: Group, text: string): Head | undefined {
+function findHead({ last, heads }: HeadGroup, text: string): Head | undefined {
   let known: Head | undefined;
   for (const head of heads) {
     if (head.text.length > (known?.text.length ?? 0) && text.startsWith(head.text)) known = head;

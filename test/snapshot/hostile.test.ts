@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { SnapshotError, SnapshotPlace } from "../../src/snapshot/error.ts";
+import { SnapshotError, SnapshotPosition } from "../../src/snapshot/error.ts";
 import { JsonReader } from "../../src/snapshot/read/json.ts";
 import { loadSnapshot, sniff } from "../../src/snapshot/read/load.ts";
 import { Space } from "../../src/tree/space.ts";
@@ -287,7 +287,7 @@ test("an endless name is refused before it is read into memory", () => {
     },
     close() {},
   };
-  expect(() => new JsonReader(source, new SnapshotPlace("x")).readString("the name", 255)).toThrow(
+  expect(() => new JsonReader(source, new SnapshotPosition("x")).readString("the name", 255)).toThrow(
     "the name is longer than 255 bytes",
   );
 });

@@ -1,12 +1,12 @@
 /** Matching of paths: with the same result as a regular expression, in time proportional to both lengths. */
 import { describe, expect, test } from "bun:test";
-import { PathPattern, type Piece, piecesOf } from "../../src/text/path-pattern.ts";
+import { PathPattern, type PatternPiece, piecesOf } from "../../src/text/path-pattern.ts";
 import { Random } from "../support/random.ts";
 
 /** The equivalent regular expression. */
-function expressionOf(pieces: readonly Piece[]): RegExp {
+function expressionOf(pieces: readonly PatternPiece[]): RegExp {
   const quoted = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
-  const one = (piece: Piece, index: number): string => {
+  const one = (piece: PatternPiece, index: number): string => {
     switch (piece.kind) {
       case "text":
         return quoted(pieces[index - 1]?.kind === "deep" ? piece.text.replace(/^\//, "") : piece.text);

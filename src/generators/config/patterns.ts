@@ -11,7 +11,7 @@
  *
  * The value of `{name}` may contain any character. Characters that file names cannot contain are encoded, for example %2F.
  */
-import { PathPattern, type Piece, piecesOf } from "../../text/path-pattern.ts";
+import { PathPattern, type PatternPiece, piecesOf } from "../../text/path-pattern.ts";
 
 export interface Pattern {
   readonly source: string;
@@ -81,7 +81,7 @@ function percentEncode(character: string): string {
 /** The maximum number of paths to expand. */
 const MOST_PATHS = 1000;
 
-function pathsOf(pieces: readonly Piece[]): readonly string[] | undefined {
+function pathsOf(pieces: readonly PatternPiece[]): readonly string[] | undefined {
   let paths = ["/"];
   for (const piece of pieces) {
     if (piece.kind !== "text" && piece.kind !== "choice") return undefined;
@@ -92,7 +92,7 @@ function pathsOf(pieces: readonly Piece[]): readonly string[] | undefined {
   return paths;
 }
 
-function rootOf(pieces: readonly Piece[]): string {
+function rootOf(pieces: readonly PatternPiece[]): string {
   const [first] = pieces;
   const text = first?.kind === "text" ? first.text : "";
   return `/${text.slice(0, Math.max(0, text.lastIndexOf("/")))}`;

@@ -44,7 +44,7 @@ const TO_THE_END = 0n;
 /** The size of a process's description, in bytes. */
 const ENTRY = 512;
 
-interface Opened {
+interface ClaimSlot {
   readonly fd: number;
   readonly slot: number;
 }
@@ -53,7 +53,7 @@ export class FolderClaims {
   readonly #folder: string;
   readonly #mode: number;
   readonly #who: () => string;
-  #opened: Opened | undefined;
+  #opened: ClaimSlot | undefined;
   /** Locks of the same open file do not conflict, so we keep track of our own. */
   readonly #held = new Set<bigint>();
 
@@ -112,7 +112,7 @@ export class FolderClaims {
   }
 
   /** Undefined if the file belongs to another user and we may not write to it, or if there are no locks. */
-  #open(): Opened | undefined {
+  #open(): ClaimSlot | undefined {
     const path = join(this.#folder, FILE);
     try {
       const fd = openSync(path, constants.O_RDWR | constants.O_CREAT | SAFELY, 0o600);
@@ -133,7 +133,7 @@ export class FolderClaims {
   }
 
   /** Takes a slot of its own and writes the description there. */
-  #settled(fd: number): Opened | undefined {
+  #settled(fd: number): ClaimSlot | undefined {
     for (let attempt = 0; attempt < 64; attempt++) {
       const slot = Math.floor(Math.random() * SLOTS);
       const result = lockRange(fd, SLOT_LOCKS + BigInt(slot), 1n, true);

@@ -5,7 +5,7 @@
  * this machine may pay alone, or it is an error.
  */
 import { reasonOf } from "../../errno.ts";
-import { Refused } from "../recording.ts";
+import { StoreRefusal } from "../recording.ts";
 
 /** A store that refuses to be read is not written either. */
 export type Access = "reading" | "writing";
@@ -23,7 +23,7 @@ export interface RefusalOptions {
 interface Refusal {
   /** By `performance.now`. */
   readonly until: number;
-  readonly error: Refused;
+  readonly error: StoreRefusal;
 }
 
 export class Refusals {
@@ -36,7 +36,7 @@ export class Refusals {
   }
 
   /** Returns the error to throw; undefined if the local store is used instead. */
-  add(access: Access, cause: unknown): Refused | undefined {
+  add(access: Access, cause: unknown): StoreRefusal | undefined {
     const { alone, restMs } = this.#options;
     const error = this.#explain(access, cause);
     const refusal = { until: performance.now() + restMs, error };
@@ -47,12 +47,12 @@ export class Refusals {
   }
 
   /** The refusal after which the store is still left alone. */
-  current(access: Access): Refused | undefined {
+  current(access: Access): StoreRefusal | undefined {
     const refusal = this.#latest[access];
     return refusal !== undefined && performance.now() < refusal.until ? refusal.error : undefined;
   }
 
-  #warn(access: Access, cause: unknown, error: Refused): void {
+  #warn(access: Access, cause: unknown, error: StoreRefusal): void {
     const { name, localName, alone, warn } = this.#options;
     if (this.#warned) return;
     this.#warned = true;
@@ -60,10 +60,10 @@ export class Refusals {
     warn(alone ? `${name} ${trouble}, so ${localName} are used instead: ${reasonOf(cause, name)}` : error.message);
   }
 
-  #explain(access: Access, cause: unknown): Refused {
+  #explain(access: Access, cause: unknown): StoreRefusal {
     const { name } = this.#options;
     const trouble = access === "reading" ? "cannot be read" : "cannot be written";
-    return new Refused(
+    return new StoreRefusal(
       `${name} ${trouble}: ${reasonOf(cause, name)}. So no request is sent, because each machine would pay for its own ` +
         "answer. Give llmfs the rights and the space that docs/fleet.md lists, use --mode replay if everything is " +
         "recorded, or let this machine pay alone with --no-recordings-required",

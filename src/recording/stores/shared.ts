@@ -11,7 +11,7 @@
  */
 import { pMapIterable } from "p-map";
 import { pause, within } from "../../abort.ts";
-import { NOBODY_ELSE, type Recording, type RecordingStore, Refused, Unreachable } from "../recording.ts";
+import { NOBODY_ELSE, type Recording, type RecordingStore, StoreRefusal, Unreachable } from "../recording.ts";
 import { Outages } from "./outage.ts";
 import { type Access, Refusals } from "./refusals.ts";
 import { countFiles, hashOf, type UsedAnswer, UsedAnswers } from "./used-answers.ts";
@@ -230,7 +230,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
       return (await use("writing", () => shared.offer(own)))?.value;
     } catch (error) {
       // It costs nothing to use it, and `settle` reports that only this machine has it.
-      if (error instanceof Refused) return undefined;
+      if (error instanceof StoreRefusal) return undefined;
       throw error;
     }
   }
@@ -335,7 +335,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
         else await keep(recording, true);
       } catch (error) {
         // It is paid for.
-        if (error instanceof Refused) await keep(recording, true);
+        if (error instanceof StoreRefusal) await keep(recording, true);
         else throw error;
       }
     },

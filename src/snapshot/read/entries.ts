@@ -7,7 +7,7 @@ import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, type Owner, S_IFMT, type Time } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { splitPath, unescapeBytes } from "../entry-names.ts";
-import { quote, type SnapshotPlace } from "../error.ts";
+import { quote, type SnapshotPosition } from "../error.ts";
 import { FIELDS, ID_MAX, PATH_LIMIT, SPECIAL_MODES, TARGET_MAX, VERSION } from "../format.ts";
 import { parseTime } from "../timestamps.ts";
 import { checkXattrs, readXattrs } from "../xattrs.ts";
@@ -39,7 +39,7 @@ interface EntryDraft {
 export class EntryReader {
   readonly #tree: Tree;
   readonly #reader: JsonReader;
-  readonly #place: SnapshotPlace;
+  readonly #place: SnapshotPosition;
   readonly #pieces: PieceReader;
   #owner: Owner;
   #version: number | undefined;
@@ -51,7 +51,7 @@ export class EntryReader {
   #parentPath = "";
   #parent: Directory;
 
-  constructor(tree: Tree, reader: JsonReader, place: SnapshotPlace, options: { readonly owner?: Owner }) {
+  constructor(tree: Tree, reader: JsonReader, place: SnapshotPosition, options: { readonly owner?: Owner }) {
     this.#tree = tree;
     this.#reader = reader;
     this.#place = place;

@@ -6,14 +6,14 @@
  * characters that stand for UTF-8 bytes), like names in the tree. This file knows nothing about snapshots.
  */
 import { isUtf8 } from "node:buffer";
-import type { SnapshotPlace } from "../error.ts";
+import type { SnapshotPosition } from "../error.ts";
 import { quote } from "../error.ts";
 import type { ByteSource } from "./source.ts";
 
 export type Kind = "object" | "array" | "string" | "number" | "literal";
 
 /** A JSON value with its objects as maps; strings are byte strings. */
-export type JsonValue = string | number | boolean | null | JsonValue[] | Map<string, JsonValue>;
+export type ParsedJson = string | number | boolean | null | ParsedJson[] | Map<string, ParsedJson>;
 
 const KEY_MAX = 1 << 20;
 const DEPTH_MAX = 64;
@@ -23,7 +23,7 @@ const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 export class JsonReader {
   readonly #source: ByteSource;
-  readonly #place: SnapshotPlace;
+  readonly #place: SnapshotPosition;
   #buffer = Buffer.alloc(1 << 18);
   #at = 0;
   #end = 0;
@@ -36,7 +36,7 @@ export class JsonReader {
    */
   surrogates = false;
 
-  constructor(source: ByteSource, place: SnapshotPlace) {
+  constructor(source: ByteSource, place: SnapshotPosition) {
     this.#source = source;
     this.#place = place;
     this.#place.line = 1;
@@ -162,17 +162,17 @@ export class JsonReader {
   }
 
   /** The next value, whole. `limit` applies to every string. */
-  readValue(what: string, limit: number): JsonValue {
+  readValue(what: string, limit: number): ParsedJson {
     const kind = this.peek();
     if (kind === "string") return this.readString(what, limit);
     if (kind === "number") return this.readNumber(what);
     if (kind === "literal") return this.readLiteral();
     if (kind === "array") {
-      const values: JsonValue[] = [];
+      const values: ParsedJson[] = [];
       this.readArray(what, () => values.push(this.readValue(what, limit)));
       return values;
     }
-    const map = new Map<string, JsonValue>();
+    const map = new Map<string, ParsedJson>();
     this.readObject(what, (key) => map.set(key, this.readValue(what, limit)));
     return map;
   }

@@ -3,7 +3,7 @@ import { FsError } from "../../errno.ts";
 import type { Owner } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { AncestorReader } from "../ancestor.ts";
-import { quote, type SnapshotError, SnapshotPlace } from "../error.ts";
+import { quote, type SnapshotError, SnapshotPosition } from "../error.ts";
 import { EntryReader } from "./entries.ts";
 import { JsonReader } from "./json.ts";
 import { openSource } from "./source.ts";
@@ -31,7 +31,7 @@ export function loadSnapshot(
   options: SnapshotLoadOptions = {},
 ): SnapshotFormat {
   if (tree.root.size > 0) throw new Error("loadSnapshot: the tree is not empty");
-  const place = new SnapshotPlace(options.name ?? (typeof source === "string" ? source : "snapshot"));
+  const place = new SnapshotPosition(options.name ?? (typeof source === "string" ? source : "snapshot"));
   const input = openSource(source, place.source);
   let part: AncestorReader | EntryReader | undefined;
   try {
@@ -61,7 +61,7 @@ export function loadSnapshot(
 
 /** The format of a file or of bytes, judged by the first key. Throws SnapshotError for anything else. */
 export function sniff(source: string | Uint8Array, name?: string): SnapshotFormat {
-  const place = new SnapshotPlace(name ?? (typeof source === "string" ? source : "snapshot"));
+  const place = new SnapshotPosition(name ?? (typeof source === "string" ? source : "snapshot"));
   const input = openSource(source, place.source);
   try {
     return formatOf(new JsonReader(input, place).readFirstKey("the snapshot"), place);
@@ -70,7 +70,7 @@ export function sniff(source: string | Uint8Array, name?: string): SnapshotForma
   }
 }
 
-function formatOf(key: string | undefined, place: SnapshotPlace): SnapshotFormat {
+function formatOf(key: string | undefined, place: SnapshotPosition): SnapshotFormat {
   if (key === "llmfs" || key === "entries") return "llmfs";
   if (key === "data" || key === "files" || key === "description" || key?.startsWith("/")) return "ancestor";
   throw place.createError(
@@ -81,7 +81,7 @@ function formatOf(key: string | undefined, place: SnapshotPlace): SnapshotFormat
   );
 }
 
-function createSpaceError(tree: Tree, place: SnapshotPlace, error: FsError): SnapshotError {
+function createSpaceError(tree: Tree, place: SnapshotPosition, error: FsError): SnapshotError {
   if (error.code !== "ENOSPC") return place.createError(error.message, undefined, { cause: error });
   return place.createError(
     `does not fit into the filesystem, which has room for ${tree.space.describeRoom()}`,

@@ -1,7 +1,7 @@
 /** Puts a file's content together from the pieces in the snapshot: text, base64 and holes. */
 import { FsError } from "../../errno.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../../tree/file.ts";
-import type { SnapshotPlace } from "../error.ts";
+import type { SnapshotPosition } from "../error.ts";
 import { STRING_LIMIT } from "../format.ts";
 import type { JsonReader } from "./json.ts";
 
@@ -11,12 +11,12 @@ const NO_PIECE = 'a piece of content must be text, {"hole": bytes} or {"base64":
 /** Reads one file at a time; the staging buffer is reused for the next file. */
 export class PieceReader {
   readonly #reader: JsonReader;
-  readonly #place: SnapshotPlace;
+  readonly #place: SnapshotPosition;
   readonly #stage = Buffer.alloc(STAGE);
   #staged = 0;
   #offset = 0;
 
-  constructor(reader: JsonReader, place: SnapshotPlace) {
+  constructor(reader: JsonReader, place: SnapshotPosition) {
     this.#reader = reader;
     this.#place = place;
   }
@@ -98,7 +98,7 @@ export class PieceReader {
 }
 
 /** Throws SnapshotError. */
-export function decodeBase64(text: string, place: SnapshotPlace): Uint8Array {
+export function decodeBase64(text: string, place: SnapshotPosition): Uint8Array {
   try {
     return Uint8Array.fromBase64(text, { lastChunkHandling: "strict" });
   } catch (error) {
@@ -106,7 +106,7 @@ export function decodeBase64(text: string, place: SnapshotPlace): Uint8Array {
   }
 }
 
-function createBase64Error(place: SnapshotPlace, cause: unknown): Error {
+function createBase64Error(place: SnapshotPosition, cause: unknown): Error {
   return place.createError("a piece is not valid base64", "each piece must be complete base64, with its own padding", {
     cause,
   });

@@ -6,7 +6,7 @@
  */
 import { isUtf8 } from "node:buffer";
 import { BASE64_PIECE, TEXT_PIECE } from "../format.ts";
-import type { FrozenContent } from "./copy-on-write.ts";
+import type { FrozenFile } from "./copy-on-write.ts";
 
 export type Fragments<T = void> = Generator<string | number, T>;
 
@@ -18,14 +18,14 @@ const SEPARATOR = ",\n      ";
 const BASE64_CHARACTERS = (BASE64_PIECE / 3) * 4;
 
 /** `, "text": …` or `, "base64": …`, with each element on its own line. */
-export function* formatContent(content: FrozenContent): Fragments {
+export function* formatContent(content: FrozenFile): Fragments {
   if (content.size === 0) yield ', "text": ""';
   else if (yield* isText(content)) yield* formatText(content);
   else yield* formatBase64(content);
 }
 
 /** Whether it is valid UTF-8 without NUL bytes. Holes read as NUL bytes. */
-function* isText(content: FrozenContent): Fragments<boolean> {
+function* isText(content: FrozenFile): Fragments<boolean> {
   const [first] = content.extents();
   if (first?.start !== 0 || first.end !== content.size) return false;
   for (let at = 0; at < content.size; ) {
@@ -40,7 +40,7 @@ function* isText(content: FrozenContent): Fragments<boolean> {
   return true;
 }
 
-function* formatText(content: FrozenContent): Fragments {
+function* formatText(content: FrozenFile): Fragments {
   let opening = ', "text": [\n      ';
   for (let at = 0; at < content.size; ) {
     const bytes = read(content, at, content.size);
@@ -114,7 +114,7 @@ function findCharacterStart(bytes: Buffer, at: number): number {
   return at;
 }
 
-function* formatBase64(content: FrozenContent): Fragments {
+function* formatBase64(content: FrozenFile): Fragments {
   const [only] = content.extents();
   if (only?.start === 0 && only.end === content.size && content.size <= BASE64_PIECE) {
     yield `, "base64": "${read(content, 0, content.size).toString("base64")}"`;
@@ -143,7 +143,7 @@ function* formatBase64(content: FrozenContent): Fragments {
   yield "\n    ]";
 }
 
-function read(content: FrozenContent, from: number, to: number): Buffer {
+function read(content: FrozenFile, from: number, to: number): Buffer {
   const bytes = window.subarray(0, Math.min(WINDOW, to - from));
   content.read(from, bytes);
   return bytes;

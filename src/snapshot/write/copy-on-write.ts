@@ -10,7 +10,7 @@ export interface FrozenExtent {
   readonly end: number;
 }
 
-export class FrozenContent {
+export class FrozenFile {
   #file: RegularFile;
   readonly size: number;
   /** Taken before the first change, or when first requested. */

@@ -11,7 +11,7 @@ import type { Inode, Owner } from "../../tree/inode.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { VERSION } from "../format.ts";
 import { type Fragments, formatContent } from "./content.ts";
-import { FrozenContent } from "./copy-on-write.ts";
+import { FrozenFile } from "./copy-on-write.ts";
 import { type Captured, formatHead } from "./write-entry.ts";
 
 export interface SaveOptions {
@@ -48,7 +48,7 @@ export class SnapshotSaver implements Disposable {
   /**
    * Files whose content has not been written yet, with the content, which is kept even when the last name is removed.
    */
-  readonly #waiting = new Map<RegularFile, FrozenContent | number>();
+  readonly #waiting = new Map<RegularFile, FrozenFile | number>();
   /** Where the content is now, for files whose content has moved. */
   readonly #places = new Map<RegularFile, RegularFile>();
   readonly #fragments: Fragments;
@@ -145,14 +145,14 @@ export class SnapshotSaver implements Disposable {
   *#formatContent(entry: Captured, file: RegularFile): Fragments {
     if (entry.state === "pending" || entry.state === "failed") return;
     const waiting = this.#waiting.get(file);
-    yield* formatContent(waiting === undefined ? new FrozenContent(file, 0) : this.#freeze(file, waiting));
+    yield* formatContent(waiting === undefined ? new FrozenFile(file, 0) : this.#freeze(file, waiting));
     if (this.#waiting.delete(file)) this.#tree.drop(this.#placeOf(file));
     this.#places.delete(file);
   }
 
-  #freeze(file: RegularFile, waiting: FrozenContent | number): FrozenContent {
+  #freeze(file: RegularFile, waiting: FrozenFile | number): FrozenFile {
     if (typeof waiting !== "number") return waiting;
-    const frozen = new FrozenContent(this.#placeOf(file), waiting);
+    const frozen = new FrozenFile(this.#placeOf(file), waiting);
     this.#waiting.set(file, frozen);
     return frozen;
   }

@@ -10,7 +10,7 @@ export const SAME = 32;
 export const ALIKE = 8;
 
 /** What a recording is known by. */
-export interface Known {
+export interface LabelledKey {
   readonly key: string;
   readonly label: string;
 }

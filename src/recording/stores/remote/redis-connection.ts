@@ -79,7 +79,7 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
 
   async function limited<T>(work: Promise<T>, limit = timeoutMs): Promise<T> {
     try {
-      return await within(limit, work, () => new Late(limit));
+      return await within(limit, work, () => new AnswerTimeout(limit));
     } catch (error) {
       throw explain(error, address, lost);
     }
@@ -131,7 +131,7 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
   return connection;
 }
 
-class Late extends Error {
+class AnswerTimeout extends Error {
   constructor(timeoutMs: number) {
     super(`no answer within ${Math.round(timeoutMs) / 1000} s`);
   }
@@ -206,7 +206,7 @@ function explain(error: unknown, address: RedisAddress, lost: unknown): Error {
   }
   // ioredis reports that a connection is closed, and why in an event.
   return new Unreachable(
-    `${name}: ${explainLoss(error instanceof Late && lost === undefined ? error : (lost ?? error), address)}`,
+    `${name}: ${explainLoss(error instanceof AnswerTimeout && lost === undefined ? error : (lost ?? error), address)}`,
   );
 }
 

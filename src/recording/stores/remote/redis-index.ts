@@ -7,7 +7,7 @@
  */
 import { messageOf } from "../../../errno.ts";
 import { Unreachable } from "../../recording.ts";
-import { ALIKE, firstFound, folderOf, type Known, SAME } from "./label-index.ts";
+import { ALIKE, firstFound, folderOf, type LabelledKey, SAME } from "./label-index.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 
 /** How many ages are requested at a time. */
@@ -39,7 +39,7 @@ export class RedisIndex {
   }
 
   /** Notes that it was written. Does not reject: recordings are found without the index. */
-  async add({ key, label }: Known): Promise<void> {
+  async add({ key, label }: LabelledKey): Promise<void> {
     const { connection } = this.#options;
     await this.#quietly(async () => {
       const now = await this.#now();

@@ -1,6 +1,6 @@
 /** The index on S3: small objects, named after the label and the key of a recording. */
 import { stem } from "../../labels.ts";
-import { ALIKE, firstFound, folderOf, type Known, SAME } from "./label-index.ts";
+import { ALIKE, firstFound, folderOf, type LabelledKey, SAME } from "./label-index.ts";
 import type { S3Connection } from "./s3-connection.ts";
 
 export class S3Index {
@@ -16,7 +16,7 @@ export class S3Index {
   }
 
   /** Does not reject: recordings are found without the index. */
-  async add({ key, label }: Known): Promise<void> {
+  async add({ key, label }: LabelledKey): Promise<void> {
     await this.#connection.write(this.#place(label, key), `${label.toWellFormed()}\n`).catch(() => {});
   }
 

@@ -461,7 +461,7 @@ export function lockRange(fd: number, offset: bigint, length: bigint, on: boolea
 }
 
 /** Returns another owner's lock in a range; undefined if there is none, or if that cannot be found out. */
-export function lockedRange(
+export function findLock(
   fd: number,
   offset: bigint,
   length: bigint,
@@ -572,7 +572,7 @@ const [FSCONFIG_SET_STRING, FSCONFIG_CMD_CREATE, FSCONFIG_CMD_RECONFIGURE] = [1,
 const CLOEXEC = 1;
 
 /** Mounts a filesystem nowhere: it can be reached only through the returned descriptor. */
-export function detachedMount(type: string, options: Readonly<Record<string, string>>): number {
+export function createDetachedMount(type: string, options: Readonly<Record<string, string>>): number {
   const context = syscall("fsopen", SYS_FSOPEN, ptr(cString(type)), CLOEXEC);
   try {
     configure(context, options, FSCONFIG_CMD_CREATE);
@@ -827,7 +827,7 @@ export function tcpConnection(fd: number): TcpConnection | undefined {
 export type ProcessorMask = Uint8Array;
 
 /** The processors that the calling thread may run on (sched_getaffinity). Empty if the kernel does not say. */
-export function allowedProcessors(): ProcessorMask {
+export function readAllowedProcessors(): ProcessorMask {
   const mask = new Uint8Array(128);
   load().sched_getaffinity(0, mask.length, mask);
   return mask;
@@ -891,6 +891,6 @@ function handleTickSignal(): boolean {
 /** How many processors the calling thread may run on. */
 export function processors(): number {
   let count = 0;
-  for (const byte of allowedProcessors()) for (let bits = byte; bits !== 0; bits &= bits - 1) count++;
+  for (const byte of readAllowedProcessors()) for (let bits = byte; bits !== 0; bits &= bits - 1) count++;
   return Math.max(1, count);
 }

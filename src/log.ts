@@ -38,7 +38,7 @@ export interface Logger {
 }
 
 export interface Log {
-  tagged(tag: string): Logger;
+  withTag(tag: string): Logger;
   write(level: LogLevel, tag: string, text: string): void;
   /** Always shows a message to the user, without a level. In the file it has level "info". */
   notice(tag: string, text: string): void;
@@ -78,7 +78,7 @@ export function createLog(options: LogOptions): Log {
   });
 
   return {
-    tagged: (tag) => {
+    withTag: (tag) => {
       const tagged = consola.withTag(tag);
       return {
         debug: (text) => tagged.debug(text),

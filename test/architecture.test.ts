@@ -230,7 +230,7 @@ test("only programs of the user, and llmfs itself, are started with llmfs's own 
 test("only attributes.ts contains the names of attributes, of the control directory and of the model's generator", () => {
   const names = /user\.llmfs\.|(?<!\w)\.llmfs(?!\w)|"llm"/;
   // As the tag of a log line it is another name.
-  const isTag = (line: string) => /\b(?:notice|write|tagged)\(.*"llm"/.test(line);
+  const isTag = (line: string) => /\b(?:notice|write|withTag)\(.*"llm"/.test(line);
   const writers = sources.flatMap(({ path, text }) => {
     const lines = withoutComments(text).split("\n");
     return lines.filter((line) => names.test(line) && !isTag(line)).map((line) => `${path}: ${line.trim()}`);

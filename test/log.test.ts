@@ -30,7 +30,7 @@ function made(options: Partial<LogOptions> = {}) {
 
 test("a line in the file has time, process, level and source", async () => {
   const { log, read } = made();
-  log.tagged("fs").info("mounted");
+  log.withTag("fs").info("mounted");
   await log.close();
   expect(read()).toMatch(new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:.]+Z ${process.pid} info fs: mounted\\n$`));
 });

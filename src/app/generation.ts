@@ -55,7 +55,7 @@ export interface Generation extends Grower, AsyncDisposable {
   /** Allows as much again as --confirm-over: see Budget.allow. */
   allow(): Promise<ConfirmStep | undefined>;
   /** Resolves when the usage includes all cancelled requests. */
-  settled(): Promise<void>;
+  settleUsage(): Promise<void>;
   /**
    * At the end: brings all answers to the recordings. Returns what is not as it should be, in words: see
    * RecordingStore.settle. Never rejects.
@@ -82,7 +82,7 @@ const PREPARE_AFTER_MS = 20;
 
 /** `recordings` replaces the folder in the configuration. */
 export function openGeneration(config: Config, log: Log, recordings?: RecordingStore): Generation {
-  const say = log.tagged("generate");
+  const say = log.withTag("generate");
   const tree = Promise.withResolvers<TreePort>();
   let about = describeConfig(config);
   let publish: MountedFilesystem["publish"] | undefined;
@@ -187,7 +187,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       tellUsage();
       return step;
     },
-    settled: () => tally.settled(),
+    settleUsage: () => tally.settle(),
     async settleRecordings() {
       try {
         return (await opening?.store?.settle?.()) ?? [];

@@ -88,7 +88,7 @@ export async function lookAt(
     about.mode === "off" ? undefined : await openStore(location, { mode, local, s3, keys, warn, lookOnly: true });
   // The mount's generators use the environment of the mount, not that of this shell.
   const environment = mountpoint === undefined ? {} : readServingEnvironment(mountpoint);
-  const print = (line: string) => log.tagged("generate").info(line);
+  const print = (line: string) => log.withTag("generate").info(line);
   const configured =
     configFile === undefined
       ? undefined

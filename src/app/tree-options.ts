@@ -36,7 +36,7 @@ export function treeOptions(
       ? {}
       : { list: generation.list, plants: configured.plants, named: configured.rules.named }),
     onUndone: generation.restoreRecording,
-    whenSettled: generation.settled,
+    whenSettled: generation.settleUsage,
     log: (level, tag, text) => log.write(level, tag, text),
     debug: config.debug,
     ...(config.epoch === undefined ? {} : { epoch: config.epoch }),

@@ -70,7 +70,7 @@ interface TarEntry {
 function* headersOf(entry: TarEntry): Generator<Uint8Array> {
   const { name, inode, type, target } = entry;
   const { mtime } = inode.times();
-  const extended = extendedHeader(entry);
+  const extended = createExtendedHeader(entry);
   const common = {
     mode: inode.mode & 0o7777,
     uid: inode.uid,
@@ -80,15 +80,15 @@ function* headersOf(entry: TarEntry): Generator<Uint8Array> {
   if (extended.length > 0) {
     yield encodeTarBlock({ ...common, name: "PaxHeader", type: "extended-header", size: extended.length });
     yield extended;
-    yield padding(extended.length);
+    yield createPadding(extended.length);
   }
   const device = inode.kind === "special" ? decodeDevice(inode.rdev) : undefined;
   yield encodeTarBlock({
     ...common,
-    name: type === "directory" ? `${fitting(name, PLAIN_NAME - 1)}/` : fitting(name),
+    name: type === "directory" ? `${fitPlainHeader(name, PLAIN_NAME - 1)}/` : fitPlainHeader(name),
     type,
     size: type === "file" && inode.kind === "file" ? inode.size : 0,
-    ...(target === undefined ? {} : { linkname: fitting(target) }),
+    ...(target === undefined ? {} : { linkname: fitPlainHeader(target) }),
     ...(device === undefined ? {} : { devmajor: device.major, devminor: device.minor }),
   });
 }
@@ -103,10 +103,10 @@ function* contentOf(file: RegularFile): Generator<Uint8Array> {
     at += chunk.length;
     yield chunk;
   }
-  yield padding(size);
+  yield createPadding(size);
 }
 
-function padding(length: number): Uint8Array {
+function createPadding(length: number): Uint8Array {
   return new Uint8Array((BLOCK - (length % BLOCK)) % BLOCK);
 }
 
@@ -115,12 +115,12 @@ const PLAIN_NAME = 100;
 const PLAIN_ID = 0o777777;
 
 /** What the plain header cannot hold, as records of the pax format: "LENGTH NAME=VALUE\n". */
-function extendedHeader({ name, inode, target, type }: TarEntry): Buffer {
+function createExtendedHeader({ name, inode, target, type }: TarEntry): Buffer {
   const records: Buffer[] = [];
   const add = (key: string, value: Uint8Array | string) =>
     records.push(recordOf(key, typeof value === "string" ? Buffer.from(value) : Buffer.from(value)));
-  if (name !== fitting(name, PLAIN_NAME - 1)) add("path", Buffer.from(name, "latin1"));
-  if (target !== undefined && target !== fitting(target)) add("linkpath", Buffer.from(target, "latin1"));
+  if (name !== fitPlainHeader(name, PLAIN_NAME - 1)) add("path", Buffer.from(name, "latin1"));
+  if (target !== undefined && target !== fitPlainHeader(target)) add("linkpath", Buffer.from(target, "latin1"));
   if (!isUtf8(name)) add(EXACT_PATH, Buffer.from(name, "latin1").toString("base64"));
   if (target !== undefined && !isUtf8(target)) add(EXACT_LINK, Buffer.from(target, "latin1").toString("base64"));
   if (type === "link") return Buffer.concat(records);
@@ -150,7 +150,7 @@ function recordOf(key: string, value: Buffer): Buffer {
 }
 
 /** ASCII of at most 100 characters, for readers that do not know the extended header. */
-function fitting(name: string, length = PLAIN_NAME): string {
+function fitPlainHeader(name: string, length = PLAIN_NAME): string {
   return name.replace(/[^\x20-\x7e]/g, "_").slice(-length);
 }
 

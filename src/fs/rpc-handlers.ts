@@ -29,7 +29,7 @@ import { SLICE_MS } from "./control/produced.ts";
 import { listAll, writeFile } from "./control/unmounted.ts";
 import { addToMount } from "./lazy/added-entries.ts";
 import { nextMoment } from "./lazy/freshness.ts";
-import { entryOf, infoOf, layoutOf, pendingFiles } from "./lazy/request.ts";
+import { entryOf, findPendingFiles, infoOf, layoutOf } from "./lazy/request.ts";
 import type { View } from "./permissions/view.ts";
 import type { Waiter } from "./waiting/attempt.ts";
 
@@ -147,13 +147,13 @@ export class RpcHandlers {
     if (directory.kind !== "directory") throw new FsError("ENOTDIR", "not a directory", { path });
     view.check(directory, MAY_READ | MAY_EXEC, path);
     const base = path === "/" ? "/" : toBytes(withoutTrailing(path, "/"));
-    const listed = () => {
+    const answerListing = () => {
       const all = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
       const entries = all.filter(({ inode }) => view.mayRead(inode));
       done(entries.map(({ name, inode }) => entryOf(join(base, name), inode)));
     };
-    const waiter = { ...requester, done: listed, fail };
-    if (!this.#mount.listings.open(directory, waiter)) listed();
+    const waiter = { ...requester, done: answerListing, fail };
+    if (!this.#mount.listings.open(directory, waiter)) answerListing();
   }
 
   stat(path: string, viewer?: number): RpcResult<"stat"> {
@@ -268,7 +268,7 @@ export class RpcHandlers {
   }
 
   pending(): RpcResult<"pending"> {
-    return [...pendingFiles(this.#mount)].filter((file) => file !== undefined);
+    return [...findPendingFiles(this.#mount)].filter((file) => file !== undefined);
   }
 
   add(entries: readonly NewEntry[], adder: Adder): Added {

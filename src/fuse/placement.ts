@@ -150,7 +150,7 @@ class Trial {
 
 /** The processors of this machine, for the calling thread. Undefined if it may run on only one. */
 export function systemProcessors(): Processors | undefined {
-  const allowed = libc.allowedProcessors();
+  const allowed = libc.readAllowedProcessors();
   if (libc.processors() < 2) return undefined;
   const watch = new ThreadWatch();
   return {

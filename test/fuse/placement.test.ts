@@ -110,7 +110,7 @@ test("the thread is not moved while it spins or rests", () => {
   }
 });
 
-const before = libc.allowedProcessors();
+const before = libc.readAllowedProcessors();
 afterEach(() => libc.runOn(before));
 
 test("the processor of a thread is field 39 of its stat, whatever its name", () => {
@@ -137,7 +137,7 @@ test.skipIf(alone)(
     }
     expect(found.length).toBeGreaterThan(1);
     processors.release();
-    expect(libc.allowedProcessors()).toEqual(before);
+    expect(libc.readAllowedProcessors()).toEqual(before);
     expect(processors.whereRuns(2 ** 22 + 1)).toBeUndefined();
     processors.close();
   },

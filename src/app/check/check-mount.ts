@@ -24,8 +24,8 @@ export async function checkMount(options: MountCheckOptions): Promise<CheckResul
   const { mountpoint, client, command, repairs, signal, onRound, onStep } = options;
   const { mode } = readAbout(mountpoint);
   const replayed = mode === "replay";
-  const stopping = () => void client.stop();
-  signal.addEventListener("abort", stopping, { once: true });
+  const stop = () => void client.stop();
+  signal.addEventListener("abort", stop, { once: true });
   try {
     return await checkUntilItPasses({
       mount: {
@@ -49,7 +49,7 @@ export async function checkMount(options: MountCheckOptions): Promise<CheckResul
     signal.throwIfAborted();
     throw client.lost instanceof UserError ? client.lost : error;
   } finally {
-    signal.removeEventListener("abort", stopping);
+    signal.removeEventListener("abort", stop);
   }
 }
 

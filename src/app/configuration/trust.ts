@@ -11,7 +11,7 @@ import { dirname, join } from "node:path";
 import { codeOf, messageOf } from "../../errno.ts";
 import { readRegular } from "../../text/bounded-read.ts";
 import { UserError } from "../errors.ts";
-import { configFolder, stateFolder, trustedPaths } from "../settings/settings.ts";
+import { configFolder, readTrustedPaths, stateFolder } from "../settings/settings.ts";
 
 /** A longer configuration has certainly not been read by a person. */
 const LONGEST = 4 << 20;
@@ -34,7 +34,7 @@ export async function readConfiguration(file: string): Promise<Configuration> {
 export function isTrusted(configuration: Configuration): boolean {
   const { file } = configuration;
   if (dirname(file) === configFolder()) return true;
-  if (trustedPaths().some((path) => file === path || file.startsWith(path.endsWith("/") ? path : `${path}/`)))
+  if (readTrustedPaths().some((path) => file === path || file.startsWith(path.endsWith("/") ? path : `${path}/`)))
     return true;
   try {
     return readFileSync(markOf(configuration), "utf8") === `${file}\n`;

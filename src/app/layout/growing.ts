@@ -63,7 +63,7 @@ export async function growTree(
   signal.throwIfAborted();
   const { count, clashes } = await growable.add(planned.entries, adder);
   const { model, inputTokens, outputTokens } = planned;
-  log.tagged("generate").info(`${count} entries added by ${model}; ${inputTokens} + ${outputTokens} tokens`);
+  log.withTag("generate").info(`${count} entries added by ${model}; ${inputTokens} + ${outputTokens} tokens`);
   if (clashes.length === 0) return { ...planned, added: true };
   // Somebody made them while the model was at work.
   const taken = new Set(clashes);

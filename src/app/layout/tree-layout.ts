@@ -41,7 +41,7 @@ export async function layOutTree(options: TreeLayoutOptions): Promise<Uint8Array
   });
   const { inputTokens, outputTokens } = structure.usage;
   log
-    .tagged("generate")
+    .withTag("generate")
     .info(
       `${structure.entries.length - 1} entries laid out by ${structure.model}; ${inputTokens} + ${outputTokens} tokens`,
     );

@@ -56,7 +56,7 @@ export async function openModel(
     return { ...about, model: asked.model };
   }
   const { createRecordedModel } = await import("../../recording/recorded-model.ts");
-  const say = log.tagged("recording");
+  const say = log.withTag("recording");
   const { mode } = config;
   const model = createRecordedModel(asked?.model, store, {
     mode,
@@ -128,7 +128,7 @@ async function openProvider(
     import("../../generate/spending/context-check.ts"),
     import("../../llm/context-length.ts"),
   ]);
-  const say = log.tagged("llm");
+  const say = log.withTag("llm");
   try {
     const provider = await chooseProvider(config.providers, usedBefore === undefined ? {} : { usedBefore });
     const place = `${provider.model} at ${new URL(provider.baseUrl).host} (${provider.source})`;
@@ -142,7 +142,7 @@ async function openProvider(
       priceOf,
       warn,
     });
-    tally.spent = () => budget.spent;
+    tally.readSpending = () => budget.spent;
     const { host, protocol } = new URL(provider.baseUrl);
     const server = createOpenaiModel(settings);
     // Services on the internet report requests that are too long, and may not count what they have cached.

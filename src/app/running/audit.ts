@@ -52,14 +52,14 @@ export class Audit {
   /** Rejects with EIO if the audit is required and cannot be written. */
   guard<T extends Generate | List>(generate: T): T {
     if (!this.#options.required) return generate;
-    const guarded = async (...args: Parameters<Generate & List>) => {
+    const generateIfAudited = async (...args: Parameters<Generate & List>) => {
       this.#flush();
       if (this.#problem !== undefined)
         throw new FsError("EIO", `${this.#problem}; --audit-required generates nothing without it`);
       return (generate as (...all: typeof args) => ReturnType<T>)(...args);
     };
     // It takes and returns the same.
-    return guarded as unknown as T;
+    return generateIfAudited as unknown as T;
   }
 
   close(): void {

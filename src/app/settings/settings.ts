@@ -214,7 +214,7 @@ export function configFolder(environment: Environment = process.env): string {
 }
 
 /** Files and directories whose configurations are trusted: LLMFS_TRUST, without symlinks. Those that are absent are left out. */
-export function trustedPaths(environment: Environment = process.env): readonly string[] {
+export function readTrustedPaths(environment: Environment = process.env): readonly string[] {
   const paths = (environment.LLMFS_TRUST ?? "").split(":").filter((path) => path.startsWith("/"));
   return paths.flatMap((path) => {
     try {

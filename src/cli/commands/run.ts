@@ -184,7 +184,7 @@ async function runAt(
     }),
   );
   guardProcess(child.pid, true);
-  log.tagged("cli").info(`running ${name} as process ${child.pid}`);
+  log.withTag("cli").info(`running ${name} as process ${child.pid}`);
   using watch = new MountWatch(mountpoint, device);
   /** Without the mount, the command would read nothing, and write to the ordinary directory below the mountpoint. */
   const end = (why: string) => {
@@ -204,7 +204,7 @@ async function runAt(
     const first = await Promise.race([exited, gone]);
     if (typeof first === "string") end(first);
     const status = await exited;
-    log.tagged("cli").info(`${name} ended with status ${status}`);
+    log.withTag("cli").info(`${name} ended with status ${status}`);
     if (lost === undefined) return status;
     throw new UserError("notMounted", `${name} was stopped and exited with status ${status}: ${lost}`);
   } finally {

@@ -67,7 +67,7 @@ async function watch({ mountpoint, sample, everyMs, json }: WatchOptions): Promi
   let before: Sample | undefined;
   let last = "";
   while (!ended.signal.aborted) {
-    const now = await Promise.race([sample().catch((error: unknown) => ({ error })), aborted(ended.signal)]);
+    const now = await Promise.race([sample().catch((error: unknown) => ({ error })), waitForAbort(ended.signal)]);
     if (now === undefined) break;
     if (findMount(mountpoint)?.mount.device !== device) {
       screen?.[Symbol.dispose]();
@@ -93,6 +93,6 @@ function printChange(now: Sample, before: Sample | undefined, json: boolean, las
   return state;
 }
 
-function aborted(signal: AbortSignal): Promise<undefined> {
+function waitForAbort(signal: AbortSignal): Promise<undefined> {
   return new Promise((resolve) => signal.addEventListener("abort", () => resolve(undefined), { once: true }));
 }

@@ -45,7 +45,7 @@ export function registerTools(server: McpServer, session: TreeSession, { readOnl
       }),
       annotations: LOOKS,
     },
-    (args) => answer(async () => listing(await session.entries(), normalizePath(args.path), args.recursive)),
+    (args) => answer(async () => formatListing(await session.entries(), normalizePath(args.path), args.recursive)),
   );
   server.registerTool(
     "read",
@@ -235,7 +235,7 @@ function signalOf(context: ServerContext): AbortSignal {
   return context.mcpReq.signal;
 }
 
-function listing(all: readonly DetailedEntry[], directory: string, recursive: boolean): Answer {
+function formatListing(all: readonly DetailedEntry[], directory: string, recursive: boolean): Answer {
   const self = all.find((entry) => entry.path === directory);
   if (directory !== "/" && self === undefined) throw new FsError("ENOENT", "it does not exist", { path: directory });
   const base = directory === "/" ? "/" : `${directory}/`;

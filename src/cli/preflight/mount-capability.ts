@@ -2,7 +2,7 @@
 import { accessSync, constants, existsSync, rmdirSync } from "node:fs";
 import { UserError } from "../../app/errors.ts";
 import { createTemporaryDirectory } from "../../app/machine/temporary-directory.ts";
-import { chosenHelper } from "../../fuse/mounting/chosen-helper.ts";
+import { findChosenHelper } from "../../fuse/mounting/chosen-helper.ts";
 import {
   DEVICE,
   DEVICE_FLAG,
@@ -34,7 +34,7 @@ export async function findWayToMount({ certain }: { readonly certain: boolean })
     );
   }
   // A program that takes the place of fusermount3 opens the device where it runs.
-  const elsewhere = chosenHelper() !== undefined;
+  const elsewhere = findChosenHelper() !== undefined;
   if (!elsewhere && !existsSync(DEVICE)) {
     throw new UserError("fuse", `${DEVICE} not found; load the module with "modprobe fuse", or ${DEVICE_FLAG}`);
   }

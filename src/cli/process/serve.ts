@@ -90,7 +90,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
       signal: unwanted,
     });
     ending = new Ending(served, job.mountpoint, log);
-    log.tagged("cli").info(`mounted at ${job.mountpoint}`);
+    log.withTag("cli").info(`mounted at ${job.mountpoint}`);
     // A signal that came before `ending` existed is handled now.
     if (unwanted.aborted) ending.leave();
     else {
@@ -103,10 +103,10 @@ export async function mountAndServe(job: MountJob): Promise<number> {
     finishing = true;
     await served.finish(givenUp.signal);
     if (reason === "failed") throw new MountError("failed", message ?? `the mount at ${job.mountpoint} failed`);
-    log.tagged("cli").info(`unmounted ${job.mountpoint}`);
+    log.withTag("cli").info(`unmounted ${job.mountpoint}`);
     return reported ? EXIT.ok.code : explain(unwanted.reason).status;
   } catch (error) {
-    if (served !== undefined) log.tagged("cli").error(explain(error).message ?? "interrupted");
+    if (served !== undefined) log.withTag("cli").error(explain(error).message ?? "interrupted");
     throw error;
   } finally {
     await log.close();

@@ -36,7 +36,7 @@ export async function withTemporaryMount<T>(
     const served = await serve({ ...options, mountpoint, temporary: true });
     try {
       options.signal.throwIfAborted();
-      options.log.tagged("cli").info(`mounted at ${mountpoint}`);
+      options.log.withTag("cli").info(`mounted at ${mountpoint}`);
       return await use(mountpoint, served);
     } finally {
       await end(served, mountpoint, options.log);
@@ -57,7 +57,7 @@ async function end(served: ServedMount, mountpoint: string, log: Log): Promise<v
   await served.insist(givenUp.signal, `until then, the files are in ${mountpoint}`);
   await Promise.race([served.filesystem.unmount(), sleep(GRACE_MS)]);
   await served.finish(givenUp.signal);
-  log.tagged("cli").info(`unmounted ${mountpoint}`);
+  log.withTag("cli").info(`unmounted ${mountpoint}`);
 }
 
 function removeDirectory(path: string, log: Log): void {

@@ -5,7 +5,7 @@ import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { type Walked, walkInSteps } from "../../tree/walk.ts";
 import type { FsContext } from "../context.ts";
-import { pendingFiles } from "../lazy/request.ts";
+import { findPendingFiles } from "../lazy/request.ts";
 import { findOutdated } from "../outdated.ts";
 import type { RpcHandlers } from "../rpc-handlers.ts";
 import { ControlChannel } from "./channel.ts";
@@ -61,7 +61,7 @@ export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: St
     tree: serveLongText(mount, () => renderTree(mount.tree)),
     "outdated.json": serveLongText(mount, () => listOutdated(mount)),
     "tree.json": serveLongText(mount, () => formatList(listEntries(mount.tree))),
-    "pending.json": serveLongText(mount, () => formatList(pendingFiles(mount))),
+    "pending.json": serveLongText(mount, () => formatList(findPendingFiles(mount))),
     "usage.json": serveText(() => handlers.getPublished("usage.json")),
     "config.json": serveText(() => handlers.getPublished("config.json")),
     "snapshot.json": serveSnapshot(mount, handlers, false),

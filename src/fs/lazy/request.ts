@@ -75,7 +75,7 @@ interface PendingFilesContext extends Pick<FsCore, "tree"> {
  * Yields each file that has a name and no content yet once, oldest first, and undefined for every other inode. The tree
  * may change between the steps: a file that stays pending throughout is included, under whatever name it has by then.
  */
-export function* pendingFiles(mount: PendingFilesContext): Generator<PendingFile | undefined> {
+export function* findPendingFiles(mount: PendingFilesContext): Generator<PendingFile | undefined> {
   const { tree } = mount;
   for (const inode of tree.inodes()) {
     if (tree.space.lazyFiles === 0) return;

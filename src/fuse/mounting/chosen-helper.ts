@@ -24,7 +24,7 @@ export function chooseHelper(helper: ChosenHelper | undefined): void {
 }
 
 /** Its name, if there is one. */
-export function chosenHelper(): string | undefined {
+export function findChosenHelper(): string | undefined {
   return chosen?.program;
 }
 

@@ -9,7 +9,7 @@ import { realpathSync, statSync } from "node:fs";
 import * as libc from "../../libc.ts";
 import { type MountPoint, readMounts } from "../../mountinfo.ts";
 import { CAP_SYS_ADMIN, statusHas, statusOf } from "../../procfs.ts";
-import { chosenHelper, HELPER_VARIABLE, helperEnvironment } from "./chosen-helper.ts";
+import { findChosenHelper, HELPER_VARIABLE, helperEnvironment } from "./chosen-helper.ts";
 import { findHelper, type MountFailure, ownsMountNamespace, unmountPath } from "./unmount.ts";
 
 export interface HelperRefusal {
@@ -79,7 +79,7 @@ export async function askHelper(request: HelperRequest): Promise<number | Helper
 /** Returns why the program cannot mount for this process, as far as that can be found without running it. */
 export function findRefusal(): HelperRefusal | undefined {
   // What a program needs that somebody chose is its own business.
-  if (chosenHelper() !== undefined) return findHelper() === undefined ? explainMissingHelper() : undefined;
+  if (findChosenHelper() !== undefined) return findHelper() === undefined ? explainMissingHelper() : undefined;
   if (!ownsMountNamespace()) {
     return {
       reason: "not-permitted",
@@ -116,7 +116,7 @@ export function findRefusal(): HelperRefusal | undefined {
 /** Returns why there is no such program. */
 function explainMissingHelper(): HelperRefusal {
   const reason = "no-helper";
-  const chosen = chosenHelper();
+  const chosen = findChosenHelper();
   if (chosen !== undefined) {
     const problem = `${HELPER_VARIABLE} is ${chosen}, which is not a program that can be executed`;
     return { reason, problem, cure: "set it to the absolute path of one, or unset it" };

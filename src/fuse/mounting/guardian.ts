@@ -120,9 +120,9 @@ function processOf(pid: number): GuardedProcess {
 /** Sends SIGTERM, and two seconds later SIGKILL to those that are left. */
 async function endAll(working: readonly GuardedProcess[]): Promise<void> {
   for (const one of working) one.signal("SIGTERM");
-  const living = () => working.filter((one) => one.isAlive());
-  await waitUntil(() => living().length === 0, GRACE_MS, LOOK_MS);
-  for (const one of living()) one.signal("SIGKILL");
+  const findLiving = () => working.filter((one) => one.isAlive());
+  await waitUntil(() => findLiving().length === 0, GRACE_MS, LOOK_MS);
+  for (const one of findLiving()) one.signal("SIGKILL");
 }
 
 function removeEmpty(directory: string): void {

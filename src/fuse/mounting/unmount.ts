@@ -5,7 +5,7 @@ import { codeOf, ERRNO } from "../../errno.ts";
 import * as libc from "../../libc.ts";
 import { findMountAt } from "../../mountinfo.ts";
 import { CAP_SYS_ADMIN, statusHas } from "../../procfs.ts";
-import { chosenHelper } from "./chosen-helper.ts";
+import { findChosenHelper } from "./chosen-helper.ts";
 
 /**
  * - "no-device": no /dev/fuse
@@ -70,7 +70,7 @@ async function unmountByHelper(path: string): Promise<void> {
 
 /** Whether this process may call mount(2), and should: the capability must hold in the mount namespace. */
 export function mayMount(): boolean {
-  return chosenHelper() === undefined && isAdministrator() && ownsMountNamespace();
+  return findChosenHelper() === undefined && isAdministrator() && ownsMountNamespace();
 }
 
 /**
@@ -99,7 +99,7 @@ function isExecutable(path: string): boolean {
 
 /** The program that mounts for ordinary users: the chosen one, otherwise fusermount3 or fusermount if it is setuid root. */
 export function findHelper(): string | undefined {
-  const chosen = chosenHelper();
+  const chosen = findChosenHelper();
   if (chosen !== undefined) {
     const path = Bun.which(chosen);
     return path !== null && isExecutable(path) ? path : undefined;

@@ -28,7 +28,7 @@ export class UsageCounter {
   /** Requests that are not counted yet, with the signal that cancels them. */
   readonly #underWay = new Map<Promise<unknown>, AbortSignal | undefined>();
   /** The spending recorded by the budget. Stays empty if no server is used. */
-  spent: () => Spending = () => NOTHING;
+  readSpending: () => Spending = () => NOTHING;
 
   /** `changed` is called after every request. */
   constructor(changed: () => void) {
@@ -37,7 +37,7 @@ export class UsageCounter {
 
   get usage(): Usage {
     const counts = { answers: this.#answers, recorded: this.#recorded, failures: this.#failures };
-    return { ...counts, ...this.spent() };
+    return { ...counts, ...this.readSpending() };
   }
 
   /** Wraps a model and counts its requests. */
@@ -70,7 +70,7 @@ export class UsageCounter {
   }
 
   /** Resolves when all cancelled requests are counted. */
-  async settled(): Promise<void> {
+  async settle(): Promise<void> {
     const calledOff = [...this.#underWay].filter(([, signal]) => signal?.aborted === true);
     await Promise.allSettled(calledOff.map(([answer]) => answer));
   }

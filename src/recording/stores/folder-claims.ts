@@ -28,7 +28,7 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import { codeOf, ERRNO } from "../../errno.ts";
-import { lockedRange, lockRange } from "../../libc.ts";
+import { findLock, lockRange } from "../../libc.ts";
 import { printableLine } from "../../text/printable.ts";
 import { type Claim, NOBODY_ELSE } from "../recording.ts";
 
@@ -98,7 +98,7 @@ export class FolderClaims {
     try {
       const fd = openSync(join(this.#folder, FILE), constants.O_RDWR | SAFELY);
       try {
-        const lock = lockedRange(fd, range, 1n);
+        const lock = findLock(fd, range, 1n);
         if (lock === undefined || lock.offset !== range) return undefined;
         const entry = Buffer.alloc(ENTRY);
         const length = readSync(fd, entry, 0, ENTRY, (Number(lock.length) - 1) * ENTRY);

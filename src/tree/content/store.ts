@@ -238,7 +238,7 @@ export function createMemoryFiles(): Stores {
 export function createTmpfsFiles(pageLimit: number): Stores {
   // "No limit" is the largest number rather than 0, because without a size statfs(2) counts nothing.
   const size = (pages: number) => String(BigInt(Math.min(Math.max(1, pages), 2 ** 50)) * 4096n);
-  const mount = libc.detachedMount("tmpfs", { size: size(pageLimit), nr_inodes: "0", mode: "700" });
+  const mount = libc.createDetachedMount("tmpfs", { size: size(pageLimit), nr_inodes: "0", mode: "700" });
   return createFdStores(() => libc.temporaryFile(mount), {
     usedPages() {
       const { blocks, free } = libc.fstatfs(mount);

@@ -13,7 +13,7 @@ test("answers, recorded answers, failures and spending are counted and reported 
   const budget = createBudget({ limits: { calls: 2 }, priceOf: () => ({ input: 10, output: 50 }) });
   const told: Usage[] = [];
   const tally = new UsageCounter(() => told.push(tally.usage));
-  tally.spent = () => budget.spent;
+  tally.readSpending = () => budget.spent;
   const script = scriptedModel("x", new LlmError("refusal", "no"));
   const model = tally.count(createRecordedModel(budget.limit(script), createMemoryStore("memory"), { mode: "auto" }));
   await model.complete(ask("one"));

@@ -66,7 +66,7 @@ async function collect(
   let held: Uint8Array[] = [];
   let heldLength = 0;
   let length = 0;
-  const taken = () => {
+  const takeHeld = () => {
     const bytes = Buffer.concat(held);
     held = [];
     heldLength = 0;
@@ -83,10 +83,10 @@ async function collect(
     if (length > limits.bytes) throw createTooLargeError(origin, limits);
     held.push(bytes);
     heldLength += bytes.length;
-    if (sink !== undefined && heldLength > HELD_BYTES) await sink.write(taken());
+    if (sink !== undefined && heldLength > HELD_BYTES) await sink.write(takeHeld());
   }
-  if (sink === undefined || heldLength === length) return { bytes: taken() };
-  if (heldLength > 0) await sink.write(taken());
+  if (sink === undefined || heldLength === length) return { bytes: takeHeld() };
+  if (heldLength > 0) await sink.write(takeHeld());
   return { bytes: new Uint8Array(0), streamed: true };
 }
 

@@ -148,7 +148,7 @@ export function createEngine(options: EngineOptions): Engine {
   /** A program that waits for another file releases its slot in the meantime, like a generator that reads a file. */
   function createPlaceSwitch(place: SlotPlace | undefined, ticket: number, pid: number): void {
     tree.setMaker?.(ticket, pid, (over) => {
-      place?.waiting(() => over).catch(() => {});
+      place?.waitFor(() => over).catch(() => {});
     });
   }
 
@@ -158,7 +158,7 @@ export function createEngine(options: EngineOptions): Engine {
     const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     const waiting = <T>(work: () => Promise<T>): Promise<T> => {
       const wait = () => abortable(signal, work());
-      return place === undefined ? wait() : place.waiting(wait);
+      return place === undefined ? wait() : place.waitFor(wait);
     };
     return {
       ...(request.viewer !== undefined && { viewer: request.viewer }),
@@ -197,8 +197,8 @@ export function createEngine(options: EngineOptions): Engine {
       match: rule.match.source,
       outline: memoize(outlineOf(seen)),
       list: async (path) =>
-        (await place.waiting(() => abortable(signal, seen.list(path, request.ticket)))).map(stableEntry),
-      read: (path) => place.waiting(() => abortable(signal, seen.read(path, request.ticket))),
+        (await place.waitFor(() => abortable(signal, seen.list(path, request.ticket)))).map(stableEntry),
+      read: (path) => place.waitFor(() => abortable(signal, seen.read(path, request.ticket))),
       working: (pid) => createPlaceSwitch(place, request.ticket, pid),
       signal,
       log: { debug: say("debug"), info: say("info"), warn: say("warn") },

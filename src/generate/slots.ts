@@ -22,7 +22,7 @@ export interface SlotsOptions {
 export interface SlotPlace {
   readonly stages: Stages;
   /** Waits for another file. */
-  waiting<T>(work: () => Promise<T>): Promise<T>;
+  waitFor<T>(work: () => Promise<T>): Promise<T>;
   readonly onPhase: (phase: ChatPhase) => void;
 }
 
@@ -73,8 +73,8 @@ export class Slots {
         // The next request is prepared while others are being answered, so that it is ready in time.
         slot[Symbol.dispose]();
       };
-      const waiting = <W>(other: () => Promise<W>) => stages.waiting(slot, other);
-      return await abortable(stop.signal, run(stop.signal, { stages, waiting, onPhase }));
+      const waitFor = <W>(other: () => Promise<W>) => stages.waitWithoutSlot(slot, other);
+      return await abortable(stop.signal, run(stop.signal, { stages, waitFor, onPhase }));
     } catch (error) {
       if (!stop.signal.aborted && error instanceof Error && error.name !== "FsError" && error.name !== "LlmError") {
         log("warn", `${origin}: ${error.stack ?? error.message}`);
@@ -117,7 +117,7 @@ class Stages {
   }
 
   /** Waits for another file and releases the slot in the meantime. */
-  async waiting<T>(slot: Slot, work: () => Promise<T>): Promise<T> {
+  async waitWithoutSlot<T>(slot: Slot, work: () => Promise<T>): Promise<T> {
     this.#waits += 1;
     this.#tell();
     try {

@@ -66,14 +66,14 @@ async function lengthAtOllama(
   recorded: number | undefined,
   get: (path: string, body?: unknown, timeoutMs?: number) => Promise<unknown>,
 ): Promise<number> {
-  const running = async () =>
+  const readRunningLength = async () =>
     lengthIn(getProperty(entryOf(getProperty(await get("/api/ps"), "models"), model), "context_length"));
   const set = /^\s*num_ctx\s+(\d+)\s*$/m.exec(toText(getProperty(shown, "parameters")) ?? "")?.[1];
-  const known = lengthIn(set === undefined ? undefined : Number(set)) ?? (await running()) ?? recorded;
+  const known = lengthIn(set === undefined ? undefined : Number(set)) ?? (await readRunningLength()) ?? recorded;
   if (known !== undefined) return known;
   // Without a prompt, this only loads the model.
   await get("/api/generate", { model }, LOADING_MS);
-  return (await running()) ?? Math.min(OLLAMA_DEFAULT, longestOf(shown) ?? OLLAMA_DEFAULT);
+  return (await readRunningLength()) ?? Math.min(OLLAMA_DEFAULT, longestOf(shown) ?? OLLAMA_DEFAULT);
 }
 
 function isShown(shown: unknown): boolean {

@@ -102,7 +102,7 @@ interface FailureDetails {
 }
 
 /** `sent`: whether the request may have reached the server. */
-export function cancelled(party: Party, sent: boolean): LlmError {
+export function createCancellation(party: Party, sent: boolean): LlmError {
   return new LlmError("cancelled", `the request to ${party.host} (model ${party.model}) was cancelled`, { sent });
 }
 
@@ -298,16 +298,16 @@ export function toNumber(value: unknown): number | undefined {
 /** JSON of a value, unless it is too deep, too long or too large, as a body from outside may be. */
 function toSafeJson(value: unknown): string {
   let left = MOST_VALUES;
-  const pruned = (one: unknown, depth: number): unknown => {
+  const prune = (one: unknown, depth: number): unknown => {
     left -= 1;
     if (typeof one === "string") return one.slice(0, LONGEST_TEXT);
     if (typeof one !== "object" || one === null) return one;
     if (depth === DEEPEST || left < 0) return undefined;
-    if (Array.isArray(one)) return one.slice(0, MOST_VALUES).map((member) => pruned(member, depth + 1));
+    if (Array.isArray(one)) return one.slice(0, MOST_VALUES).map((member) => prune(member, depth + 1));
     const members = Object.entries(one).slice(0, MOST_VALUES);
-    return Object.fromEntries(members.map(([name, member]) => [name, pruned(member, depth + 1)]));
+    return Object.fromEntries(members.map(([name, member]) => [name, prune(member, depth + 1)]));
   };
-  return JSON.stringify(pruned(value, 0)) ?? "";
+  return JSON.stringify(prune(value, 0)) ?? "";
 }
 
 const DEEPEST = 8;

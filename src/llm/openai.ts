@@ -18,7 +18,7 @@ import { fetchFollowing } from "./connection/http.ts";
 import { DEFAULT_RETRIES, delayBefore, type Retries } from "./connection/retry.ts";
 import { DEFAULT_TIMEOUTS, type Timeouts, Watchdog } from "./connection/watchdog.ts";
 import { adapt, type Dialect, learn, PLAIN_DIALECT } from "./dialect.ts";
-import { cancelled, Failure, type Party, scrub, secretsIn } from "./failure.ts";
+import { createCancellation, Failure, type Party, scrub, secretsIn } from "./failure.ts";
 import type { ChatAnswer, ChatOptions, ChatRequest, LanguageModel } from "./llm.ts";
 import { LlmError } from "./llm.ts";
 import { OPENAI_BASE_URL } from "./openai-service.ts";
@@ -99,7 +99,7 @@ export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel 
         log(
           `${failure.message}; trying again in ${(delay / 1000).toFixed(1)} s (attempt ${attempt} of ${retries.attempts})`,
         );
-        await pause(delay, options.signal, () => cancelled(party, failure.sent));
+        await pause(delay, options.signal, () => createCancellation(party, failure.sent));
         attempt += 1;
         await again(failure);
       }

@@ -76,11 +76,11 @@ export async function chooseProvider(
   // A header that authenticates replaces the key, which may be for another server.
   const replaced = Object.keys(headers ?? {}).some((name) => /^(authorization|api-key)$/i.test(name));
   const settings = {
-    ...(key && !replaced && { apiKey: checkedKey(key.value, key.from) }),
+    ...(key && !replaced && { apiKey: checkKey(key.value, key.from) }),
     ...(headers && { headers }),
   };
   if (url !== undefined) {
-    const baseUrl = checkedUrl(url.value, url.from);
+    const baseUrl = checkUrl(url.value, url.from);
     const deployment = deploymentIn(baseUrl);
     if (deployment !== undefined) {
       requireVersion(baseUrl, url.from);
@@ -116,7 +116,7 @@ function findFirst(
   return undefined;
 }
 
-function checkedUrl(value: string, from: string): string {
+function checkUrl(value: string, from: string): string {
   const url = URL.canParse(value) ? new URL(value) : undefined;
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
     // The value is not repeated: an invalid URL may be a key in the wrong place.
@@ -138,7 +138,7 @@ function requireVersion(baseUrl: string, from: string): void {
 }
 
 /** A key becomes a header, which cannot contain every character. */
-function checkedKey(value: string, from: string): string {
+function checkKey(value: string, from: string): string {
   if (/^[ -~]*$/.test(value)) return value;
   throw new LlmError(
     "unconfigured",
@@ -151,7 +151,7 @@ async function modelAt(server: ServerAddress, keyFrom: string | undefined, optio
   const { host, hostname } = new URL(server.baseUrl);
   if (host === new URL(OPENAI_BASE_URL).host) return { model: DEFAULT_MODEL };
   const { models, instead, refused } = await modelsAt(server, MODELS_MS, options.signal);
-  if (refused !== undefined) throw refusedKey(host, refused, keyFrom);
+  if (refused !== undefined) throw createKeyRefusal(host, refused, keyFrom);
   if (models?.some(({ id }) => id === DEFAULT_MODEL)) return { model: DEFAULT_MODEL };
   const able = rankModels(models ?? []);
   if (able.length === 1 || isLoopback(hostname)) {
@@ -171,7 +171,7 @@ const MODELS_MS = 10_000;
 
 const SAYS_NOT = "it does not list its models";
 
-function refusedKey(host: string, status: number, keyFrom: string | undefined): LlmError {
+function createKeyRefusal(host: string, status: number, keyFrom: string | undefined): LlmError {
   const cure =
     keyFrom === undefined
       ? "it requires a key; set OPENAI_API_KEY to one that it accepts"
@@ -197,10 +197,11 @@ async function findLocalProvider(
   const unsent = Object.fromEntries(Object.keys(headers ?? {}).map((name) => [name, null]));
   const more = headers === undefined ? {} : { headers: unsent };
   const offering = found.filter(({ offer }) => (offer.models ?? []).length > 0);
-  const named = ({ offer }: ProbedServer) => offer.models?.some(({ id }) => id === model || id === `${model}:latest`);
+  const offersModel = ({ offer }: ProbedServer) =>
+    offer.models?.some(({ id }) => id === model || id === `${model}:latest`);
   for (const server of model === undefined
     ? offering
-    : offering.toSorted((a, b) => Number(named(b)) - Number(named(a)))) {
+    : offering.toSorted((a, b) => Number(offersModel(b)) - Number(offersModel(a)))) {
     const { name, host, baseUrl, offer } = server;
     const models = offer.models ?? [];
     const chosen = model ?? (await chooseModel({ baseUrl }, models, MODELS_MS, options));

@@ -193,7 +193,7 @@ class AnswerCollector {
 
   finish(): ChatAnswer {
     const { host, model } = this.#party;
-    if (this.#events === 0) throw createProtocolFailure(this.#nothing(), this.#party);
+    if (this.#events === 0) throw createProtocolFailure(this.#explainNothing(), this.#party);
     if (!this.whole) {
       const said = this.#stray === undefined ? "" : `; it also sent ${this.#stray.slice(0, 80)}`;
       throw createDamagedFailure(`ended the stream early, after ${this.#length} characters${said}`, this.#party);
@@ -215,7 +215,7 @@ class AnswerCollector {
     return { text: answer, model: this.#model ?? model, ...(usage && { usage }) };
   }
 
-  #nothing(): string {
+  #explainNothing(): string {
     return this.#stray === undefined
       ? "sent an answer without a chat completion in it"
       : `sent something that is not JSON: ${this.#stray.slice(0, 80)}`;

@@ -57,7 +57,7 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
   const clean: Redact = options.redact === false ? async (text) => text : redact;
 
   const layout = tree.layout ?? tree.outline;
-  const shown = shownOf(tree, options.keptOutOf);
+  const shown = createOutlineReader(tree, options.keptOutOf);
 
   async function sections(path: string, context: ComposeContext): Promise<readonly Section[]> {
     const { file, prompts, read, signal } = context;
@@ -68,11 +68,11 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
     };
     const room = await measureRoom(contentSections({ ...own, outline: "", related: [] }), path, options.tokens);
     const entries = await shown();
-    const keptOut = file.xattrs.has(DEPENDS) ? createHiddenCheck(await layout(), entries) : () => false;
+    const isKeptOut = file.xattrs.has(DEPENDS) ? createHiddenCheck(await layout(), entries) : () => false;
     const { rulePrompt } = context;
     const named = rulePrompt === undefined ? [] : namedFiles([rulePrompt], path, createFileCheck(entries));
     const paths = [...new Set([...parseDependencies(path, file.xattrs.get(DEPENDS)), ...named])];
-    const needed = await readDependencies(path, { paths, read, clean, keptOut });
+    const needed = await readDependencies(path, { paths, read, clean, isKeptOut });
     const names = new Set(needed.map((one) => one.path));
     const ranked = await rankFiles(file, [file.description ?? "", ...prompts], entries, tree, { clean, signal });
     signal?.throwIfAborted();
@@ -116,7 +116,7 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
 }
 
 /** The entries that may be sent, by the ignore rules of the whole tree. A rule applies even if the user cannot read it. */
-function shownOf(tree: ContextTree, whole: ContextTree = tree): () => Promise<readonly TreeEntry[]> {
+function createOutlineReader(tree: ContextTree, whole: ContextTree = tree): () => Promise<readonly TreeEntry[]> {
   const sendable = async () => filterVisible(await (whole.layout ?? whole.outline)(), whole.readStatic);
   if (tree === whole) return sendable;
   const known = new WeakMap<readonly TreeEntry[], { all: readonly TreeEntry[]; found: readonly TreeEntry[] }>();

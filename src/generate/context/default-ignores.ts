@@ -67,18 +67,18 @@ const SECRETS = compileIgnoreRules([
 ]);
 
 /**
- * Removes outputs and files with secrets from the entries. `ignored` tells which ones the project's own rules count as
- * outputs, and `broughtBack` which ones a rule includes again.
+ * Removes outputs and files with secrets from the entries. `isIgnored` tells which ones the project's own rules count as
+ * outputs, and `isIncludedAgain` which ones a rule includes again.
  */
-export async function withoutOutputs(
+export async function removeOutputs(
   entries: readonly TreeEntry[],
-  ignored: (path: string, directory: boolean) => boolean,
-  broughtBack: (path: string) => boolean,
+  isIgnored: (path: string, directory: boolean) => boolean,
+  isIncludedAgain: (path: string) => boolean,
 ): Promise<readonly TreeEntry[]> {
   const left = new Set<TreeEntry>();
   const pace = new Pace();
   for (const entry of entries) {
-    if (isOutput(entry, ignored) && !broughtBack(entry.path)) left.add(entry);
+    if (isOutput(entry, isIgnored) && !isIncludedAgain(entry.path)) left.add(entry);
     if (pace.due) await pace.pause();
   }
   if (left.size === 0) return entries;
@@ -93,13 +93,13 @@ export async function withoutOutputs(
 
 function isOutput(
   { path, type, state, description }: TreeEntry,
-  ignored: (path: string, directory: boolean) => boolean,
+  isIgnored: (path: string, directory: boolean) => boolean,
 ): boolean {
   if (path === "/" || description !== undefined) return false;
   const [below, directory] = [path.slice(1), type === "directory"];
   if (SECRETS.excludes(below, directory)) return true;
   if (type === "file" && state !== "static") return false;
-  return OUTPUTS.excludes(below, directory) || ignored(path, directory);
+  return OUTPUTS.excludes(below, directory) || isIgnored(path, directory);
 }
 
 function compileIgnoreRules(lines: readonly string[]): IgnoreRules {

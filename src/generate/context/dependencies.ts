@@ -27,16 +27,16 @@ export interface DependencyReading {
   readonly read: GeneratorContext["read"];
   readonly clean: Redact;
   /** Whether a path must not be sent. */
-  readonly keptOut: (path: string) => boolean;
+  readonly isKeptOut: (path: string) => boolean;
 }
 
 /** Reads the files, which generates those that are pending. No other generated content is part of a request. */
 export async function readDependencies(
   path: string,
-  { paths, read, clean, keptOut }: DependencyReading,
+  { paths, read, clean, isKeptOut }: DependencyReading,
 ): Promise<readonly Filled[]> {
   for (const one of paths) {
-    if (!keptOut(one)) continue;
+    if (!isKeptOut(one)) continue;
     const cure = `correct ${DEPENDS}, or bring the file back with !${one.replace(/^\//, "")} in ${IGNORE_FILE}`;
     throw new FsError("EIO", `${path} depends on ${one}, which is excluded from requests; ${cure}`);
   }

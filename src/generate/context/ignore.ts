@@ -8,7 +8,7 @@ import { posix } from "node:path";
 import { FsError } from "../../errno.ts";
 import type { TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
-import { withoutOutputs } from "./default-ignores.ts";
+import { removeOutputs } from "./default-ignores.ts";
 import { IgnoreRules, type IgnoreVerdict } from "./gitignore.ts";
 
 export const IGNORE_FILE = ".llmfsignore";
@@ -133,12 +133,12 @@ async function filterAllowed(
     if (!path.endsWith(`/${IGNORE_FILE}`) && !isHidden(stripRootSlash(path), type === "directory")) kept.push(entry);
     if (pace.due) await pace.pause();
   }
-  const broughtBack = (path: string) => {
+  const isIncludedAgain = (path: string) => {
     for (let at = path, directory = false; at !== ""; at = parentOf(at), directory = true)
       if (findRuling(at, directory, rules) === "in") return true;
     return false;
   };
-  return withoutOutputs(kept, gitRules.size === 0 ? () => false : createExclusion(gitRules), broughtBack);
+  return removeOutputs(kept, gitRules.size === 0 ? () => false : createExclusion(gitRules), isIncludedAgain);
 }
 
 /** Returns a function that tells whether a path, or a directory above it, is excluded. */

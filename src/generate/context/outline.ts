@@ -86,7 +86,7 @@ interface Parts {
   /** The position of each node in the complete outline. */
   readonly places: ReadonlyMap<OutlineNode, number>;
   /** The cost of a line for omitted entries at this depth. */
-  readonly leftOutCost: (depth: number) => number;
+  readonly countLeftOut: (depth: number) => number;
   readonly all: number;
 }
 
@@ -129,7 +129,7 @@ async function partsOf(root: OutlineNode): Promise<Parts> {
     descriptions: new Map(),
     parents,
     places,
-    leftOutCost(depth) {
+    countLeftOut(depth) {
       const known = leftOutCosts[depth] ?? count(`${formatLeftOut(depth, 1000)}\n`);
       leftOutCosts[depth] = known;
       return known;
@@ -156,7 +156,7 @@ async function drawView(root: OutlineNode, parts: Parts, home: string, budget: n
   purse.left += budget - purse.given;
   const described = new Set<OutlineNode>();
   for (const node of named) {
-    const cost = descriptions.get(node) ?? (await describedCost(node, parts, purse.left));
+    const cost = descriptions.get(node) ?? (await countDescription(node, parts, purse.left));
     if (!purse.pay(cost)) break;
     descriptions.set(node, cost);
     described.add(node);
@@ -165,7 +165,7 @@ async function drawView(root: OutlineNode, parts: Parts, home: string, budget: n
 }
 
 /** The cost of a description. If it is above `most`, the result is any number above that. */
-async function describedCost(node: OutlineNode, { count }: Parts, most: number): Promise<number> {
+async function countDescription(node: OutlineNode, { count }: Parts, most: number): Promise<number> {
   const plain = count(lineOf(node, false));
   return (await countTokens(lineOf(node, true), { most: most + plain })) - plain;
 }
@@ -189,18 +189,18 @@ class Purse {
 /** Selects names within the budget. A directory reserves its line for omitted entries until it is complete. */
 function selectNearest(
   root: OutlineNode,
-  { costs, parents, leftOutCost }: Parts,
+  { costs, parents, countLeftOut }: Parts,
   nodes: Iterable<OutlineNode>,
   purse: Purse,
 ): ReadonlySet<OutlineNode> {
   const missing = new Map<OutlineNode, number>();
   const named = new Set<OutlineNode>();
-  purse.pay(leftOutCost(0));
+  purse.pay(countLeftOut(0));
   for (const node of nodes) {
     const parent = parents.get(node) ?? root;
     const leftOfParent = (missing.get(parent) ?? parent.children.size) - 1;
-    const refund = leftOfParent === 0 ? leftOutCost(parent.depth + 1) : 0;
-    const cost = (costs.get(node) ?? 0) + (node.children.size > 0 ? leftOutCost(node.depth + 1) : 0);
+    const refund = leftOfParent === 0 ? countLeftOut(parent.depth + 1) : 0;
+    const cost = (costs.get(node) ?? 0) + (node.children.size > 0 ? countLeftOut(node.depth + 1) : 0);
     if (!purse.pay(cost - refund)) break;
     missing.set(parent, leftOfParent);
     named.add(node);

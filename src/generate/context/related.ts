@@ -75,7 +75,7 @@ export async function rankFiles(
   const pace = new Pace(options.signal);
   const spoken: References[] = [];
   for (const text of words) if (text !== "") spoken.push(await referencesIn(file.path, text, pace));
-  const named = namedIn(spoken, words, statics, nearest);
+  const named = findNamed(spoken, words, statics, nearest);
   const paths = named.length === 0 ? nearest.paths : [...nearest.paths, ...named];
   const contents = await contentsOf(paths, tree);
   const target = createReferred(file.path);
@@ -144,7 +144,7 @@ function findNearest(home: string, statics: StaticFiles, count: number): Nearest
 }
 
 /** Files anywhere in the tree that the words name and that are not among the nearest. */
-function namedIn(
+function findNamed(
   spoken: readonly References[],
   words: readonly string[],
   statics: StaticFiles,

@@ -31,7 +31,7 @@ export async function findInvolvedFiles(
   const pace = new Pace(signal);
   const files = entries.filter(({ type }) => type === "file").map(({ path }) => path);
   const index = new FileIndex(files);
-  const named = await index.namedIn(output, pace);
+  const named = await index.findNamed(output, pace);
   const found = new Map<string, InvolvedFile>();
   const queue = named.map((path) => ({ path, reason: "named by the output" }));
   const others = (all || named.length === 0 ? files : []).map((path) => ({ path, reason: "a file of the tree" }));
@@ -44,7 +44,7 @@ export async function findInvolvedFiles(
     signal.throwIfAborted();
     if (content === undefined) continue;
     found.set(path, { path, reason, content });
-    const used = [...parseDependencies(path, await depends(path)), ...(await index.importedBy(path, content, pace))];
+    const used = [...parseDependencies(path, await depends(path)), ...(await index.findImported(path, content, pace))];
     for (const one of used) queue.push({ path: one, reason: `used by ${path.slice(1)}` });
   }
   return [...found.values()];
@@ -67,9 +67,9 @@ class FileIndex {
   }
 
   /** In the order in which the text names them. */
-  async namedIn(text: string, pace: Pace): Promise<readonly string[]> {
+  async findNamed(text: string, pace: Pace): Promise<readonly string[]> {
     const places = new Map<string, number>();
-    for (const path of await this.#referredBy("/output", text, pace)) places.set(path, placeOf(path, text));
+    for (const path of await this.#findReferred("/output", text, pace)) places.set(path, placeOf(path, text));
     for (const match of text.matchAll(/\b\w+(?:\.\w+)+\b/g)) {
       const path = this.#modules.get(match[0]);
       if (path !== undefined) places.set(path, Math.min(places.get(path) ?? match.index, match.index));
@@ -77,11 +77,11 @@ class FileIndex {
     return [...places].sort(([, a], [, b]) => a - b).map(([path]) => path);
   }
 
-  async importedBy(path: string, text: string, pace: Pace): Promise<readonly string[]> {
-    return this.#referredBy(path, text, pace, "imports");
+  async findImported(path: string, text: string, pace: Pace): Promise<readonly string[]> {
+    return this.#findReferred(path, text, pace, "imports");
   }
 
-  async #referredBy(from: string, text: string, pace: Pace, how?: "imports"): Promise<readonly string[]> {
+  async #findReferred(from: string, text: string, pace: Pace, how?: "imports"): Promise<readonly string[]> {
     const references: References = await referencesIn(from, text, pace);
     const found: string[] = [];
     for (const file of this.#files) {

@@ -122,11 +122,11 @@ export class Ledger {
    */
   reserve(need: Need, signal: AbortSignal | undefined): Promise<Reservation> {
     return new Promise((resolve, reject) => {
-      const cancelled = () => reject(new LlmError("cancelled", `the request to ${need.model} was cancelled`));
-      if (signal?.aborted) return cancelled();
+      const rejectAsCancelled = () => reject(new LlmError("cancelled", `the request to ${need.model} was cancelled`));
+      if (signal?.aborted) return rejectAsCancelled();
       const giveUp = () => {
         this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
-        cancelled();
+        rejectAsCancelled();
         this.#serve();
       };
       const over = () => signal?.removeEventListener("abort", giveUp);

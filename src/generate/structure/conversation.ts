@@ -88,16 +88,16 @@ async function converse(
       onText: progress,
       ...(signal && { signal }),
     });
-    meter.answered(answer.model, answer.usage);
+    meter.noteAnswer(answer.model, answer.usage);
     const final = repair === repairs;
     const proposal = readProposal(answer.text, limits, { ...place, final });
     if ("entries" in proposal) {
-      meter.settled(progress, proposal);
+      meter.noteProposal(progress, proposal);
       return proposal;
     }
     rejected.push(request);
     if (final) throw createUnusableError(modelName, repair + 1, proposal.problems, answer.text);
-    meter.rejected(progress, proposal.problems);
+    meter.noteRejection(progress, proposal.problems);
     const quoted = answer.text.length <= MAX_QUOTED_ANSWER ? answer.text : `${answer.text.slice(0, 2000)}\n…`;
     const correction: readonly ChatMessage[] = [
       { role: "assistant", content: quoted },

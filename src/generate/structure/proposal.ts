@@ -99,9 +99,9 @@ class Checker {
   }
 
   read(members: ReadonlyMap<string, unknown>): Proposal {
-    const named = (name: string) => this.#list(members, name);
-    const [directories, files, symlinks, unfinished] = ["directories", "files", "symlinks", "unfinished"].map(named);
-    const executables = named("executable");
+    const listOf = (name: string) => this.#list(members, name);
+    const [directories, files, symlinks, unfinished] = ["directories", "files", "symlinks", "unfinished"].map(listOf);
+    const executables = listOf("executable");
     const lists = [directories, files, symlinks, unfinished, executables];
     const count = lists.reduce((sum, some) => sum + (some?.length ?? 0), 0);
     if (count > this.#limits.entries) {

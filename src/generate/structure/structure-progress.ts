@@ -66,7 +66,7 @@ export class StructureProgressTracker {
     return listen;
   }
 
-  answered(model: string, usage: ChatUsage | undefined): void {
+  noteAnswer(model: string, usage: ChatUsage | undefined): void {
     this.model ??= model;
     this.requests += 1;
     this.usage = {
@@ -75,14 +75,14 @@ export class StructureProgressTracker {
     };
   }
 
-  settled(listener: (delta: string) => void, proposal: Proposal): void {
+  noteProposal(listener: (delta: string) => void, proposal: Proposal): void {
     this.#streams.delete(listener);
     this.#files += proposal.entries.filter(({ type }) => type === "file").length;
     this.#done += 1;
     this.#tell();
   }
 
-  rejected(listener: (delta: string) => void, problems: readonly string[]): void {
+  noteRejection(listener: (delta: string) => void, problems: readonly string[]): void {
     this.#streams.delete(listener);
     this.#tell(problems);
   }

@@ -129,14 +129,19 @@ function textAfterThoughts(text: string, from: number, kind: FileKind): Spoken |
 function withoutUnopenedThoughts(text: string, kind: FileKind): Spoken | undefined {
   const lower = toAsciiLowerCase(text);
   for (const marks of THOUGHTS) {
-    const end = unopenedEnd(text, lower, marks, kind);
+    const end = findUnopenedEnd(text, lower, marks, kind);
     const after = end === undefined ? undefined : textAfterThoughts(text, end, kind);
     if (after !== undefined) return after;
   }
   return undefined;
 }
 
-function unopenedEnd(text: string, lower: string, { open, close, token }: Marks, kind: FileKind): number | undefined {
+function findUnopenedEnd(
+  text: string,
+  lower: string,
+  { open, close, token }: Marks,
+  kind: FileKind,
+): number | undefined {
   const at = lower.indexOf(close);
   if (at < 0) return undefined;
   const opened = lower.indexOf(open);

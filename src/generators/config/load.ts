@@ -89,7 +89,7 @@ export async function loadConfig(file: string, options: ConfigLoadOptions): Prom
       named,
       known: [...generators.keys(), DEFAULT_GENERATOR].sort(),
       environment: options.environment,
-      taken: (value: string) => void secrets.add(value),
+      noteSecret: (value: string) => void secrets.add(value),
       lists: (name: string, given: Options) => lists(generators.get(name)?.generator, given),
     };
     const implied = [...generators].flatMap(([name, { generator }]) => impliedRules(name, generator));

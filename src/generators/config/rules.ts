@@ -115,7 +115,7 @@ export interface RuleParts {
   readonly known: readonly string[];
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Called with every value that is read from the environment. */
-  readonly taken?: (value: string) => void;
+  readonly noteSecret?: (value: string) => void;
   /** Whether a generator lists directories with these options. */
   readonly lists?: (generator: string, options: Options) => boolean;
 }
@@ -203,7 +203,7 @@ function refreshOf(text: string | undefined, stale: boolean): RefreshPolicy | un
 }
 
 /** Replaces `${NAME}` in all strings by the value of that variable. Throws if it is not set. */
-function interpolate(value: unknown, parts: Pick<RuleParts, "environment" | "taken">): unknown {
+function interpolate(value: unknown, parts: Pick<RuleParts, "environment" | "noteSecret">): unknown {
   if (typeof value === "string") {
     return value.replace(/\$\{([A-Za-z_]\w*)\}/g, (_, name: string) => {
       // It differs for every mount, and so would the requests to a model.
@@ -212,7 +212,7 @@ function interpolate(value: unknown, parts: Pick<RuleParts, "environment" | "tak
       }
       const found = parts.environment[name];
       if (found === undefined) throw new Error(`the environment variable ${name} is not set`);
-      parts.taken?.(found);
+      parts.noteSecret?.(found);
       return found;
     });
   }

@@ -17,7 +17,7 @@ export async function fetchFollowing(input: string | URL | Request, init?: Reque
   for (let at = input, redirects = 0; ; redirects++) {
     const response = await fetch(at, { ...init, ...connectionOptions(at), redirect: "manual" });
     if (response.ok) return response;
-    const next = followed(response, at);
+    const next = resolveRedirect(response, at);
     if (next === undefined || redirects === MOST_REDIRECTS) return shortenBody(response);
     await response.body?.cancel();
     at = next;
@@ -42,7 +42,7 @@ export function isLoopback(hostname: string): boolean {
   return /^((.*\.)?localhost\.?|127\.[\d.]+|0\.0\.0\.0|\[::1?\]|\[::ffff:7f[\da-f]{2}:[\da-f]{1,4}\])$/.test(hostname);
 }
 
-function followed(response: Response, at: string | URL | Request): string | undefined {
+function resolveRedirect(response: Response, at: string | URL | Request): string | undefined {
   if (response.status !== 307 && response.status !== 308) return undefined;
   const from = new URL(at instanceof Request ? at.url : at);
   const location = response.headers.get("location");

@@ -1,4 +1,4 @@
-import { cancelled, type Party } from "../failure.ts";
+import { createCancellation, type Party } from "../failure.ts";
 import { LlmError } from "../llm.ts";
 import { mayHaveConnected } from "./sockets.ts";
 
@@ -88,7 +88,7 @@ export class Watchdog implements Disposable {
     this.#caller?.removeEventListener("abort", this.#onCaller);
   }
 
-  readonly #onCaller = (): void => this.#abort((sent) => cancelled(this.#party, sent));
+  readonly #onCaller = (): void => this.#abort((sent) => createCancellation(this.#party, sent));
 
   #abort(reasonFor: (sent: boolean) => LlmError): void {
     if (this.signal.aborted) return;

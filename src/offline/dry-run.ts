@@ -134,12 +134,12 @@ export function createForesight(options: ForesightOptions): Foresight {
     waits.set(reader, (waits.get(reader) ?? new Set()).add(path));
   }
 
-  const reading = (from: TreePort): TreePort => ({
+  const interceptReads = (from: TreePort): TreePort => ({
     ...from,
     read: (path, requester) => read(from, path, requester),
-    ...(from.viewAs && { viewAs: (uid) => reading(from.viewAs?.(uid) ?? from) }),
+    ...(from.viewAs && { viewAs: (uid) => interceptReads(from.viewAs?.(uid) ?? from) }),
   });
-  const port = reading(tree.port);
+  const port = interceptReads(tree.port);
   const engine = createEngine({
     ...options,
     openModel: async () => ({ model, name: modelName, ...tokens }),

@@ -84,12 +84,12 @@ function parametersText({ model: _, messages: __, schema, ...parameters }: ChatR
 function conversation({ messages }: ChatRequest): string {
   const quoted = messages.map(({ role, content }) => {
     const [head, rest] = quoteContent(content);
-    return heading(role) + (head?.text ?? "") + rest;
+    return formatRole(role) + (head?.text ?? "") + rest;
   });
   return quoted.join("");
 }
 
-function heading(role: string): string {
+function formatRole(role: string): string {
   return `\n\n${role}`;
 }
 
@@ -146,8 +146,9 @@ function endOf({ messages }: ChatRequest, bytes: Buffer, from: number): number |
   for (const { role, content } of messages) {
     const [head, rest] = quoteContent(content);
     if (head === undefined) {
-      if (!takes(Buffer.from(heading(role) + rest))) return undefined;
-    } else if (!takes(Buffer.from(heading(role))) || !takes(head.bytes) || !takes(Buffer.from(rest))) return undefined;
+      if (!takes(Buffer.from(formatRole(role) + rest))) return undefined;
+    } else if (!takes(Buffer.from(formatRole(role))) || !takes(head.bytes) || !takes(Buffer.from(rest)))
+      return undefined;
   }
   return takes(ANSWER_BYTES) ? at : undefined;
 }

@@ -8,7 +8,7 @@ import { parseTime } from "./timestamps.ts";
 const IGNORED: ReadonlySet<string> = new Set(["st_nlink", "st_size"]);
 
 export interface AttributeCallbacks {
-  dropped(name: string): void;
+  onDropped(name: string): void;
   warn(message: string): void;
 }
 
@@ -48,7 +48,7 @@ export function applyAttributes(
         inode.setTimes({ ctime: parseTimeAttribute(name, text, place) });
         break;
       default:
-        tell.dropped(name);
+        tell.onDropped(name);
     }
   }
 }

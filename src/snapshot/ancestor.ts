@@ -76,7 +76,7 @@ export class AncestorReader {
   readMember(key: string): void {
     if (key.startsWith("/")) this.#readNode(key);
     else if (key === "data") this.#reader.readObject('"data"', (path) => this.#readNode(path));
-    else if (key === "files") this.#reader.readArray('"files"', () => this.#listedFile());
+    else if (key === "files") this.#reader.readArray('"files"', () => this.#readListedFile());
     else {
       this.#reader.readValue(quote(key), STRING_LIMIT);
       this.#drop(`the key ${quote(key)}`, "/");
@@ -113,7 +113,7 @@ export class AncestorReader {
     this.#place.entry = undefined;
   }
 
-  #listedFile(): void {
+  #readListedFile(): void {
     const text = this.#reader.readString("a name in the list", PATH_MAX * 4);
     const path = text.startsWith("/") ? text : `/${text}`;
     this.#place.entry = path;
@@ -206,7 +206,7 @@ export class AncestorReader {
     const attrs = fields.get("attrs") ?? new Map();
     if (!(attrs instanceof Map)) throw this.#place.createError('its "attrs" are not an object');
     applyAttributes(inode, attrs, this.#place, {
-      dropped: (name) => this.#drop(`the attribute ${quote(name)}`, this.#place.entry ?? "/"),
+      onDropped: (name) => this.#drop(`the attribute ${quote(name)}`, this.#place.entry ?? "/"),
       warn: this.#warn,
     });
   }

@@ -61,7 +61,7 @@ export class PathPattern {
     const parts: string[] = [];
     let at = 0;
     for (const [index, step] of this.#steps.entries()) {
-      const next = ending(path, step, at, (end) => table.fits(index + 1, end));
+      const next = findStepEnd(path, step, at, (end) => table.fits(index + 1, end));
       if (step.kind === "named") parts.push(path.slice(at, next));
       at = next;
     }
@@ -198,7 +198,7 @@ class Table {
 const SLASH = 0x2f;
 
 /** Where a step that begins at `at` ends: of the positions that the rest accepts, the one that the step prefers. */
-function ending(path: string, step: PatternStep, at: number, fits: (end: number) => boolean): number {
+function findStepEnd(path: string, step: PatternStep, at: number, fits: (end: number) => boolean): number {
   switch (step.kind) {
     case "texts":
       for (const text of step.texts) if (path.startsWith(text, at) && fits(at + text.length)) return at + text.length;

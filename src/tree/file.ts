@@ -52,12 +52,12 @@ export class RegularFile extends InodeBase {
   }
 
   /** Call this when it has got its first name. */
-  named(): void {
+  noteFirstName(): void {
     this.#space.files[this.#state]++;
   }
 
   /** Call this when it has lost its last name. */
-  unnamed(): void {
+  noteLastName(): void {
     this.#space.files[this.#state]--;
   }
 

@@ -173,7 +173,7 @@ export class Tree {
     // An unnamed file (O_TMPFILE) gets its first name.
     if (inode.nlink > 0) this.space.takeLink();
     directory.insert(name, inode);
-    if (inode.nlink++ === 0 && inode.kind === "file") inode.named();
+    if (inode.nlink++ === 0 && inode.kind === "file") inode.noteFirstName();
     inode.touchCtime(this.clock);
     this.#touch(directory);
     this.#reportNameChange(directory, name, undefined);
@@ -261,7 +261,7 @@ export class Tree {
     directory.replace(name, inode);
     // Exceeds the limit only for a moment: the old inode loses the name.
     if (inode.nlink++ > 0) this.space.links++;
-    else inode.named();
+    else inode.noteFirstName();
     this.#touch(directory);
     this.#dropName(old, directory, name);
     return old;
@@ -300,7 +300,7 @@ export class Tree {
     this.#inodes.set(inode.ino, inode);
     directory.insert(name, inode);
     if (inode.kind !== "directory") inode.nlink = 1;
-    if (inode.kind === "file") inode.named();
+    if (inode.kind === "file") inode.noteFirstName();
     this.#touch(directory);
     this.#reportNameChange(directory, name, undefined);
     return inode;
@@ -365,7 +365,7 @@ export class Tree {
       inode.nlink = 0;
       inode.parent = undefined;
     } else if (--inode.nlink > 0) this.space.giveLink();
-    else if (inode.kind === "file") inode.unnamed();
+    else if (inode.kind === "file") inode.noteLastName();
     inode.touchCtime(this.clock);
     this.#reportNameChange(directory, name, inode);
     this.#disposeIfGone(inode);

@@ -54,14 +54,14 @@ function* sortEntries(directory: Directory, step: number): Generator<undefined, 
   runs.push(run.sort().reverse());
   // Merges the two shortest runs first, so that each name is merged about log2(runs) times.
   for (let at = 0; at + 1 < runs.length; at += 2) {
-    runs.push(yield* merged(runs[at] ?? [], runs[at + 1] ?? [], step));
+    runs.push(yield* merge(runs[at] ?? [], runs[at + 1] ?? [], step));
     runs[at] = runs[at + 1] = [];
   }
   return runs.at(-1) ?? [];
 }
 
 /** Merges two runs without duplicates: a name that was removed and added again between two steps is in both. */
-function* merged(one: readonly string[], other: readonly string[], step: number): Generator<undefined, string[]> {
+function* merge(one: readonly string[], other: readonly string[], step: number): Generator<undefined, string[]> {
   const all: string[] = [];
   for (let [at, there] = [0, 0]; ; ) {
     const [first, second] = [one[at], other[there]];

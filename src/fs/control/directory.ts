@@ -77,7 +77,7 @@ export class ControlDirectory {
     for (const [name, opener] of Object.entries(files)) {
       const file = new RegularFile(ino++, "dialogue" in opener ? 0o600 : 0o400, owner, tree.clock, space);
       file.nlink = 1;
-      file.named();
+      file.noteFirstName();
       this.directory.insert(name, file);
       this.#openers.set(file, opener);
     }

@@ -120,7 +120,7 @@ export class FolderClaims {
         closeSync(fd);
         return this.#open();
       }
-      return this.#settled(fd);
+      return this.#takeSlot(fd);
     } catch (error) {
       const code = codeOf(error);
       if (code === "ENOENT" && mkdirSync(this.#folder, { recursive: true, mode: this.#mode }) !== undefined) {
@@ -133,7 +133,7 @@ export class FolderClaims {
   }
 
   /** Takes a slot of its own and writes the description there. */
-  #settled(fd: number): ClaimSlot | undefined {
+  #takeSlot(fd: number): ClaimSlot | undefined {
     for (let attempt = 0; attempt < 64; attempt++) {
       const slot = Math.floor(Math.random() * SLOTS);
       const result = lockRange(fd, SLOT_LOCKS + BigInt(slot), 1n, true);

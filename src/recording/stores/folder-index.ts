@@ -52,7 +52,7 @@ export class FolderIndex {
   }
 
   /** The names with this end, sorted. Rejects like `listAll`. */
-  async ending(end: string): Promise<readonly string[]> {
+  async listWithEnd(end: string): Promise<readonly string[]> {
     if (!(await this.#isKnown())) {
       this.#reading ??= this.#read().finally(() => {
         this.#reading = undefined;

@@ -99,7 +99,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
     const expected = label === undefined ? undefined : fileName(label, key);
     const found = expected && (await tryRead(expected, key, request));
     if (found) return found;
-    for (const file of await names.ending(beginning(key))) {
+    for (const file of await names.listWithEnd(shortenKey(key))) {
       if (file === expected) continue;
       const other = await tryRead(file, key, request);
       if (other) return other;
@@ -110,7 +110,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   async function put(recording: Recording): Promise<void> {
     const file = fileName(recording.label, recording.key);
     const text = writeRecording(recording, signer);
-    const there = await names.ending(beginning(recording.key));
+    const there = await names.listWithEnd(shortenKey(recording.key));
     try {
       if (!there.includes(file)) {
         const mode = await modeForNew(folder);
@@ -183,7 +183,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
       }
     },
     async remove(key) {
-      for (const file of await names.ending(beginning(key))) await take(file);
+      for (const file of await names.listWithEnd(shortenKey(key))) await take(file);
     },
     async discard(name) {
       await rm(join(folder, basename(name)), { force: true });
@@ -200,11 +200,11 @@ function stemOf(file: string): string {
 }
 
 function suffix(key: string): string {
-  return `.${beginning(key)}.txt`;
+  return `.${shortenKey(key)}.txt`;
 }
 
 /** The part of a key that appears in file names. */
-function beginning(key: string): string {
+function shortenKey(key: string): string {
   return key.slice(0, 16);
 }
 

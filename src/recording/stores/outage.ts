@@ -75,7 +75,7 @@ export class Outages {
   }
 
   /** The store has answered. */
-  reached(): void {
+  noteAnswer(): void {
     if (this.#reached) return;
     this.#reached = true;
     if (this.#current !== undefined) return;

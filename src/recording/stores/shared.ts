@@ -162,7 +162,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
       if (refused !== undefined) throw refused;
       try {
         const value = await work();
-        outages.reached();
+        outages.noteAnswer();
         if (access === "writing" && owed.size > 0) deliver();
         return { value };
       } catch (error) {
@@ -256,7 +256,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
     const offer = shared.offer(recording);
     const outcome = offer.then(
       async (theirs) => {
-        outages.reached();
+        outages.noteAnswer();
         if (!late) return note(theirs);
         owed.delete(recording.key);
         await compare(recording, theirs);

@@ -318,21 +318,21 @@ test("recordings that this process wrote are known without reading the folder ag
     return readdirSync(folder);
   };
   const names = new FolderIndex(folder, /\.(\d)\.txt$/, list, () => now);
-  expect(await names.ending("1")).toEqual(["a.1.txt"]);
+  expect(await names.listWithEnd("1")).toEqual(["a.1.txt"]);
   for (let index = 0; index < 100; index++) {
     write(`${index}.3.txt`);
     names.add(`${index}.3.txt`);
-    expect(await names.ending("3")).toHaveLength(index + 1);
+    expect(await names.listWithEnd("3")).toHaveLength(index + 1);
   }
   names.remove("5.3.txt");
-  expect(await names.ending("3")).toHaveLength(99);
+  expect(await names.listWithEnd("3")).toHaveLength(99);
   // The first one may be read twice, because its folder has only just been created.
   expect(listed).toBeLessThanOrEqual(2);
   // Files added by other processes show up after a pause.
   write("c.4.txt");
-  expect(await names.ending("4")).toEqual([]);
+  expect(await names.listWithEnd("4")).toEqual([]);
   now += 60;
-  expect(await names.ending("4")).toEqual(["c.4.txt"]);
+  expect(await names.listWithEnd("4")).toEqual(["c.4.txt"]);
 });
 
 describe("a folder of recordings", () => {

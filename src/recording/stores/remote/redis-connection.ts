@@ -77,7 +77,7 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
     }
   }
 
-  async function limited<T>(work: Promise<T>, limit = timeoutMs): Promise<T> {
+  async function limitTime<T>(work: Promise<T>, limit = timeoutMs): Promise<T> {
     try {
       return await within(limit, work, () => new AnswerTimeout(limit));
     } catch (error) {
@@ -87,7 +87,7 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
 
   const run = (command: string, args: readonly (string | number)[]) => {
     const limit = timeoutMs + args.reduce<number>((sum, arg) => sum + String(arg).length, 0) / SLOWEST_LINK;
-    return limited(
+    return limitTime(
       attempt((opened) => opened.call(command, ...args), performance.now() + limit),
       limit,
     );
@@ -98,7 +98,7 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
     send: (command, key, ...args) => run(command, [key, ...args]),
     async getRange(key, from, to) {
       const get = (opened: Redis | Cluster) => opened.callBuffer("GETRANGE", key, from, to);
-      const bytes = await limited(attempt(get, performance.now() + timeoutMs));
+      const bytes = await limitTime(attempt(get, performance.now() + timeoutMs));
       return Buffer.isBuffer(bytes) ? bytes : Buffer.alloc(0);
     },
     evaluate: (script, key, args) => run("EVAL", [script, 1, key, ...args]),
@@ -116,7 +116,7 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
       for (const node of one instanceof Cluster ? one.nodes("master") : [one]) {
         let cursor = "0";
         do {
-          const page = await limited(node.scan(cursor, "MATCH", pattern, "COUNT", 1000));
+          const page = await limitTime(node.scan(cursor, "MATCH", pattern, "COUNT", 1000));
           for (const key of page[1]) found.add(key);
           cursor = page[0];
         } while (cursor !== "0" && found.size < most);

@@ -95,14 +95,14 @@ export class RedisIndex {
   #near(label: string): Promise<readonly string[]> {
     const folder = folderOf(label);
     return firstFound(
-      () => this.#startingWith(`${label}\0`, SAME),
-      () => (folder === "" ? Promise.resolve([]) : this.#startingWith(folder, ALIKE)),
-      () => this.#startingWith("", ALIKE),
-      () => this.#unindexed(label),
+      () => this.#listWithStart(`${label}\0`, SAME),
+      () => (folder === "" ? Promise.resolve([]) : this.#listWithStart(folder, ALIKE)),
+      () => this.#listWithStart("", ALIKE),
+      () => this.#listUnindexed(label),
     );
   }
 
-  async #startingWith(start: string, most: number): Promise<readonly string[]> {
+  async #listWithStart(start: string, most: number): Promise<readonly string[]> {
     const { connection, nameOf } = this.#options;
     const [from, to] = start === "" ? ["-", "+"] : [`[${start}`, `[${start}\u{10ffff}`];
     const members = await connection.send("ZRANGEBYLEX", this.#labels, from, to, "LIMIT", 0, most);
@@ -110,7 +110,7 @@ export class RedisIndex {
     return keys.map(nameOf);
   }
 
-  async #unindexed(label: string): Promise<readonly string[]> {
+  async #listUnindexed(label: string): Promise<readonly string[]> {
     const { connection, nameOf } = this.#options;
     const names = await connection.scan(nameOf(""), UNINDEXED);
     const heads = await Promise.all(

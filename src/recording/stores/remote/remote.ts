@@ -106,12 +106,12 @@ export function createRemoteStore(
 
   /** The labels of recordings that were used here and have been replaced since. */
   async function findReplaced(): Promise<readonly string[]> {
-    const replaced = async ([object, { label, hash }]: [string, { label: string; hash: bigint }]) => {
+    const findIfReplaced = async ([object, { label, hash }]: [string, { label: string; hash: bigint }]) => {
       const now = await read(object, undefined, () => {});
       return now === undefined || hashOf(now) === hash ? undefined : label;
     };
     const found: string[] = [];
-    for await (const label of pMapIterable([...recent], replaced, limit)) if (label) found.push(label);
+    for await (const label of pMapIterable([...recent], findIfReplaced, limit)) if (label) found.push(label);
     return found;
   }
 

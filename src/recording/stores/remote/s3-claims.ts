@@ -21,7 +21,7 @@ export interface S3ClaimsOptions {
   readonly claimMs: number;
   readonly who: () => string;
   /** Where nothing else decides: waits until other writes that have begun are visible. */
-  readonly settled: () => Promise<void>;
+  readonly waitUntilVisible: () => Promise<void>;
 }
 
 export class S3Claims {
@@ -65,10 +65,10 @@ export class S3Claims {
 
   /** `etag` is the version to replace. Returns the new one; undefined if the claim belongs to somebody else. */
   async #write(place: string, body: string, etag: string | undefined): Promise<string | undefined> {
-    const { connection, conditional, settled } = this.#options;
+    const { connection, conditional, waitUntilVisible } = this.#options;
     if (!(await conditional())) {
       const written = await connection.write(place, body);
-      await settled();
+      await waitUntilVisible();
       return (await this.#read(place)) === body ? written : undefined;
     }
     const written = await connection.write(place, body, etag === undefined ? { ifNoneMatch: "*" } : { ifMatch: etag });

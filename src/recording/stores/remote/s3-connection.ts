@@ -200,14 +200,14 @@ async function createClient(settings: S3Settings, timeoutMs: number): Promise<S3
   const client = new S3Client(config);
   try {
     await client.config.region();
-    return prepared(client);
+    return noteServerTime(client);
   } catch {
-    return prepared(new S3Client({ ...config, region: FALLBACK_REGION }));
+    return noteServerTime(new S3Client({ ...config, region: FALLBACK_REGION }));
   }
 }
 
 /** Notes the time of the server. */
-function prepared(client: S3Client): S3Client {
+function noteServerTime(client: S3Client): S3Client {
   client.middlewareStack.add(
     (next) => async (args) => {
       const result = await next(args);
@@ -225,7 +225,7 @@ function prepared(client: S3Client): S3Client {
 
 /** Limits the wait for the headers of an answer, and names failures as Amazon's client knows them, so that it retries. */
 function fetchWithin(ms: number): typeof fetch {
-  const limited = async (input: Request | string | URL, init?: RequestInit): Promise<Response> => {
+  const fetchInTime = async (input: Request | string | URL, init?: RequestInit): Promise<Response> => {
     const stop = new AbortController();
     const sent = Number(input instanceof Request ? input.headers.get("content-length") : 0);
     const timer = setTimeout(() => stop.abort(), ms + sent / SLOWEST_LINK);
@@ -241,7 +241,7 @@ function fetchWithin(ms: number): typeof fetch {
       clearTimeout(timer);
     }
   };
-  return Object.assign(limited, { preconnect: fetch.preconnect });
+  return Object.assign(fetchInTime, { preconnect: fetch.preconnect });
 }
 
 /** Reads piece by piece, up to a maximum length; `ask` limits the wait for each piece. */

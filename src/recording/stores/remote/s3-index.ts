@@ -28,9 +28,9 @@ export class S3Index {
   near(label: string): Promise<readonly string[]> {
     const folder = folderOf(label);
     return firstFound(
-      () => this.#startingWith(`${stem(label)}.`, SAME),
-      () => (folder === "" ? Promise.resolve([]) : this.#startingWith(stem(folder), ALIKE)),
-      () => this.#startingWith("", ALIKE),
+      () => this.#listWithStart(`${stem(label)}.`, SAME),
+      () => (folder === "" ? Promise.resolve([]) : this.#listWithStart(stem(folder), ALIKE)),
+      () => this.#listWithStart("", ALIKE),
       async () => (await this.#connection.list(this.#at("recordings/"), ALIKE)).map(({ name }) => name),
     );
   }
@@ -39,7 +39,7 @@ export class S3Index {
     return this.#at(`labels/${stem(label)}.${key}`);
   }
 
-  async #startingWith(start: string, most: number): Promise<readonly string[]> {
+  async #listWithStart(start: string, most: number): Promise<readonly string[]> {
     const found = await this.#connection.list(this.#at(`labels/${start}`), most);
     return found.map(({ name }) => this.#nameOf(name.slice(name.lastIndexOf(".") + 1)));
   }

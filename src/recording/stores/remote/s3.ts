@@ -55,9 +55,9 @@ export function createS3Store(url: string, options: S3Options = {}): RecordingSt
     }
     return known;
   });
-  const settled = () => pause(Math.min(SLOWEST_SETTLE_MS, Math.max(SETTLE_MS, 2 * connection.slowestWriteMs)));
+  const waitUntilVisible = () => pause(Math.min(SLOWEST_SETTLE_MS, Math.max(SETTLE_MS, 2 * connection.slowestWriteMs)));
   const place = (key: string) => at(`claims/${key}`);
-  const claims = new S3Claims({ connection, place, conditional, claimMs, who, settled });
+  const claims = new S3Claims({ connection, place, conditional, claimMs, who, waitUntilVisible: waitUntilVisible });
 
   const nameOf = (key: string) => at(`recordings/${key}.txt`);
   const keyOf = (object: string) => object.slice(at("recordings/").length, -".txt".length);
@@ -68,7 +68,7 @@ export function createS3Store(url: string, options: S3Options = {}): RecordingSt
     if (await conditional()) return (await connection.write(object, text, { ifNoneMatch: "*" })) !== undefined;
     if ((await connection.head(object)) !== undefined) return false;
     await connection.write(object, text);
-    await settled();
+    await waitUntilVisible();
     return (await connection.read(object, LONGEST_RECORDING))?.text === text;
   }
 

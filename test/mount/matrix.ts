@@ -390,15 +390,17 @@ const MEANING: Readonly<Record<Verdict, string>> = {
 const HEAD = `# Lazy files
 
 A *pending* file has a name, an owner and a mode, but no content yet. The first open for reading generates the content, and returns
-when it is there; from then on the file is like any other. This page describes what programs can notice.
+when it is complete; from then on the file is like any other. This page describes what programs can notice.
 
-\`test/mount/matrix.test.ts\` runs the table below on a real mount. \`npm run docs\` writes this page from it.
+\`npm run docs\` writes this page. \`test/mount/matrix.test.ts\` runs the programs of the table below on a real mount, and compares what
+they do with the table.
 
 ## What generates the content
 
 - Opening the file for reading, or for reading and writing (\`dd seek=\`, \`fallocate\` and many editors do that), by any path.
-- Running, mapping or copying it: that opens it for reading.
-- \`stat\` by git, cpio and busybox tar, which rely on the size: see [below](#programs-that-ask-for-the-size-first).
+- Running, mapping or copying the file, because that opens it for reading.
+- A \`stat\` call by git, cpio, busybox tar or busybox cpio, because these programs rely on the size: see
+  [below](#programs-that-ask-for-the-size-first).
 - Nothing else. \`ls -lR\`, \`find\`, \`du\`, \`stat\`, \`git status\`, \`getfattr\`, \`mv\`, \`ln\`, \`chmod\` and \`touch\` generate nothing and do not wait.
 
 If something writes to the file before it is generated (\`>\`, \`>>\`, \`truncate\`, \`cp\` onto it), it becomes an ordinary file with exactly
@@ -420,93 +422,95 @@ why) or \`static\`.
 - **If llmfs cannot see the program**, any signal makes its \`open\` fail with EINTR. This is the case if the program is in a process
   namespace above or beside that of llmfs, such as a host whose container made the mount, or if \`/proc\` is not mounted or hides
   other users' processes (\`hidepid\`).
-- **When the last reader has left**, its request continues for three seconds, or half a second if another file waits for its turn.
-  If somebody opens the file in that time, they wait for the same answer, unless a prompt or a file that it is generated from has
-  changed. Then the request is cancelled, together with requests for files that were generated only because this one depends on
-  them.
+- **When the last reader has stopped waiting**, the request continues for three seconds, or for half a second if other files wait for
+  a free slot. A program that opens the file in that time waits for the same answer, unless a prompt or a file that it is generated
+  from has changed. After that time, the request is cancelled, together with requests for files that were generated only because this
+  one depends on them.
 
 ## The size of a pending file
 
-\`stat\` must report a size before the real size is known. A program that opens the file and reads to its end, or asks for the size after
-opening it, is right whatever \`stat\` reported before: size and bytes are in the kernel before \`open\` returns. A few programs ask for
-the size first and rely on it. The columns show what they do if \`stat\` generates nothing for them, and the reported size is …
+\`stat\` must report a size before the real size is known. A program that opens the file and then reads to its end, or then asks for the
+size, gets the right result whatever \`stat\` reported before: the kernel knows the real size and content before \`open\` returns. A few
+programs ask for the size first and rely on it. The table shows what they do if \`stat\` generates nothing for them and reports this size:
 `;
 
 const TAIL = `
-Therefore a pending file reports ${CLAIMED_SIZE / 1024} KiB, more than a model writes into one file, and 0 blocks, like a file that is one hole:
-\`du\` counts nothing, and \`ls -s\` shows 0. A program that trusts the size stops with an error instead of using half a file. If the
-content turns out longer than ${CLAIMED_SIZE / 1024} KiB, the middle column applies.
+Therefore a pending file reports ${CLAIMED_SIZE / 1024} KiB, which is more than a model writes into one file, and 0 blocks, like a file that is
+one hole: \`du\` counts nothing, and \`ls -s\` shows 0. Most programs that trust this size then stop with an error, instead of silently using
+half a file. If the content turns out to be longer than ${CLAIMED_SIZE / 1024} KiB, the column "less than the real size" applies.
 
 ## Programs that ask for the size first
 
-For some programs, \`stat\` generates a pending file and waits for it, as \`open\` does, so that they see the real size. These are git, cpio
-and the tar and cpio of busybox. \`--stat-generates\` replaces the list; an entry is the name of a program, or of a program and its command:
+For some programs, \`stat\` generates a pending file and waits for it, as \`open\` does, so that they see the real size. These are git, cpio,
+busybox tar and busybox cpio. \`--stat-generates\` replaces this list. An entry is the name of a program, or of a program and its command:
 
 \`\`\`sh
 llmfs mount DIR --stat-generates 'git,cpio,busybox tar,busybox cpio,python3'
-llmfs mount DIR --stat-generates ''      # for no program: looking is free for all of them
+llmfs mount DIR --stat-generates ''      # for no program: stat never generates
 \`\`\`
 
-- **How a program is recognized**: by its name in \`/proc/PID/comm\`, its executable and its arguments. If llmfs cannot see the process (a
-  process namespace above its own), \`stat\` generates nothing.
-- **git**: its commands that only look do not generate: \`git status\`, \`git ls-files\`, \`git checkout\`, \`git clean\`, \`git diff --quiet\` and
-  the others in \`src/fs/programs/git-commands.ts\`. So prompts and editors that run them in the background cost nothing. \`git add\`
-  generates what it adds, \`git diff\` what is tracked and pending. To \`git status\`, such a file is modified until it is generated.
-- **cpio and busybox tar** generate only to pack, not to unpack or list.
-- **The wait** can be interrupted, as that of an \`open\` can. If the file cannot be generated, \`stat\` fails with the error with which
-  \`open\` would, and git reports it and leaves no \`index.lock\` behind.
-- **What it costs.** The kernel must not cache the attributes of a pending file, because it would show them to the next program
-  without asking. So each \`stat\` of a pending file is a request. \`ls -lR\` sends one request a file either way: it asks for the access
-  control list of each file, unless it is told that there is none in the whole mount, and then it asks for the attributes instead.
-  That is the answer for its owner's files as long as nothing has such a list. Generated and ordinary files are cached as before.
+- **How a program is recognized**: by its name in \`/proc/PID/comm\`, its executable and its arguments. If llmfs cannot see the process
+  (because it is in a process namespace above that of llmfs), \`stat\` generates nothing.
+- **git**: commands that only look do not generate: \`git status\`, \`git ls-files\`, \`git checkout\`, \`git clean\`, \`git diff --quiet\` and
+  the others in \`src/fs/programs/git-commands.ts\`. So shell prompts and editors that run them in the background cost nothing.
+  \`git add\` generates the files that it adds, and \`git diff\` the tracked files that are pending. \`git status\` reports a tracked file as
+  modified while it is pending.
+- **cpio, busybox tar and busybox cpio** cause generation when they pack, but not when they unpack or list.
+- **The wait** can be interrupted, like that of an \`open\`. If the file cannot be generated, \`stat\` fails with the same error as
+  \`open\` would. git reports this error, and leaves no \`index.lock\` behind.
+- **What it costs**: the kernel must not cache the attributes of a pending file, because it would show them to the next program
+  without asking llmfs. So each \`stat\` of a pending file is a request. \`ls -lR\` sends one request per file in any case. Normally
+  that is a request for the file's access control list. If llmfs answers that there are no such lists in the mount, \`ls\` does not ask
+  again, but the kernel then requests the attributes of each file. llmfs answers like this if the file belongs to the user who runs
+  \`ls\`, and no file in the mount has such a list. The attributes of generated and ordinary files are cached.
 
-Other programs that rely on the size get it right if the content is generated before: run \`llmfs warm DIR\`, or read the files
-(\`find . -name .git -prune -o -type f -exec cat {} + > /dev/null\`).
+Other programs that rely on the size get the right result if the content is generated before they look: run \`llmfs warm DIR\`, or read
+the files (\`find . -name .git -prune -o -type f -exec cat {} + > /dev/null\`).
 
 - **Programs that skip large files** (indexers, linters, search in editors) may skip a pending file because of its reported size.
-- \`find -size\`, \`ls -S\` and \`test -s\` use the reported size: to them, a pending file is not empty.
+- \`find -size\`, \`ls -S\` and \`test -s\` use the reported size, so a pending file is not empty for them.
 
 ## Seeing which files are pending
 
-A pending file takes no blocks, and its size is always the same, so \`ls -ls\` shows \`0\` first and ${CLAIMED_SIZE} as the size. This shell
-function shows the word instead. \`llmfs tree\` and \`llmfs ls\` show the state of each file.
+\`llmfs tree\` and \`llmfs ls -l\` show the state of each file. In \`ls -ls\`, a pending file has \`0\` blocks and the size ${CLAIMED_SIZE}. This shell
+function shows the word \`pending\` in place of that size:
 
 \`\`\`sh
 lsp() { ls -ls "$@" | sed -E 's/^( *0 -.*) ${CLAIMED_SIZE} /\\1 pending /'; }
 \`\`\`
 
-Neither the size nor the permissions mark it. A size of 0, or one below the real size, makes programs in the table above silently wrong.
-A cleared permission bit would make \`cp -a\`, \`tar\` and \`git\` copy the wrong mode, and would keep programs from opening the file, which
-is what generates it.
+A more visible mark would do harm. With a size of 0, or one below the real size, programs in the table above would silently give wrong
+results. With a cleared permission bit, \`cp -a\`, \`tar\` and \`git\` would copy the wrong mode, and programs could not open the file, so
+it would never be generated.
 
 ## The time of a pending file
 
 Reading does not change \`mtime\`. A file keeps its \`mtime\` when its content arrives; so does a directory when it is listed for the first
-time, or when a file that a rule generates by name (\`{name}\`) is looked up in it. Only \`ctime\` changes. A pending file has the time in its
-snapshot, or else the time of the mount, or of \`SOURCE_DATE_EPOCH\`. So has everything that a first listing or lookup finds.
-Writing to a file changes its \`mtime\`, and so do \`llmfs regen\` and a refresh that changes the content.
+time, or when a file that a rule generates by name (\`{name}\`) is looked up in it. Only \`ctime\` changes. A pending file has the time that
+its snapshot says, or else the time of the mount, or \`SOURCE_DATE_EPOCH\`. The same is true of everything that a first listing or lookup
+finds. Writing to a file changes its \`mtime\`, and so do \`llmfs regen\` and a refresh that changes the content.
 
-So programs that check whether a file has changed are not misled when it is read for the first time: no editor warns when it
-writes, and nothing is built or copied again. Tested: {comparers}.
+So programs that check whether a file has changed do not take the first reading for a change: no editor warns when it writes, and
+nothing is built or copied again. Tested: {comparers}.
 
 **vim** also compares the size, but only when it returns from a shell command (\`:!\`), gets the focus back, or you ask it to
-(\`:checktime\`). If the file was pending when vim opened it, vim then says once that it has changed since editing started (W11).
-Answer *OK*: the buffer holds the whole content. With \`:set autoread\`, the default of Neovim, it says nothing.
+(\`:checktime\`). If the file was pending when vim opened it, vim then warns once that it has changed since editing started (W11).
+Answer *OK*: the buffer holds the whole content. With \`:set autoread\`, the default of Neovim, there is no warning.
 
 **A file with \`refresh\`** is generated again when it is opened after its time has passed. If that changes the content, \`mtime\` changes
-between the editor's check of the file and its read. The first write then warns that the file has changed; \`nvim -es\`, which cannot
-ask, does not write. Open the file in the editor again (\`:edit\`), or use \`:write!\`: the file has the content that the editor shows. Once
-written, the file is not generated again.
+after the editor has checked the file and before it reads it. So the editor warns at the first write that the file has changed;
+\`nvim -es\`, which cannot ask, does not write. Open the file in the editor again (\`:edit\`), or use \`:write!\`, which is safe because the
+file has the content that the editor shows. Once you have written the file, it is not generated again.
 
 ## Readers inside the kernel
 
-Most of them open a file before they ask for its size, so they get the whole content: running a file, loop devices (\`losetup\`,
-\`mount -o loop\`), \`sendfile\`, \`splice\`, \`copy_file_range\`, \`O_DIRECT\`, io_uring, and programs that watch with fanotify. \`swapon\`
-fails, as on every FUSE mount. The others:
+Parts of the kernel read files too. Most of them open a file before they ask for its size, so they get the whole content: running a
+file, loop devices (\`losetup\`, \`mount -o loop\`), \`sendfile\`, \`splice\`, \`copy_file_range\`, \`O_DIRECT\`, io_uring, and programs that watch
+with fanotify. \`swapon\` fails, as on every FUSE mount. These are different:
 
 - **overlayfs with the mount as a lower layer** generates a pending file when it copies it up (\`chmod\`, \`mv\`, opening it for writing),
-  and copies the content. With the mount option \`metacopy=on\`, this needs Linux 5.15. On an older kernel the copy is padded with NULs
-  to the reported size, so run \`llmfs warm DIR\` first.
+  and copies the real content. With the mount option \`metacopy=on\`, this needs Linux 5.15. On an older kernel with that option, the
+  copy is padded with NULs to the reported size, so run \`llmfs warm DIR\` first.
 - **overlayfs does not allow changes beneath it.** After a file that was seen through the overlay is replaced in the mount
   (\`llmfs regen\`, \`refresh\` while somebody has the file open, a listing that no longer has it), using it through the overlay
   fails with "Stale file handle" until the overlay is mounted again.

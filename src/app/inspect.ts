@@ -16,7 +16,9 @@ import { configure } from "./configuration/configure.ts";
 import { loadGenerators } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import { absolutePath } from "./machine/current-directory.ts";
+import { findRecordedSettings } from "./model/open-model.ts";
 import { type About, describeConfig, readAbout } from "./mount-info.ts";
+import { findPlace } from "./place.ts";
 import type { Say } from "./progress.ts";
 import { requireAnswer } from "./running/answering.ts";
 import { findMount } from "./running/find-mount.ts";
@@ -54,6 +56,19 @@ export async function placeOf(source: string | undefined): Promise<TreePlace> {
     if (codeOf(error) === "ENOENT") throw new UserError("snapshot", `${source} does not exist`);
     throw new UserError("snapshot", `cannot use ${source}: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** A file in a mount or in a snapshot (`tree.json/a.md`); with `from`, a path in that snapshot. Rejects with UserError. */
+export async function fileAt(
+  named: string,
+  from: string | undefined,
+): Promise<{ readonly place: TreePlace; readonly path: string }> {
+  if (from !== undefined) return { place: { snapshot: from }, path: `/${named.replace(/^\/+/, "")}` };
+  const found = await findPlace(named);
+  if (found.kind === "snapshot" && found.path === "/") {
+    throw new UserError("notMounted", `${named} is not in an llmfs mount, nor in a snapshot such as tree.json/a.md`);
+  }
+  return { place: found.kind === "mount" ? { mounted: named } : { snapshot: found.file }, path: found.path };
 }
 
 /**
@@ -94,7 +109,7 @@ export async function lookAt(
       ? undefined
       : await loadGenerators(configFile, { print, environment: mountEnvironment(environment) });
   const rules = known ? mountedRules(about, person.say) : configured?.rules;
-  const modelName = about.model ?? DEFAULT_MODEL;
+  const modelName = about.model ?? (mountpoint === undefined ? await guessModel(config, store) : DEFAULT_MODEL);
   return {
     tree,
     about,
@@ -115,6 +130,14 @@ export async function lookAt(
       await configured?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** No server is asked for its models. The recordings of this tree are probably of the model that will be used again. */
+async function guessModel(config: Config, store: RecordingStore | undefined): Promise<string> {
+  const server = config.providers.find(({ baseUrl }) => baseUrl)?.baseUrl;
+  const openai = server?.startsWith(OPENAI_BASE_URL) ?? config.providers.some(({ apiKey }) => apiKey);
+  if (openai && config.mode !== "replay") return DEFAULT_MODEL;
+  return (await findRecordedSettings(config, store)).name ?? DEFAULT_MODEL;
 }
 
 /** A mount does not report the password of its store. The environment may have it for the same store. */

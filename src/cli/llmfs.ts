@@ -3,10 +3,12 @@
  *
  * A command is loaded when it is called, so that `--version` and `unmount` do not load the filesystem or the model.
  */
+
 import { existsSync } from "node:fs";
 import { UsageError } from "../app/errors.ts";
 import { currentDirectory } from "../app/machine/current-directory.ts";
 import { findMount } from "../app/running/find-mount.ts";
+import { CONTROL_NAME } from "../attributes.ts";
 import { findNearest } from "../text/did-you-mean.ts";
 import type { CommandEntry, CommandTable } from "./args/command.ts";
 import { formatCommandHelp, formatGeneralHelp, formatUsage } from "./args/help.ts";
@@ -209,6 +211,9 @@ const SYNONYMS: ReadonlyMap<string, string> = new Map([
   ["mounts", "list"],
   ["info", "status"],
   ["top", "status"],
+  ["watch", "status --watch"],
+  ["cost", "status"],
+  ["events", `tail -f DIR/${CONTROL_NAME}/events`],
 ]);
 
 /** Runs one command line and resolves with the exit status. Never rejects. */
@@ -261,14 +266,18 @@ function throwUnknownCommand(word: string, guess = SYNONYMS.get(word) ?? findNea
   throw new UsageError(`unknown command ${word}${guess === undefined ? "" : `; did you mean ${guess}?`}`);
 }
 
-/** `llmfs DIR …` means `llmfs mount DIR …`, unless DIR looks like a misspelt command. */
+/** `llmfs DIR …` means `llmfs mount DIR …`, unless DIR looks like a command. */
 function chooseCommand(argv: readonly string[]): [name: string, entry: CommandEntry, rest: readonly string[]] {
   const first = argv[0] ?? "";
   const found = findCommand(first);
   if (found !== undefined) return [...found, argv.slice(1)];
   if (!first.startsWith("-") && !first.includes("/") && !isThere(first)) {
     const guess = SYNONYMS.get(first) ?? findNearest(first, WORDS);
-    if (guess !== undefined) throwUnknownCommand(first, guess);
+    const another = argv[1] !== undefined && !argv[1].startsWith("-");
+    if (guess !== undefined || another) throwUnknownCommand(first, guess);
+    if (!asksForHelp(argv)) {
+      throw new UsageError(`${first} is neither a command nor a directory; to mount there, make the directory first`);
+    }
   }
   const mount = COMMANDS.get("mount");
   if (mount === undefined) throw new Error("the table of commands lacks mount");
@@ -300,7 +309,8 @@ async function reportUsageError(argv: readonly string[], error: UsageError): Pro
   const [name, entry] = own ?? findCommand("mount") ?? throwUnknownCommand("mount");
   if (argv.length === 0 || first === "help") say(`\n${formatHelp().trimEnd()}`);
   else {
-    say(`Usage: ${formatUsage(name, await entry.load())}`);
+    const general = own === undefined && !first.includes("/") && !isThere(first);
+    say(`Usage: ${general ? "llmfs COMMAND [options]" : formatUsage(name, await entry.load())}`);
     say(`See: llmfs ${own === undefined ? "" : `${name} `}--help`);
   }
   return EXIT.usage.code;

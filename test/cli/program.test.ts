@@ -73,6 +73,21 @@ describe("a wrong command line exits with status 2, prints the reason and the us
     ["a misspelt command", ["moutn", "/tmp"], "unknown command moutn; did you mean mount?"],
     ["a word nearly a command in place of DIR", ["verson"], "unknown command verson; did you mean version?"],
     ["another tool's word for a command", ["stop", "/tmp"], "unknown command stop; did you mean unmount?"],
+    [
+      "a first word for something that is no command",
+      ["events", "/tmp"],
+      "unknown command events; did you mean tail -f DIR",
+    ],
+    [
+      "a word that is no command, with an argument",
+      ["frobnicate", "work"],
+      "unknown command frobnicate\nUsage: llmfs COMMAND",
+    ],
+    [
+      "a word alone",
+      ["frobnicate"],
+      "frobnicate is neither a command nor a directory; to mount there, make the directory first",
+    ],
     ["a surplus argument", ["unmount", "/a", "/b"], 'unexpected argument "/b"'],
     ["a surplus argument after --version", ["--version", "x"], 'unexpected argument "x"'],
     ["a missing argument", ["save", "/tmp"], "FILE is missing"],

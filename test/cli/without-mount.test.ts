@@ -76,6 +76,22 @@ describe("llmfs cat", () => {
   });
 });
 
+describe("plan, why and context on a snapshot", () => {
+  test("without --model, plan and why foresee the model whose answers the folder has", async () => {
+    const at = ["--base-url", server.baseUrl, "--recordings", sandbox.at("rec")];
+    await run("export", ...at, "--model", "house", "tree.json", "out");
+    const plan = await run("plan", ...at, "tree.json");
+    expect(plan.stdout).toContain("by house: 3; 3 already recorded; 0 calls");
+    const why = await run("why", ...at, "tree.json/src/b.md");
+    expect(why.stdout).toStartWith("/src/b.md: pending\n");
+    expect(why.stdout).toContain("house; the answer is recorded");
+    expect(why.stdout).toBe((await run("why", ...at, "--from", "tree.json", "src/b.md")).stdout);
+    expect((await run("context", ...at, "tree.json/src/b.md")).stdout).toMatch(/^\/src\/b\.md\n/);
+    const plain = await run("why", "out/a.md");
+    expect([plain.status, plain.stderr]).toEqual([83, expect.stringContaining("out/a.md is not in an llmfs mount")]);
+  });
+});
+
 describe("llmfs ls and write", () => {
   test("llmfs ls and write work on a snapshot without a mount; a written file is never generated", async () => {
     expect((await run("ls", "tree.json")).stdout).toBe("a.md\nsrc/\n");
@@ -105,6 +121,14 @@ describe("llmfs export", () => {
     const again = await run("export", ...model(), "tree.json", "out");
     expect([again.status, again.stderr]).toEqual([89, expect.stringContaining("out is not empty")]);
     expect((await run("export", ...model(), "--force", "tree.json", "out")).status).toBe(0);
+  });
+
+  test("llmfs export that fails says how to export what there is", async () => {
+    refused = "a.md";
+    const failed = await run("export", ...model(), "tree.json", "out");
+    expect(failed.status).toBe(90);
+    expect(failed.stderr).toContain("1 of 3 files could not be generated; nothing was done. To leave out");
+    expect(failed.stderr).toContain("--pending skip");
   });
 
   test("llmfs export can leave pending files out, or generate only some", async () => {

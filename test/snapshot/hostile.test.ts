@@ -38,7 +38,16 @@ describe("a text that is not a snapshot is refused", () => {
     ["an array", "[]", "the snapshot is an array, not an object"],
     ["an empty object", "{}", "is empty"],
     ["no JSON", "hello", 'expected a value, found "h"'],
-    ["something compressed", new Uint8Array([0x1f, 0x8b, 8, 0]), "expected a value"],
+    [
+      "something compressed",
+      new Uint8Array([0x1f, 0x8b, 8, 0]),
+      "this is an archive or compressed, not JSON; llmfs import",
+    ],
+    [
+      "a tar",
+      Buffer.concat([Buffer.from("PaxHeader/a.md".padEnd(257, "\0")), Buffer.from("ustar\x0000")]),
+      "this is an archive",
+    ],
     ["another program's JSON", '{"name": "x"}', 'is not a snapshot: it begins with the key "name"'],
     ["no version", '{"entries": []}', 'has no version; add "llmfs": 1'],
     [

@@ -12,7 +12,7 @@ const HEADERS = z.record(z.string(), z.string("expected text"), "expected an obj
 export function schemaOf(name: SettingName) {
   const { type, options, multiple, list } = rowOf(name);
   if (type === "boolean") return SWITCH;
-  if (type === "enum") return z.enum(options ?? [], `expected ${(options ?? []).join(", ")}`);
+  if (type === "enum") return z.enum(options ?? [], `expected one of ${(options ?? []).join(", ")}`);
   if (multiple) return HEADERS;
   return list ? TEXTS : TEXT;
 }

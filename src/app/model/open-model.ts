@@ -82,7 +82,10 @@ interface RecordedSettings {
  * What a folder's recordings agree about: those of layouts, or else of some files near the root, which normally use the
  * model from the command line. A wrong guess does no harm: it makes a different request, which is not recorded.
  */
-async function findRecordedSettings(config: Config, store: RecordingStore | undefined): Promise<RecordedSettings> {
+export async function findRecordedSettings(
+  config: Pick<Config, "recordings">,
+  store: RecordingStore | undefined,
+): Promise<RecordedSettings> {
   const { schemeOf } = await import("../../recording/stores/address.ts");
   if (schemeOf(config.recordings) !== undefined) return { name: undefined, contextLengthOf: () => undefined };
   // A folder that cannot be read is reported when the first answer is looked up in it.

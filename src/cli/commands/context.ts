@@ -1,6 +1,5 @@
 import { UserError } from "../../app/errors.ts";
-import { type Looking, lookAt } from "../../app/inspect.ts";
-import { findMountedFile } from "../../app/running/mounted.ts";
+import { fileAt, type Looking, lookAt } from "../../app/inspect.ts";
 import { type AttributeName, attribute, PROMPT } from "../../attributes.ts";
 import { CONTENT_INSTRUCTIONS, type Section } from "../../generate/context/prompts.ts";
 import { countTokens } from "../../generate/spending/tokens.ts";
@@ -15,8 +14,12 @@ import { createQuietLog } from "../process/serve.ts";
 
 export const context = defineCommand({
   args: defineFlags({
-    path: { type: "positional", required: true, description: "a file in a mount; with --from, a path in the snapshot" },
-    from: { type: "string", valueHint: "FILE", description: "read from a snapshot instead of a mount" },
+    path: {
+      type: "positional",
+      required: true,
+      description: "a file in a mount, or in a snapshot such as tree.json/a.md",
+    },
+    from: { type: "string", valueHint: "FILE", description: "read PATH from this snapshot" },
     ...lookFlags,
     json: { type: "boolean", description: "print the request and its parts as JSON" },
   }),
@@ -26,12 +29,8 @@ export const context = defineCommand({
   ],
   async run(args) {
     await using log = createQuietLog();
-    const path =
-      args.from === undefined ? (await findMountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
-    await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, {
-      log,
-      person,
-    });
+    const { place, path } = await fileAt(args.path, args.from);
+    await using looking = await lookAt(place, args, { log, person });
     const { asks, failure, generator } = await looking.foresight.foresee(path);
     if (failure !== undefined) throw new UserError("failure", failure.message, { cause: failure });
     if (asks === undefined) {

@@ -22,6 +22,7 @@ export const plan = defineCommand({
   notes: [
     "Shows which files are pending, which of them recordings can answer, and what the others may cost. Sends nothing and " +
       "generates nothing. The tokens to send are counted; the length of answers is not known in advance, hence a range.",
+    "Without --model, a snapshot is planned for the model of the recordings, if a folder has those of only one.",
     `The exit status is ${EXIT.incomplete.code} if some files cannot be generated, such as files that depend on each other.`,
   ],
   async run(args) {

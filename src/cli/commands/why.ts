@@ -1,4 +1,4 @@
-import { lookAt } from "../../app/inspect.ts";
+import { fileAt, lookAt } from "../../app/inspect.ts";
 import { findMountedFile, readFileXattr, readPendingFiles } from "../../app/running/mounted.ts";
 import { OURS } from "../../attributes.ts";
 import { defineCommand, defineFlags } from "../args/command.ts";
@@ -11,8 +11,12 @@ import { createQuietLog } from "../process/serve.ts";
 
 export const why = defineCommand({
   args: defineFlags({
-    path: { type: "positional", required: true, description: "a file in a mount; with --from, a path in the snapshot" },
-    from: { type: "string", valueHint: "FILE", description: "read from a snapshot instead of a mount" },
+    path: {
+      type: "positional",
+      required: true,
+      description: "a file in a mount, or in a snapshot such as tree.json/a.md",
+    },
+    from: { type: "string", valueHint: "FILE", description: "read PATH from this snapshot" },
     ...lookFlags,
   }),
   notes: [
@@ -20,19 +24,12 @@ export const why = defineCommand({
   ],
   async run(args) {
     await using log = createQuietLog();
-    const path =
-      args.from === undefined ? (await findMountedFile(args.path)).path : `/${args.path.replace(/^\/+/, "")}`;
-    await using looking = await lookAt(args.from ? { snapshot: args.from } : { mounted: args.path }, args, {
-      log,
-      person,
-    });
+    const { place, path } = await fileAt(args.path, args.from);
+    await using looking = await lookAt(place, args, { log, person });
     const file = await looking.tree.port.stat(path);
-    const readLive = (name: string) =>
-      args.from === undefined ? readFileXattr(args.path, `${OURS}${name}`) : undefined;
+    const readLive = (name: string) => ("mounted" in place ? readFileXattr(args.path, `${OURS}${name}`) : undefined);
     const waits =
-      args.from === undefined
-        ? waitsOf(path, readPendingFiles((await findMountedFile(args.path)).mountpoint))
-        : undefined;
+      "mounted" in place ? waitsOf(path, readPendingFiles((await findMountedFile(args.path)).mountpoint)) : undefined;
     show(`${(await reportProvenance(file, readLive, looking, waits)).join("\n")}\n`);
     return EXIT.ok.code;
   },

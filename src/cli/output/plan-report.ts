@@ -17,7 +17,7 @@ export async function planFiles(
 ): Promise<PlannedFiles> {
   const pending = tree.files.filter(({ state }) => state === "pending" || state === "failed");
   const each: Foreseen[] = [];
-  progress.step(`examining ${pending.length} files`);
+  progress.step(`examining ${pending.length} ${pending.length === 1 ? "file" : "files"}`);
   for (const { path } of pending) {
     each.push(await foresight.foresee(path));
     progress.detail(`${each.length} of ${pending.length}`);
@@ -45,7 +45,9 @@ export function formatPlan(plan: Plan, each: readonly Foreseen[]): string {
     ...(calls ? [`Answers: ${formatRange(answers, formatCount)} tokens each, ${answers.from}.`] : []),
     ...(plan.depth > 1 ? [formatChain(plan.longestChain)] : []),
     ...(plan.inexact > 0
-      ? [`${plan.inexact} depend on files that have not been generated yet; the tokens of those files are estimated.`]
+      ? [
+          `${plan.inexact} ${plan.inexact === 1 ? "depends" : "depend"} on files that have not been generated yet; the tokens of those files are estimated.`,
+        ]
       : []),
     ...plan.failed.map(({ path, error }) => `cannot be generated: ${printableLine(path)}: ${error}`),
     ...each.map(formatFile),

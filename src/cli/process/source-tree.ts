@@ -23,6 +23,9 @@ export interface ChoiceArguments extends SettingsArguments {
   readonly only?: string | undefined;
 }
 
+/** How to export a tree without the files that fail. */
+const SKIP = ". To leave out what has no content: --pending skip";
+
 /** Which pending files a command generates: those below `path` that the flags choose. Throws UsageError. */
 export function chooseFiles(
   args: ChoiceArguments,
@@ -52,25 +55,25 @@ export async function openSourceTree(place: Place, args: ChoiceArguments): Promi
   const select = chooseFiles(args, place.path);
   if (place.kind === "mount") {
     const pending = select(sortByPath(readPendingFiles(place.mountpoint)));
-    if (pending.length > 0) requireComplete(await warmMounted(place.mountpoint, pending));
+    if (pending.length > 0) requireComplete(await warmMounted(place.mountpoint, pending), SKIP);
     return new OfflineTree({ text: await readControlFile(place.mountpoint, "full-snapshot.json") }, { warn: say });
   }
   const config = await configureSnapshot(args, place.file);
   if (args.pending === "skip") return new OfflineTree({ file: place.file }, { warn: say, epoch: config.epoch });
   const { text, result } = await generateTree(config, select);
-  requireComplete(result);
+  requireComplete(result, SKIP);
   return new OfflineTree({ text }, { warn: say, epoch: config.epoch });
 }
 
-/** Lists the failures. Throws UserError "incomplete" if there are any. */
-export function requireComplete(result: Warming): void {
+/** Lists the failures. Throws UserError "incomplete" if there are any; `cure` ends its message. */
+export function requireComplete(result: Warming, cure = ""): void {
   if (result.total === 0) return;
   for (const line of formatWarming(result)) say(line);
   const { failed } = result;
   if (failed.length > 0) {
     throw new UserError(
       "incomplete",
-      `${failed.length} of ${result.total} files could not be generated; nothing was done`,
+      `${failed.length} of ${result.total} ${result.total === 1 ? "file" : "files"} could not be generated; nothing was done${cure}`,
     );
   }
 }

@@ -198,7 +198,7 @@ function entryOf(
   const missing = shape.names.find((name) => !values.has(name));
   if (missing !== undefined && values.size === 0) return undefined;
   if (missing !== undefined)
-    throw new FsError("EIO", `the option "list": the query has no column ${missing}, or the value is NULL`);
+    throw new FsError("EIO", `the option "list": the query has no column "${missing}", or its value is NULL`);
   // Without named parts, the first column is the path below the directory.
   if (shape.names.length === 0) return { path: values.values().next().value ?? "" };
   const path = shape.fill(values);

@@ -21,6 +21,9 @@ export function nameFile(file: string, error: unknown): Error {
 }
 
 export function explainUnknownKey(key: string, known: readonly string[]): string {
+  if (/^(openai|llmfs)?[-_]?(api)?[-_]?(key|token|secret)$/i.test(key)) {
+    return `unknown key ${JSON.stringify(key)}; a secret is never in a file: set OPENAI_API_KEY, or refer to a variable in headers`;
+  }
   const guess = findNearest(key, known);
   return `unknown key ${JSON.stringify(key)}; ${guess === undefined ? `expected one of: ${known.join(", ")}` : `did you mean ${guess}?`}`;
 }

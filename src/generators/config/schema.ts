@@ -95,7 +95,8 @@ function firstProblem(
   prefix: KeyPath,
   known: readonly string[],
 ): { readonly path: KeyPath; readonly message: string } {
-  const [issue] = error.issues;
+  // A misspelt key also makes the right one missing.
+  const issue = error.issues.find(({ code }) => code === "unrecognized_keys") ?? error.issues[0];
   const path = [...prefix, ...(issue?.path ?? []).map((key) => (typeof key === "symbol" ? String(key) : key))];
   if (issue?.code !== "unrecognized_keys") return { path, message: issue?.message ?? "it is not valid" };
   const [key = ""] = issue.keys;

@@ -19,6 +19,12 @@ const KEY_MAX = 1 << 20;
 const DEPTH_MAX = 64;
 const [QUOTE, BACKSLASH, SLASH, COMMA, COLON, SPACE, NEWLINE] = [0x22, 0x5c, 0x2f, 0x2c, 0x3a, 0x20, 0x0a];
 const [OPEN_OBJECT, CLOSE_OBJECT, OPEN_ARRAY, CLOSE_ARRAY] = [0x7b, 0x7d, 0x5b, 0x5d];
+/** How tar, gzip and zstd begin. */
+const ARCHIVES = [
+  { at: 257, magic: Buffer.from("ustar") },
+  { at: 0, magic: Buffer.from([0x1f, 0x8b]) },
+  { at: 0, magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]) },
+];
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 
 export class JsonReader {
@@ -42,6 +48,12 @@ export class JsonReader {
     this.#place.line = 1;
     this.#fill();
     if (this.#end === 0) throw place.createError("the file is empty");
+    if (isArchive(this.#buffer.subarray(0, this.#end))) {
+      throw place.createError(
+        "this is an archive or compressed, not JSON",
+        "llmfs import makes a snapshot of an archive",
+      );
+    }
     if (this.#buffer.subarray(0, 3).equals(BYTE_ORDER_MARK)) this.#at = 3;
   }
 
@@ -325,4 +337,8 @@ const ESCAPES = new Map([
 function article(kind: Kind): string {
   if (kind === "literal") return "true, false or null";
   return kind === "object" || kind === "array" ? `an ${kind}` : `a ${kind}`;
+}
+
+function isArchive(start: Buffer): boolean {
+  return ARCHIVES.some(({ at, magic }) => start.subarray(at, at + magic.length).equals(magic));
 }

@@ -99,6 +99,7 @@ describe("rules", () => {
     expect(wrong({ match: "a", generator: "a", option: {} })).toThrow(
       'rule 2: unknown key "option"; did you mean options?',
     );
+    expect(wrong({ match: "a", generater: "a" })).toThrow('rule 2: unknown key "generater"; did you mean generator?');
     expect(wrong({ match: "a", generator: "a", refresh: "sometimes" })).toThrow("expected once, always");
     expect(wrong({ match: "a", generator: "a", options: { x: `\${NOT_SET}` } })).toThrow("NOT_SET is not set");
     expect(wrong(7)).toThrow("rule 2: a rule must be an object");

@@ -223,7 +223,7 @@ setfattr -n user.llmfs.model -v NAME DIR
 |---|---|---|---|`;
 
 const ATTRIBUTES_TAIL = `
-- "The nearest counts" means the file's own value, else that of the nearest directory above that sets one.
+- "The nearest value applies" means the file's own value, else that of the nearest directory above that sets one.
 - A value that cannot be used is rejected with EINVAL. An empty value counts as no value.
 - Any other name below \`user.llmfs.\` is kept and has no effect. If it looks like a misspelling, the log says so.
 - On a mount that others can use (\`--allow-other\`), not everybody may set everything: see

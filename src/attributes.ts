@@ -39,12 +39,24 @@ export const ATTRIBUTES = {
       "an instruction for the file, or for everything below the directory; the nearest comes last. On an empty file it makes the file pending",
     setting: true,
   },
-  model: { on: BOTH, by: "you", meaning: "the model to ask; the nearest counts", fault: nameFault, setting: true },
-  temperature: { on: BOTH, by: "you", meaning: "0 to 2; the nearest counts", fault: numberIn(0, 2), setting: true },
+  model: {
+    on: BOTH,
+    by: "you",
+    meaning: "the model to ask; the nearest value applies",
+    fault: nameFault,
+    setting: true,
+  },
+  temperature: {
+    on: BOTH,
+    by: "you",
+    meaning: "0 to 2; the nearest value applies",
+    fault: numberIn(0, 2),
+    setting: true,
+  },
   "max-tokens": {
     on: BOTH,
     by: "you",
-    meaning: "the longest answer, in tokens; the nearest counts",
+    meaning: "the longest answer, in tokens; the nearest value applies",
     fault: numberIn(1, 1e9),
     setting: true,
   },
@@ -52,7 +64,7 @@ export const ATTRIBUTES = {
     on: "files",
     by: "you, llmfs",
     meaning:
-      "files to generate first and to show to the model: one path a line, relative to the file's directory or absolute within the mount. A layout sets it",
+      "files to generate first and to show to the model: one path per line, relative to the file's directory or absolute within the mount. A layout sets it",
     setting: true,
   },
   generator: {

@@ -15,7 +15,8 @@ export type PatternPiece =
 /** Throws an Error that says what is wrong with the pattern. Leading slashes are ignored. */
 export function piecesOf(written: string): PatternPiece[] {
   const source = written.replace(/^\/+/, "");
-  if (source === "" || source.endsWith("/")) throw new Error("a match is the path of files, and does not end in /");
+  if (source === "" || source.endsWith("/"))
+    throw new Error("a match is the path of a file; it must not be empty or end in /");
   const pieces: PatternPiece[] = [];
   const token = /(\*\*)|(\*)|(\?)|\{([^{}]*)\}|([^*?{}]+)|([{}])/gsu;
   for (const [all, deep, star, one, braces, text] of source.matchAll(token)) {

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { createGraph, longestChain, parseDependencies, sortByDependencies } from "../../src/generate/depends.ts";
 
-test("dependencies are listed one path a line, relative to the file or absolute", () => {
+test("dependencies are listed one path per line, relative to the file or absolute", () => {
   expect(parseDependencies("/src/sub/a.py", " ../base.py\n\n/README.md\n../base.py\n")).toEqual([
     "/src/base.py",
     "/README.md",

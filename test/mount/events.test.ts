@@ -142,7 +142,7 @@ describeMounted("the events of a mount", () => {
     for (const [rule, problem] of [
       ["forbid user=me", 'begins with "allow" or "deny"'],
       ["deny who=me", "expected program=NAMES, user=NAMES or path=GLOBS"],
-      ["deny path=docs/", "does not end in /"],
+      ["deny path=docs/", "must not be empty or end in /"],
     ] as const) {
       const { status, stderr } = await mount.sandbox.llmfs(["mount", mount.sandbox.at("x"), "--policy", rule]);
       expect(status).toBe(2);

@@ -33,7 +33,7 @@ export interface ModelConfig {
   readonly mode: RecordingMode;
   /** A folder or the URL of a shared store. */
   readonly recordings: string;
-  /** Nothing is answered without these recordings. */
+  /** Requests fail while these recordings are unavailable. */
   readonly recordingsRequired: boolean;
   /** If a shared store refuses new answers, they are paid for anyway. */
   readonly paysAlone: boolean;
@@ -75,7 +75,7 @@ export function readModelConfig(given: GivenSettings, variable: Lookup): ModelCo
   };
 }
 
-/** A shorter key could be guessed by trying, because recordings are no secret to whoever shares the store. */
+/** A shorter key could be guessed by trying, because everyone who shares the store can read the recordings. */
 const LEAST_KEY = 16;
 
 function parseRecordingKeys(text: string): readonly string[] {
@@ -207,7 +207,10 @@ function readRequired(given: GivenSettings, unnamed: boolean): Pick<ModelConfig,
   const required = found && parseSwitch(found.source, found.text);
   if (found !== undefined && required === true && unnamed) {
     const cure = "name the recordings with --recordings or LLMFS_RECORDINGS";
-    throw createValueError(found.source, `${found.source}: your own folder of recordings is no shared store; ${cure}`);
+    throw createValueError(
+      found.source,
+      `${found.source}: your own folder of recordings is not a shared store; ${cure}`,
+    );
   }
   return { recordingsRequired: required === true, paysAlone: required === false };
 }

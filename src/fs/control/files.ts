@@ -26,7 +26,7 @@ usage.json      what generating has cost so far, and the limits
 config.json     the model, the recordings and the prompts of this mount
 snapshot.json   the tree at the time of opening; 'llmfs save' copies this file
 full-snapshot.json  the same with times; 'llmfs export' reads it
-events          who opened and changed what, and what that caused, a line of JSON each; follow it with tail -f
+events          who opened and changed what, and what that caused, one JSON object per line; follow it with tail -f
 control         accepts requests to generate files, one line of JSON each, and answers them
 
 A request:  {"id": 1, "op": "make", "path": "/a.md"}

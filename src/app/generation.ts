@@ -57,7 +57,7 @@ export interface Generation extends Grower, AsyncDisposable {
   /** Resolves when the usage includes all cancelled requests. */
   settleUsage(): Promise<void>;
   /**
-   * At the end: brings all answers to the recordings. Returns what is not as it should be, in words: see
+   * At the end: writes all remaining answers to the recordings. Returns the problems, as text: see
    * RecordingStore.settle. Never rejects.
    */
   settleRecordings(): Promise<readonly string[]>;

@@ -41,7 +41,7 @@ export interface ServedMount {
   /**
    * Saves if there is a file for it, and retries until that succeeds or `givenUp` fires. Call it once, after the unmount.
    * This process must end afterwards, which also ends the access of programs that still use the mount.
-   * Throws UserError("save"), or UserError("recordings") if the recordings are not as they should be.
+   * Throws UserError("save"), or UserError("recordings") if there is a problem with the recordings.
    */
   finish(givenUp: AbortSignal): Promise<void>;
 }

@@ -15,7 +15,7 @@ export interface TreeParts {
   readonly generation: Generation;
   readonly log: Log;
   readonly progress: Progress;
-  /** Cancels until the tree is there. */
+  /** Cancels the preparation of the tree. Without effect once the tree exists. */
   readonly signal: AbortSignal;
 }
 

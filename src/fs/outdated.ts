@@ -76,7 +76,7 @@ export function usesOf(tree: Tree, inode: Inode): readonly UsedFile[] {
     });
 }
 
-/** The content of the file was found to be right for the used files as they are. */
+/** Call this when the content of the file was found to fit the current content of the used files. */
 export function markCurrent(tree: Tree, file: RegularFile): void {
   const lines = usesOf(tree, file).flatMap(({ path, file: used }) =>
     used === undefined || used.lazy ? [] : [`${checksumOf(used)} ${path}`],

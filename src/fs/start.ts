@@ -1,4 +1,4 @@
-/** The beginning of the filesystem thread, which starts before it is known what it will serve. */
+/** The entry point of the filesystem thread. The thread starts before it is known what it will serve. */
 import { receiveMessageOnPort } from "node:worker_threads";
 import * as libc from "../libc.ts";
 import type { WorkerOptions, WorkerStart } from "../rpc/messages.ts";

@@ -13,7 +13,7 @@ const TICK_MS = 5;
 
 export class Patience {
   readonly #fd: number;
-  /** Undefined until it is needed; null if there is none, or no longer. */
+  /** Undefined until it is needed; null if it could not be created or has ended. */
   #ticker: Ticker | null | undefined;
   #requests = 0;
   /** Whether reads block. */

@@ -108,8 +108,8 @@ export interface BoundFile extends Dependent {
 }
 
 /**
- * The files with all that they depend on: adds what the rules say, as far as it is among the files. With `depends` false they
- * depend on nothing.
+ * Returns the files with their dependencies: their own, and those that the rules add if these are among the files. If
+ * `depends` is false, the files have no dependencies.
  */
 export function orderFiles<T extends BoundFile>(
   files: readonly T[],
@@ -130,7 +130,7 @@ export function orderFiles<T extends BoundFile>(
   });
 }
 
-/** The request for a file that is written without the text of others. */
+/** The request for a file without its dependencies and without the prompt of a rule. */
 function withoutDependencies(request: GenerationRequest): GenerationRequest {
   const { rulePrompt: _, file, ...others } = request;
   return { ...others, file: { ...file, xattrs: new Map([...file.xattrs].filter(([name]) => name !== DEPENDS)) } };

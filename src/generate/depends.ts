@@ -41,7 +41,7 @@ export function sortByDependencies<T extends Dependent>(files: readonly T[]): re
 /** A file of a graph. */
 export interface GraphNode<T> {
   readonly file: T;
-  /** The files of the graph that it depends on, without the one edge of each circle that leads backwards. */
+  /** The files of the graph that it depends on, without the one edge of each cycle that leads backwards. */
   readonly needs: readonly GraphNode<T>[];
   /** The files of the graph that depend on it. */
   readonly users: readonly GraphNode<T>[];
@@ -63,7 +63,7 @@ export function createGraph<T extends Dependent>(files: readonly T[]): readonly 
   const nodes = sortByDependencies(files).map((file) => {
     const node: Node = { file, needs: [], users: [], rank: 1, depth: 1 };
     for (const path of parseDependencies(file.path, file.depends)) {
-      // A dependency that is placed later is part of a circle.
+      // A dependency that is placed later is part of a cycle.
       const needed = byPath.get(path);
       if (needed === undefined) continue;
       node.needs.push(needed);

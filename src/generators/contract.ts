@@ -88,7 +88,7 @@ export interface GeneratorContext {
   read(path: string): Promise<Uint8Array>;
   /**
    * Reports that a program with this pid generates the content. Reads of the program and its children in the mount then
-   * count as reads by this file: circles of files that wait for each other fail with EDEADLK, and the slot of this
+   * count as reads by this file: cycles of files that wait for each other fail with EDEADLK, and the slot of this
    * generation is free for others while the program waits.
    */
   working?(pid: number): void;

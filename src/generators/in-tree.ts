@@ -1,7 +1,7 @@
 /**
  * Resolves a path in the tree without ever leaving the tree.
  *
- * The kernel follows a symlink in a mount anywhere, also to files of the host, and any program that may write to the tree
+ * The kernel follows a symlink in a mount anywhere, even to files of the host, and any program that may write to the tree
  * can create one. So a path in a rule is resolved link by link within the tree, and then opened by a path without symlinks.
  */
 import { posix } from "node:path";

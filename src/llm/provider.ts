@@ -95,7 +95,7 @@ export async function chooseProvider(
   return findLocalProvider(model?.value, headers, options);
 }
 
-/** All headers. If several layers have one of the same name, the first counts. */
+/** The headers of all layers. If several layers set the same header, the first layer wins. */
 function mergeHeaders(layers: readonly ProviderLayer[]): Readonly<Record<string, string>> | undefined {
   const merged = new Map<string, readonly [name: string, value: string]>();
   for (const header of layers.flatMap(({ headers = {} }) => Object.entries(headers))) {

@@ -105,7 +105,7 @@ function quoteContent(content: string): readonly [head: Quoted | undefined, rest
 interface Quoted {
   readonly text: string;
   readonly bytes: Buffer;
-  /** How much of the content it is, with the line end that follows; 0 if it has no whole line. */
+  /** The length of these lines in the content, including the last line end; 0 if the head has no whole line. */
   readonly length: number;
 }
 

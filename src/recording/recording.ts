@@ -78,18 +78,18 @@ export interface RecordingStore {
   /** The holder of the claim, in words. Undefined if there is none, or if it is unknown. */
   holder?(key: string): Promise<string | undefined>;
   /**
-   * An id that the store keeps as long as it keeps its recordings; made if there is none. Another one than before means
-   * that the store was emptied. Undefined if it cannot be made.
+   * An id that the store keeps as long as it keeps its recordings. It is created if it is missing. If it differs from an
+   * earlier one, the store was emptied in between. Undefined if it cannot be created.
    */
   identity?(): Promise<string | undefined>;
   /** Calls the listener whenever there is a new connection. */
   onConnect?(listener: () => void): void;
   /**
-   * Called before `close`: brings to the store what it does not have yet. Returns what is not as it should be, in words:
-   * answers that only this machine has, or that other machines have otherwise.
+   * Called before `close`: copies the missing answers to the store. Returns the problems, as text: answers that only this
+   * machine has, or for which other machines have different content.
    */
   settle?(): Promise<readonly string[]>;
-  /** Throws Refused if no answer should be paid for, because the store refuses new ones. Absent if it never does. */
+  /** Throws StoreRefusal if no answer should be paid for, because the store refuses new ones. Absent if it never does. */
   ensureAccepts?(): void;
   /** Whether it can be reached. Absent for stores that always can. */
   health?(): StoreHealth;

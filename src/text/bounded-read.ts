@@ -75,7 +75,7 @@ export function readRegularAtOnce(path: string, most: number): Buffer | undefine
     for (let read = -1; read !== 0 && length < bytes.length; length += read) {
       read = readSync(fd, bytes, length, bytes.length - length, null);
     }
-    // It has grown.
+    // A full buffer means that the file has grown since its size was read.
     return length === bytes.length ? undefined : bytes.subarray(0, length);
   } finally {
     closeSync(fd);

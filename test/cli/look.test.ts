@@ -120,7 +120,7 @@ describeMounted("llmfs status", () => {
     await finished(reader);
   });
 
-  test("llmfs status says which file waits for which", async () => {
+  test("llmfs status shows which file waits for which", async () => {
     const gate = new Gate();
     await using m = await mounted({
       snapshot: JSON.stringify({

@@ -327,7 +327,7 @@ describe("a mount is removed when its process ends", () => {
 });
 
 describe("unmount", () => {
-  test("unmount of something other than a mount of llmfs says what it is", async () => {
+  test("the error of unmount names what was found if it is not a mount of llmfs", async () => {
     sandbox.directory("mnt");
     const nothing = await sandbox.llmfs(["unmount", "mnt"]);
     expect(nothing).toEqual({ status: 83, stdout: "", stderr: "llmfs: mnt: no llmfs is mounted there\n" });
@@ -384,7 +384,7 @@ describe("unmount", () => {
     expect(statSync(sandbox.at("tree.json")).size).toBeGreaterThan(20 << 20);
   });
 
-  test("unmount says where the tree is if it could not be saved to its destination", async () => {
+  test("unmount reports where the tree is if it could not be saved to its destination", async () => {
     const dir = sandbox.directory("mnt");
     const folder = sandbox.directory("folder");
     await sandbox.llmfs(["mount", "--save", "folder/tree.json", dir]);

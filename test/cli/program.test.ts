@@ -39,7 +39,7 @@ test("every command has its own --help on standard output, whatever else is on t
   }
 });
 
-test("help is the same as --help, also for a command", async () => {
+test("help prints the same as --help, with or without a command", async () => {
   expect(await llmfs("help")).toEqual(await llmfs("--help"));
   expect(await llmfs("help", "mount")).toEqual(await llmfs("mount", "--help"));
   expect(await llmfs("help", "umount")).toEqual(await llmfs("unmount", "--help"));

@@ -42,7 +42,7 @@ describeMounted("the evaluation", () => {
     expect(done.stdout).toMatch(/\| c-tool +\| with +\| 5 +\| 6 +\| 66 +\| 42 +\| \$0\.0002 \| 0 +\| at once \|/);
   });
 
-  test("the evaluation says what went wrong, and ends with status 1", async () => {
+  test("the evaluation reports what went wrong, and exits with status 1", async () => {
     using sandbox = new Sandbox();
     const done = await evaluate(sandbox, "--only", "data-set", "--repairs", "0");
     expect(done.status).toBe(1);

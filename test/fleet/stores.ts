@@ -87,7 +87,7 @@ const RIGHTS: Readonly<Record<Condition, readonly string[] | undefined>> = {
 
 async function createS3(conditions: boolean, condition: Condition): Promise<TestStore> {
   const folder = mkdtempSync(join(tmpdir(), "llmfs-fleet-s3-"));
-  // The server knows only keys that are no secrets, so it accepts every signature.
+  // The server knows only keys that are not secret, so it accepts every signature.
   const [secret, token] = [crypto.randomUUID(), crypto.randomUUID()];
   const secrets = new Set<string>([secret, token]);
   let state = condition;

@@ -69,7 +69,7 @@ test("an attribute that was made up does no harm", () => {
     made.file("/b").xattrs = new Map([["user.llmfs.meta.used", Buffer.from(value)]]);
     expect(made.outdated()).toEqual({});
   }
-  // In a circle.
+  // In a cycle.
   made.file("/b").xattrs = new Map([["user.llmfs.meta.used", Buffer.from("0123456789abcdef /b")]]);
   expect(made.outdated()).toEqual({ "/b": ["/b"] });
 });

@@ -136,7 +136,7 @@ describe("a generator's mistake is EIO with a message:", () => {
     ["no content", {}, /returned an object without "content"/],
     ["undefined content", { content: undefined }, /returned nothing/],
     ["a function", { content: () => 1 }, /returned a function/],
-    ["a circle", { content: circular }, /JSON cannot represent/],
+    ["a cyclic value", { content: circular }, /JSON cannot represent/],
     ["a bigint", { content: 1n }, /JSON cannot represent/],
     ["a stream of numbers", { content: badPieces() }, /streamed a number/],
   ];

@@ -217,7 +217,7 @@ test("a table whose rows lack most of their columns is refused, and one that lac
   ]);
 });
 
-test("files that a prompt names are found in linear time, also after many marks", () =>
+test("files that a prompt names are found in linear time, even after many marks", () =>
   expectLinear(repeated(".", "a"), (text) => namedFiles([`${text}x`], "/a/b.md", () => false)));
 
 test("a program for which the parser would need minutes is not reduced to its declarations", async () => {

@@ -824,7 +824,7 @@ describe("a permanent failure", () => {
     expect(error.message).toContain("does not exist");
   });
 
-  test("a server that is down is no connection", async () => {
+  test("a server that is down is reported as a missing connection", async () => {
     const closed = await openaiServer();
     await closed[Symbol.asyncDispose]();
     const error = await failure(modelAt(closed).complete(REQUEST));

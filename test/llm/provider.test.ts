@@ -151,7 +151,7 @@ test("a named model selects the local server that has it", async () => {
   expect(await named("other")).toMatchObject({ baseUrl: one.baseUrl, model: "other" });
 });
 
-test("headers go to the configured server, also for its list of models, and to no other", async () => {
+test("headers go only to the configured server, including the request for its list of models", async () => {
   const seen: (string | null)[] = [];
   using server = Bun.serve({
     hostname: "127.0.0.1",

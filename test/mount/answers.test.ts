@@ -15,7 +15,7 @@ const ANSWERS: Readonly<Record<string, string>> = {
 };
 
 describeMounted("text around an answer", () => {
-  test("text around an answer is not in the file: programs run, also from old recordings of such answers", async () => {
+  test("text around an answer is not in the file: programs run, even from old recordings of such answers", async () => {
     await using m = await mounted({
       pending: Object.keys(ANSWERS),
       answer: (path) => ({ stream: ANSWERS[path] ?? "" }),

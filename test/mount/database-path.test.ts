@@ -57,7 +57,7 @@ describeMounted("a database in the mount", () => {
     return { text, error: await new Response(attribute.stdout).text() };
   }
 
-  test("a database in the mount can be queried, also through symlinks that stay inside the mount", async () => {
+  test("a database in the mount can be queried, even through symlinks that stay inside the mount", async () => {
     copyFileSync(sandbox.at("inner.db"), `${m}/plain.db`);
     mkdirSync(`${m}/folder`);
     copyFileSync(sandbox.at("inner.db"), `${m}/folder/shop.db`);

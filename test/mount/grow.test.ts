@@ -148,7 +148,7 @@ describeMounted("llmfs grow", () => {
     expect(await child.exited).toBe(130);
     expect(await new Response(child.stderr).text()).toContain("cancelled; nothing was added");
     expect(await m.out("ls")).toBe("src\n");
-    // A program that is killed asks no more either.
+    // A program that is killed sends no more requests either.
     const killed = m.sandbox.start(["grow", "mnt", "--prompt", "other tests"], { program: BINARY });
     const second = await m.server.request(1);
     killed.kill("SIGKILL");

@@ -22,7 +22,7 @@ const llmfs = (m: Mounted, ...args: string[]) => m.sandbox.llmfs(args, { program
 const outdated = (m: Mounted) => JSON.parse(readFileSync(`${m.dir}/.llmfs/status.json`, "utf8")).outdated;
 
 describeMounted("files that were made from others", () => {
-  test("status.json, why and the log say which file waits for which", async () => {
+  test("status.json, why and the log show which file waits for which", async () => {
     const gate = new Gate();
     await using m = await mounted({ snapshot: chain(), answer: gate.holds(), args: ["--log-file", "mount.log"] });
     const reader = m.sh("cat c.c");

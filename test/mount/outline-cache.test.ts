@@ -31,7 +31,7 @@ function watched() {
   return { tree, layout, get, change, pass };
 }
 
-test("an unchanged outline is fetched once, also for concurrent callers", async () => {
+test("an unchanged outline is fetched once, even for concurrent callers", async () => {
   const { tree, get } = watched();
   expect(await Promise.all([get(), get(), get()])).toEqual(["/1", "/1", "/1"]);
   expect(await get()).toBe("/1");

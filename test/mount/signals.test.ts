@@ -371,7 +371,7 @@ describeMounted("a reader on a terminal", () => {
     expect(m.asked("a")).toBe(1);
   });
 
-  testWith(lacking)("Ctrl-C ends a reader at once, also after Ctrl-Z", async () => {
+  testWith(lacking)("Ctrl-C ends a reader at once, even after Ctrl-Z", async () => {
     for (const keys of ["\x03", "\x1a\x03"]) {
       const all = await shell();
       const { m, terminal } = all;

@@ -83,7 +83,7 @@ test("a request that waits for a slot can be cancelled", async () => {
   expect(await Promise.all(running)).toHaveLength(200);
 });
 
-test("a request that waited for its turn for long is not sent if another process has answered meanwhile", async () => {
+test("a request that waited long in the queue is not sent if another process has answered it in the meantime", async () => {
   const store = createMemoryStore("recordings");
   const gate = Promise.withResolvers<string>();
   const model = scriptedModel(() => gate.promise);

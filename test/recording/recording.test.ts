@@ -53,7 +53,7 @@ describe("auto mode", () => {
     ]);
   });
 
-  test("auto mode passes the text to onText, also from a recording", async () => {
+  test("auto mode passes the text to onText, even from a recording", async () => {
     const { recorded } = setup("auto");
     const heard: string[] = [];
     await recorded.complete(HI);
@@ -67,7 +67,7 @@ describe("auto mode", () => {
     expect(await store.list()).toEqual([]);
   });
 
-  test("without a model, recorded requests are answered, and the error for others says what is missing", async () => {
+  test("without a model, recorded requests are answered, and the error for other requests names what is missing", async () => {
     const { store } = setup("auto");
     await createRecordedModel(scriptedModel("hello"), store, { mode: "auto" }).complete(HI);
     const alone = createRecordedModel(undefined, store, { mode: "auto" });

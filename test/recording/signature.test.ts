@@ -57,7 +57,7 @@ describe("a signed recording", () => {
   });
 });
 
-test("the errors for a missing signature and for one with another key say so", () => {
+test("a missing signature and a signature with another key have their own errors", () => {
   expect(() => signer.check(writeRecording(one))).toThrow("it is not signed");
   const other = writeRecording(one, createSigner([OTHER]));
   expect(() => signer.check(other)).toThrow(/^it is signed with the key [0-9a-f]{8}; yours is [0-9a-f]{8}$/);

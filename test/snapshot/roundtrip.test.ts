@@ -15,7 +15,7 @@ describe("a random tree", () => {
     expect(describeTree(load(save(tree)))).toEqual(describeTree(tree));
   });
 
-  test.each(SEEDS)("a random tree is saved as the same bytes each time, also after a round trip (seed %d)", (seed) => {
+  test.each(SEEDS)("a random tree is saved as the same bytes each time, even after a round trip (seed %d)", (seed) => {
     const tree = randomTree(seed);
     const text = save(tree);
     expect(save(tree)).toBe(text);

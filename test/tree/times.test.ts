@@ -52,7 +52,7 @@ describe("a write by the kernel itself", () => {
     expect(file.times().ctime).toBeGreaterThan(BEFORE);
   });
 
-  test("a write by the kernel itself is newer than a time that was set before it, also in the same tick of a coarse clock", () => {
+  test("a write by the kernel itself is newer than a time that was set before it, even in the same tick of a coarse clock", () => {
     const coarse = { atime: 77, atimeNsec: 0, mtime: 77, mtimeNsec: 0 };
     const space = new Space({ stores: { open: () => new CoarseStore(coarse) } });
     const file = fileIn(space);

@@ -300,7 +300,7 @@ describe("rename", () => {
     expect([paths(tree), file.nlink]).toEqual([["/", "/a", "/b"], 2]);
   });
 
-  test("rename never puts a directory below itself, also by exchange", () => {
+  test("rename never puts a directory below itself, not even by an exchange", () => {
     const tree = newTree();
     const a = tree.mkdir(tree.root, "a", 0o755, OWNER);
     const b = tree.mkdir(a, "b", 0o755, OWNER);

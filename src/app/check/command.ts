@@ -52,7 +52,7 @@ const MARK = "LLMFS_CHECK";
 /** Changes into the copy. The last command keeps the shell from replacing itself by the command. */
 const SHELL = 'cd -- "$1" || exit; shift; "$@" 2>&1; exit $?';
 
-/** Rejects with the signal's reason, when nothing of the command is left. */
+/** Rejects with the signal's reason once all processes of the command have ended. */
 export async function runCommand(options: CommandOptions): Promise<CommandRun> {
   const { command, copy, signal, timeoutMs } = options;
   signal.throwIfAborted();

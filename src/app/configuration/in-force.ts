@@ -53,7 +53,7 @@ function describeDefault(name: SettingName, config: Config): SettingInForce {
   return { key: keyOf(name), ...(value !== undefined && { value: String(value) }), from: "default" };
 }
 
-/** Headers of all places are sent. If several have one of the same name, the first counts. */
+/** Headers from all places are sent. If several places set the same header, the first place wins. */
 async function describeHeaders(layers: readonly Layer[]): Promise<readonly SettingInForce[]> {
   const seen = new Set<string>();
   const all: SettingInForce[] = [];

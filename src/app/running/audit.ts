@@ -1,5 +1,5 @@
 /**
- * The audit: every event of a mount, appended to a file outside it, a line of JSON each.
+ * The audit: every event of a mount, appended to a file outside it, one line of JSON for each.
  *
  * The file is opened again if it was renamed or removed, as log rotation does. What cannot be written is kept, up to a
  * limit, and written later.

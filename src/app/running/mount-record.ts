@@ -53,7 +53,7 @@ export interface MountRecord {
   readonly answers: readonly { readonly id: string; readonly outcome?: SaveOutcome }[];
   /** The outcome of the last save. */
   readonly last?: SaveOutcome;
-  /** What is not as it should be with the recordings, at the end. */
+  /** The problems with the recordings that were found at the end. */
   readonly unsettled?: string;
 }
 

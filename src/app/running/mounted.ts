@@ -117,7 +117,7 @@ function isList<T>(value: unknown): value is T[] {
   return Array.isArray(value);
 }
 
-/** The value of a control file. Throws UserError, also if `check` finds that another version of llmfs wrote it. */
+/** The value of a control file. Throws UserError, for example if `check` finds that another version of llmfs wrote it. */
 export function readControlJson<T>(mountpoint: string, name: ControlName, check: (value: unknown) => value is T): T {
   const path = controlFilePath(mountpoint, name);
   try {

@@ -66,7 +66,7 @@ function isCopy(mount: MountPoint, { record }: ServerProcess): boolean {
   return readMounts().some(({ path, device }) => path === record.mountpoint && device === mount.device);
 }
 
-/** Throws UserError, also if the filesystem is already unmounted but its process has not finished saving. */
+/** Throws UserError, for example if the filesystem is already unmounted but its process has not finished saving. */
 function mountOf(directory: string): MountPoint {
   try {
     return requireMountAt(directory);

@@ -1,7 +1,7 @@
 /** The content of a file as the text of an answer. */
 import { FsError } from "../../errno.ts";
 
-/** The most characters of one answer: about 60,000 tokens. */
+/** The maximum number of characters in one answer: about 60,000 tokens. */
 const MOST_CHARACTERS = 256 * 1024;
 
 /** Throws FsError EILSEQ for bytes that are not UTF-8. */

@@ -22,7 +22,7 @@ const CHANGES: ToolAnnotations = { readOnlyHint: false, destructiveHint: true, o
 const path = z.string().describe("A path in the tree, such as src/main.c");
 const directory = z.string().default("/").describe("A directory in the tree; default: its root");
 
-/** The most entries and matches of one answer. */
+/** The maximum number of entries or matches in one answer. */
 const MOST_ENTRIES = 1000;
 const MOST_MATCHES = 200;
 

@@ -55,7 +55,7 @@ export function formatPlan(plan: Plan, each: readonly Foreseen[]): string {
   return `${lines.join("\n")}\n`;
 }
 
-/** The most files of a chain to name. */
+/** The maximum number of files of a chain to name. */
 const MOST_NAMED = 6;
 
 function formatChain(paths: readonly string[]): string {

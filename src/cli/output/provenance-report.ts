@@ -16,7 +16,7 @@ export type Live = (name: string) => string | undefined;
 
 const WIDTH = 80;
 const NAME = 13;
-/** The most parts of a request to list. Further parts are only counted. */
+/** The maximum number of parts of a request to list. Further parts are only counted. */
 const MOST_PARTS = 12;
 const MOST_LINES = 3;
 
@@ -101,7 +101,7 @@ export async function reportProvenance(
   return lines;
 }
 
-/** Formats a name and a text wrapped beside it. A text with too many lines is cut. */
+/** Formats a name with a wrapped text to its right. A text with too many lines is cut. */
 function formatParagraph(name: string, text: string, most: number): readonly string[] {
   const room = WIDTH - NAME;
   const lines: string[] = [];

@@ -12,7 +12,7 @@ export interface Sample {
 }
 
 const NAME = 11;
-/** The most files of a kind to list. The others are only counted. */
+/** The maximum number of files to list of each kind. The others are only counted. */
 const MOST_FILES = 8;
 
 /** `before`: an earlier sample, from which rates are computed. */

@@ -50,7 +50,7 @@ export interface PassthroughOptions {
 }
 
 export class Passthrough {
-  /** The descriptor of /dev/fuse after the kernel granted passthrough; undefined before that, and if it did not. */
+  /** The descriptor of /dev/fuse once the kernel has granted passthrough; undefined before that, and if it never does. */
   #device: number | undefined;
   readonly #options: PassthroughOptions;
   /** Files with open handles. */

@@ -245,7 +245,7 @@ export function attributeOperations(mount: FsContext) {
     if ((chown || (valid & abi.FATTR_KILL_SUIDGID) !== 0) && (valid & abi.FATTR_MODE) === 0) {
       const before = inode.mode;
       dropSetId(inode, caller);
-      // For this alone, tmpfs updates the ctime only if a list follows (fs/posix_acl.c:posix_acl_chmod).
+      // If only these bits change, tmpfs updates the ctime only if the file has an ACL (fs/posix_acl.c:posix_acl_chmod).
       if (inode.mode !== before && followMode(inode)) inode.touchCtime(tree.clock);
     }
     if (chown || (valid & abi.FATTR_SIZE) !== 0) dropCapabilities(inode);

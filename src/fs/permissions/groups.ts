@@ -25,7 +25,7 @@ function versionOf(file: string): string {
   return stats === undefined ? `${file}: none` : `${file} ${stats.ino} ${stats.size} ${stats.mtimeMs}`;
 }
 
-/** As getpwuid(3): of several lines with the same number the first one counts. */
+/** As getpwuid(3): if several lines have the same number, the first one is used. */
 function namesIn(file: string): UserTable["names"] {
   const names = new Map<number, { readonly name: string; readonly gid: number }>();
   for (const [name = "", , uid, gid] of fieldsOf(file)) {

@@ -11,7 +11,7 @@ const NAMES: readonly RegExp[] = [
   /^\..*\.sw[a-z]$/,
   /^\..*\.un~$/,
   /^4913$/,
-  // emacs, nano, and what other editors keep of the version before.
+  // Backups of the previous version by emacs, nano and other editors.
   /^\.#/,
   /^#.*#$/,
   /~$/,

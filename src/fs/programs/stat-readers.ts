@@ -5,7 +5,7 @@
  * As long as there are such programs, the kernel must not cache the attributes of a pending file: what it has cached for
  * one program, it also shows to the next, without asking. `ls -l` then asks for the attributes of each file, and also for
  * its access control list, which is what it did before. If nothing in the tree has such a list, `ls` is told that this
- * filesystem has none, and asks no more; so it sends as many requests as with cached attributes. (It does so with
+ * filesystem has none, and stops asking; so it sends as many requests as with cached attributes. (It does so with
  * coreutils' src/ls.c:file_has_acl_cache(). Nothing else gets this answer: for the kernel's permission checks it would be
  * an error.)
  */

@@ -23,7 +23,7 @@ export function chooseHelper(helper: ChosenHelper | undefined): void {
   chosen = helper;
 }
 
-/** Its name, if there is one. */
+/** Returns the program that was chosen; undefined if none was. */
 export function findChosenHelper(): string | undefined {
   return chosen?.program;
 }

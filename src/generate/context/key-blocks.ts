@@ -21,7 +21,7 @@ const LONGEST = 20_000;
 const HEADERS = 300;
 /** Distinguishes a key from text about keys. */
 const BODY = /[A-Za-z0-9+/=]{32}/;
-/** The lines of a body without a last line. */
+/** A line of the body of a key whose end marker is missing. */
 const LINE = /(?:\s|\\[nr]){0,8}[\w+/=]{16,}/y;
 
 interface KeyMark {

@@ -99,7 +99,7 @@ const SAMPLE = 1024;
 const FIRST = 4096;
 /** If the parser could not combine a text into anything, the text has at least one word in this many characters. */
 const WORD = 20;
-/** Text that the parser skipped has no word in this many characters. */
+/** Text in which the parser found less than one word in this many characters counts as skipped. */
 const SKIPPED = 500;
 /** If the text is not a program, the parser adds at least one missing word for this many characters. */
 const MISSING = 100;

@@ -12,7 +12,7 @@ export interface LlmOptions {
   readonly modelName: string;
   /** Turns a file and its context into messages. */
   readonly compose: (path: string, context: LlmContext) => Promise<readonly ChatMessage[]>;
-  /** The message that follows an answer with more than the file. */
+  /** The message sent after an answer that contains more than the file. */
   readonly askForFileAlone: (path: string) => string;
   /** The message that follows the content of a file that must be written again. */
   readonly askToRewrite: (path: string, rewrite: { readonly instruction: string }) => string;

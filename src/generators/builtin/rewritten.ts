@@ -1,4 +1,4 @@
-/** The metadata `rewritten`: why a file was written again, one reason a line, oldest first. */
+/** The metadata `rewritten`: why a file was written again, one reason per line, oldest first. */
 
 export const REWRITTEN = "rewritten";
 

@@ -21,7 +21,7 @@ export function parseExactJson(text: string): unknown {
 export function formatJsonFile(value: unknown, origin: string): string {
   let compact: string | undefined;
   try {
-    // Without indentation, JavaScriptCore detects a circle immediately. With it, it first fills the stack, which takes seconds.
+    // Without indentation, JavaScriptCore detects a cycle immediately. With indentation, it first fills the stack, which takes seconds.
     compact = JSON.stringify(value);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);

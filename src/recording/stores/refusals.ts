@@ -1,5 +1,5 @@
 /**
- * What a shared store refuses although it answers: for want of a right, or of space.
+ * Requests that a reachable shared store refuses: for example, a permission is missing, or the store is full.
  *
  * After a refusal the store is left alone for a while. During that time its work is either done by the local store, if
  * this machine may pay alone, or it is an error.

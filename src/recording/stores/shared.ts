@@ -17,9 +17,9 @@ import { type Access, Refusals } from "./refusals.ts";
 import { countFiles, hashOf, type UsedAnswer, UsedAnswers } from "./used-answers.ts";
 
 export interface SharedOptions {
-  /** Absent: nothing is answered without the shared store. */
+  /** Absent: requests fail while the shared store is unavailable. */
   readonly local?: RecordingStore;
-  /** Nothing is answered without the shared store. The local one only keeps answers until they can be copied to it. */
+  /** Requests fail while the shared store is unavailable. The local store only keeps answers until they can be copied. */
   readonly required?: boolean;
   /** If the shared store refuses a request, the local one is used instead. Default: that is an error. */
   readonly alone?: boolean;

@@ -65,7 +65,7 @@ describe("which value counts", () => {
     expect(readConfig({ model: undefined }, { HOME: "/" }, [file({ save: "tree.json" })]).save).toBeUndefined();
   });
 
-  test("a prompt and a snapshot exclude each other in one file, and the nearer place counts otherwise", () => {
+  test("one file cannot set both a prompt and a snapshot; between two places, the nearer one wins", () => {
     const both = file({ prompt: "two words", from: "tree.json" });
     expect(problem(() => read([both]))).toStartWith(
       "input: /project/llmfs.config.yaml: prompt and /project/llmfs.config.yaml: from exclude each other",
@@ -237,7 +237,7 @@ describe("the table", () => {
     expect(new Set(keys).size).toBe(keys.length);
   });
 
-  test("every flag of every command is a setting, or says why not", async () => {
+  test("every flag of every command is a setting, or gives the reason why it is not one", async () => {
     const unknown: string[] = [];
     const used = new Set<string>();
     for (const [command, { load }] of COMMANDS) {

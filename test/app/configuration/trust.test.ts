@@ -132,7 +132,7 @@ describe("llmfs trust", () => {
     expect(ran()).toBe(false);
   });
 
-  test("trust is listed and withdrawn, also for a file that is gone", async () => {
+  test("trust is listed and withdrawn, even for a file that is gone", async () => {
     await llmfs(["trust"], untrusted);
     expect(JSON.parse((await llmfs(["trust", "--list", "--json"])).stdout)).toEqual([sandbox.at(config)]);
     expect((await llmfs(["trust", "--remove"], untrusted)).status).toBe(0);

@@ -58,7 +58,7 @@ describe("a prompt is text", () => {
 });
 
 describe("a prompt is the content of a file", () => {
-  test("a prompt is the content of a file when a file has that name, also with blanks", () => {
+  test("a prompt that is the name of a file is read from that file, even if the name contains blanks", () => {
     expect(text("site")).toBe("a web site\n");
     expect(text("two words.md")).toBe("two words\n");
     expect(text(join(folder, "site"))).toBe("a web site\n");

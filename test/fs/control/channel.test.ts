@@ -186,7 +186,7 @@ describe("generating files", () => {
 });
 
 describe("regenerating files", () => {
-  test("regenerating gives the file new content, also with another prompt, and can be undone", () => {
+  test("regenerating gives the file new content, optionally with another prompt, and can be undone", () => {
     using fs = withChannel();
     poem(fs);
     const open = channel(fs);
@@ -471,7 +471,7 @@ describe("a save request", () => {
     control.close();
   });
 
-  test("each save request is passed on, also through ioctl(2) on a read-only mount", () => {
+  test("each save request is passed on, even through ioctl(2) on a read-only mount", () => {
     using fs = withChannel();
     const control = channel(fs, O_RDONLY);
     control.submitted({ id: 1, op: "save" }, { id: 2, op: "save" });

@@ -140,7 +140,7 @@ test("a file that is looked up is as old as the mount, and does not change the d
     fs.content("seven");
     expect(fs.kernel.stat(fs.node("/customers/7.json"))).toMatchObject({ mtime: old, ctime: fs.clock.seconds });
     expect(fs.kernel.stat(fs.node("/customers"))).toMatchObject({ mtime, ctime: fs.clock.seconds });
-    // Found once more after it was withdrawn, it is no newer.
+    // A file that is found again after it was withdrawn does not become newer.
     const file = fs.tree.resolve("/customers/7.json", { follow: true });
     fs.kernel.forget(file.ino);
     fs.mount.ruleEntries.makeRoom(65_536);

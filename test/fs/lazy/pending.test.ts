@@ -151,7 +151,7 @@ describe("the first open for reading", () => {
     expect(fs.requests).toHaveLength(1);
   });
 
-  test("a request says which file to generate, and from what", () => {
+  test("a request names the file to generate, and its prompt and settings", () => {
     using fs = served();
     fs.tree.root.xattrs = new Map([["user.llmfs.prompt", Buffer.from("a garden")]]);
     fs.directory("/beds").xattrs = new Map([
@@ -658,7 +658,7 @@ describe("writing to a pending file", () => {
       fs.mount.passthrough.enable(-1);
       const { open_flags } = fs.kernel.call("open", fs.node("/poem"), { flags: O_WRONLY });
       expect(open_flags & FOPEN_PASSTHROUGH).toBe(0);
-      // It was not even tried: the device of this test would reject it, which is logged.
+      // Nothing was logged, so passthrough was not tried: the device of this test would have rejected it.
       expect(fs.posted).toEqual([]);
     });
   });

@@ -362,7 +362,7 @@ describe("rename", () => {
     expect(rename(fs, "/a", "/c", RENAME_NOREPLACE)).toBe("ok");
   });
 
-  test("rename with EXCHANGE swaps two names, also of a directory and a file", () => {
+  test("rename with EXCHANGE swaps two names, even those of a directory and a file", () => {
     using fs = served();
     fs.file("/here/file", "hello");
     fs.file("/there/dir/inner");

@@ -179,7 +179,7 @@ describe("user.llmfs.depends", () => {
     expect(await fails("EDQUOT")).toMatchObject({ code: "EDQUOT" });
   });
 
-  test("a dependency excluded by .llmfsignore is refused, also through a symlink", async () => {
+  test("a dependency excluded by .llmfsignore is refused, even through a symlink", async () => {
     const refused = async (depends: string, more: PlainTree = {}) => {
       const port = treePort({ ...tree(depends), "/.llmfsignore": "*.csv\n", ...more });
       const engine = createEngine({ openModel: opened(scriptedModel("x")), tree: port });

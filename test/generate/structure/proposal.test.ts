@@ -73,7 +73,7 @@ describe("an invalid answer is rejected with a reason:", () => {
     ["a list", "[]", /not JSON|not a JSON object/],
     ["a list that is not an array", { files: "a.txt" }, /"files" is not a list/],
     ["an empty tree", {}, /empty/],
-    ["an item that is no object", { files: [null, 3] }, /a file has no path/],
+    ["an item that is not an object", { files: [null, 3] }, /a file has no path/],
     ["a path outside", { files: [file("../../etc/passwd")] }, /"\.\.\/\.\.\/etc\/passwd": "\." and "\.\."/],
     ["a path through outside", { files: [file("a/../../b")] }, /"\.\."/],
     ["a dot in the middle", { files: [file("a/./b")] }, /"\."/],
@@ -253,7 +253,7 @@ test("a file may be listed below an unfinished directory, because the schema ask
   expect(tree.map(({ path }) => path)).toEqual(["/data", "/data/1.csv"]);
 });
 
-test("executable files are listed by path, or say so themselves", () => {
+test("executable files are listed by path or marked in their own entry", () => {
   const tree = entries({
     files: [file("bin/a"), { ...file("b"), executable: true }, file("c")],
     executable: ["./bin/a"],

@@ -369,7 +369,7 @@ describe("the uses of a layout", () => {
     expect([usesOf(structure), structure.leftOut]).toEqual([{ "/a": ["/b"] }, []]);
   });
 
-  test("a model that insists on a circle and on unknown files gets a tree without these uses", async () => {
+  test("if a model repeats a cycle and unknown files, the tree is laid out without these uses", async () => {
     const model = scriptedModel(laid({ a: ["b", "../x"], b: ["a"], c: ["a"] }));
     const structure = await lay(model);
     expect(model.requests).toHaveLength(3);
@@ -407,7 +407,7 @@ describe("the uses of a layout", () => {
     }
   });
 
-  test("the request for a part of a tree says what the other parts are about", async () => {
+  test("the request for a part of a tree describes the other parts", async () => {
     const model = scriptedModel(({ messages }) => {
       const part = /Every path begins with "(\w+)/.exec(messages.at(-1)?.content ?? "")?.[1];
       return part === undefined ? laid({ a: [] }, ["lib", "docs"]) : laid({ [`${part}/x`]: [] });

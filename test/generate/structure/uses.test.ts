@@ -65,7 +65,7 @@ describe("a use may be named", () => {
     expect(accepted({ "src/a.c": ["a.h"], "src/a.h": [], "a.h": [] })).toEqual({ "/src/a.c": ["/a.h"] });
   });
 
-  test("null, an empty string and an empty list are no uses", () => {
+  test("null, an empty string and an empty list are not uses", () => {
     expect(accepted({ a: null, b: "", c: [], d: [""] })).toEqual({});
   });
 });

@@ -48,7 +48,7 @@ describe("a code fence", () => {
     expect(readFileText("```md\ntext\n```\n", "/howto.md")).toBe("text\n");
   });
 
-  test("an empty fence is how a model says that the file is empty", () => {
+  test("an empty fence in an answer means that the file is empty", () => {
     expect(readFileText("```\n```", "/__init__.py")).toBe("");
     expect(readFileText("```\n\n```\n", "/empty.md")).toBe("");
   });

@@ -318,7 +318,7 @@ test("many large files leave descriptors for the rest of the process, and contin
 describe("a large write that completes after its call returns", () => {
   const large = filled(HEAP_LIMIT + 5, 7);
 
-  /** A file in memory files, and the work that it deferred. */
+  /** Content that is stored in memory files, and the work that it has deferred. */
   function content(stores: Stores = createMemoryFiles(), bytes = Number.POSITIVE_INFINITY) {
     const space = new Space({ bytes, stores });
     const left: (() => void)[] = [];

@@ -46,12 +46,12 @@ export async function findPlace(named: string | undefined): Promise<Place> {
 }
 
 /** The mount that contains the current directory. */
-async function findMountHere(): Promise<MountPlace> {
+async function findMountHere(choice = "a mount or a snapshot"): Promise<MountPlace> {
   const here = currentDirectory();
   if (here === undefined || findMount(here) === undefined) {
     throw new UserError(
       "notMounted",
-      "the current directory is not in an llmfs mount; name a mount or a snapshot. llmfs list shows all mounts",
+      `the current directory is not in an llmfs mount; name ${choice}. llmfs list shows all mounts`,
     );
   }
   return await inMount(here);
@@ -59,7 +59,7 @@ async function findMountHere(): Promise<MountPlace> {
 
 /** A mount alone, for commands that have no use for a snapshot. */
 export async function findMountPlace(named: string | undefined): Promise<MountPlace> {
-  return named === undefined ? await findMountHere() : await inMount(named);
+  return named === undefined ? await findMountHere("one") : await inMount(named);
 }
 
 async function inMount(named: string): Promise<MountPlace> {

@@ -35,6 +35,9 @@ describeMounted("files that were made from others", () => {
     const why = (await llmfs(m, "why", `${m.dir}/b.c`)).stdout;
     expect(why).toMatch(/^waits for {4}\/a\.h$/m);
     expect(why).toMatch(/^awaited by {3}\/c\.c$/m);
+    const asked = (await llmfs(m, "why", `${m.dir}/a.h`)).stdout;
+    expect(asked).toStartWith("/a.h: generating\n");
+    expect(asked).toMatch(/^today {8}a request for it is under way/m);
     const log = readFileSync(m.sandbox.at("mount.log"), "utf8");
     for (const line of ["/c.c waits for /b.c", "/b.c waits for /a.h"]) expect(log).toContain(line);
     gate.open();

@@ -24,12 +24,16 @@ const MOST_LINES = 3;
 export interface Waits {
   readonly waitsFor: readonly string[];
   readonly awaitedBy: readonly string[];
+  /** Whether the file itself is being generated. A snapshot of the tree calls it pending. */
+  readonly generating?: boolean;
 }
 
 /** `pending`: all files without content. */
 export function waitsOf(path: string, pending: readonly PendingFile[]): Waits {
+  const own = pending.find((one) => one.path === path);
   return {
-    waitsFor: pending.find((one) => one.path === path)?.waitsFor ?? [],
+    generating: own?.state === "generating",
+    waitsFor: own?.waitsFor ?? [],
     awaitedBy: pending.filter(({ waitsFor }) => waitsFor?.includes(path)).map((one) => one.path),
   };
 }
@@ -41,7 +45,9 @@ export async function reportProvenance(
   waits: Waits = { waitsFor: [], awaitedBy: [] },
 ): Promise<readonly string[]> {
   const { path, state = file.type } = file;
-  const lines = [`${path}: ${state}${file.size === undefined ? "" : `, ${file.size} bytes`}`];
+  const lines = [
+    `${path}: ${waits.generating ? "generating" : state}${file.size === undefined ? "" : `, ${file.size} bytes`}`,
+  ];
   const add = (name: string, value: string | undefined, most = MOST_LINES) => {
     if (value !== undefined && value !== "") lines.push(...formatParagraph(name, value, most));
   };
@@ -97,7 +103,8 @@ export async function reportProvenance(
   );
   const changed = state === "ready" ? looking.tree.changedUses(path) : [];
   if (changed.length > 0) add("outdated", `it was written before these changed: ${changed.join(", ")}`);
-  add("today", await describeFreshness(state, meta("request"), foreseen, looking), 6);
+  if (waits.generating) add("today", "a request for it is under way; a read waits for that");
+  else add("today", await describeFreshness(state, meta("request"), foreseen, looking), 6);
   return lines;
 }
 

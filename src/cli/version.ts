@@ -3,7 +3,7 @@ import packageJson from "../../package.json" with { type: "json" };
 export const VERSION = packageJson.version;
 
 /**
- * `--version`, with nothing else loaded, because scripts run it only to see whether llmfs is there. Resolves with false if
+ * `--version`. Loads no other module, because scripts run it only to find out whether llmfs is installed. Resolves with false if
  * standard output cannot be written.
  */
 export async function showVersion(): Promise<boolean> {

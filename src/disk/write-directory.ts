@@ -107,7 +107,7 @@ function nameErrors(path: string, work: () => void): void {
   }
 }
 
-/** Makes a new entry. What has the name already stays until the new entry is complete. */
+/** Creates a new entry. An existing entry with this name stays until the new one is complete. */
 function replace(path: Buffer, make: (path: Buffer) => void): void {
   const there = lstatSync(path, { throwIfNoEntry: false });
   if (there === undefined) return make(path);

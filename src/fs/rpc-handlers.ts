@@ -111,7 +111,7 @@ export class RpcHandlers {
   }
 
   /**
-   * Listed entries are omitted, because they exist only after a program has looked. What was written there is included.
+   * Listed entries are omitted, because they exist only after a program has listed the directory. Entries that programs created there are included.
    */
   outline(viewer?: number): RpcResult<"outline"> {
     const { tree, listings } = this.#mount;

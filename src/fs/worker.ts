@@ -374,7 +374,7 @@ class FilesystemWorker {
 /** After this many requests there is something worth collecting. */
 const COLLECT_AFTER = 10_000;
 
-/** Nobody may spin who saves power. With one processor there is nothing to choose from. */
+/** A mount that saves power must not spin. With one processor there is nothing to choose from. */
 function placementOn(processors: Processors | undefined, lowPower: boolean): Placement | undefined {
   return processors && new Placement(lowPower ? ["follow", "rest"] : ["spin", "follow", "rest"], processors);
 }

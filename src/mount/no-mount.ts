@@ -3,7 +3,7 @@ import type { KernelMount } from "../fuse/mounting/mount.ts";
 
 export type MountHandle = Omit<KernelMount, "fd"> & { readonly fd: number | "none" };
 
-/** There is no guardian either: programs of generators end with this process only if it ends in order. */
+/** There is no guardian either: if this process is killed, the programs of generators keep running. */
 export const NO_MOUNT: MountHandle = {
   fd: "none",
   device: "",

@@ -98,8 +98,8 @@ export interface Methods {
   /** What would be asked for these files now. Those without generated content are left out. The tickets are NO_TICKET. */
   requestsFor(paths: readonly string[]): Promise<readonly GenerationRequest[]>;
   /**
-   * Replaces metadata of files with generated content; undefined removes it. They count as made from the files that they use
-   * as these are now. Other files are left alone.
+   * Replaces metadata of files with generated content; undefined removes it. They count as generated from
+   * the current content of the files that they use. Other files are left alone.
    */
   setMetadata(files: readonly FileMetadata[]): Promise<void>;
   /** Every entry but the root, as `.llmfs/tree.json` has it. */

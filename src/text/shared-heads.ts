@@ -111,5 +111,5 @@ export class PerHead<T> {
   }
 }
 
-/** For the texts of all requests: hashing, sending and recording one are about the same text. */
+/** Shared by all requests: hashing, sending and recording a request work on the same text. */
 export const requestHeads = new SharedHeads();

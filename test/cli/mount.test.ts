@@ -144,7 +144,7 @@ describe("a mountpoint that cannot be used is reported before anything is done:"
     ]);
   });
 
-  test("with an unusable mountpoint the model gets no request", async () => {
+  test("if the mountpoint is unusable, no request is sent to the model", async () => {
     await using server = await openaiServer();
     const { status } = await sandbox.llmfs(["mount", "nowhere", "--prompt", "a site", "--base-url", server.baseUrl]);
     expect([status, server.requests.length, server.otherPaths]).toEqual([80, 0, []]);

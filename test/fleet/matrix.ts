@@ -48,7 +48,7 @@ interface Scenario {
   readonly midway?: (run: Run) => Promise<void>;
   /** Called when a machine has generated everything. */
   readonly after?: (run: Run, machine: Machine) => Promise<void>;
-  /** How many files are generated, if not as many as usual. */
+  /** The number of files to generate, if it is not the usual one. */
   readonly files?: number;
   /** A machine is cut off, so what is under way at that moment may be paid for again. */
   readonly cutsOff?: true;

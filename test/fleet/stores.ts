@@ -1,4 +1,4 @@
-/** The stores of the matrix: real servers, each with the ways in which it can be unwell. */
+/** The stores of the matrix: real servers, each with the faults that it can have. */
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

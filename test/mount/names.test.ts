@@ -158,7 +158,7 @@ describeMounted("names that appear and disappear without the kernel's doing", ()
     }
   }, 60_000);
 
-  test("a waiting lookup delays nobody else, and the kernel is notified of the changes afterwards", async () => {
+  test("a waiting lookup delays no other request, and the kernel is notified of the changes afterwards", async () => {
     names();
     gone();
     await out("ls d");

@@ -88,7 +88,7 @@ describeMounted("a program that asks for the size first", () => {
     expect(existsSync(mount.sandbox.at("empty/.git/index.lock"))).toBe(false);
   });
 
-  test("the wait can be interrupted, and holds up nobody else", async () => {
+  test("the wait can be interrupted, and delays no other request", async () => {
     const waiting = mount.start(
       "cd slow && echo a.txt > $OUT/names && exec cpio -o --quiet < $OUT/names > $OUT/slow.cpio",
     );

@@ -15,7 +15,7 @@ interface ScriptedFile {
 interface ScriptedCase {
   /** Words of the prompt. */
   readonly about: string;
-  /** The file that decides on the name, and where in it the name is. It may be one that exists already. */
+  /** The file that decides on the name, and the position of the name in it. The file may exist already. */
   readonly decides: { readonly path: string; readonly pattern: RegExp; readonly name: string };
   readonly expected: string;
   readonly files: Readonly<Record<string, ScriptedFile>>;

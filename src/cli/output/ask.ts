@@ -4,7 +4,7 @@ import type { Configuration } from "../../app/configuration/trust.ts";
 import { isCode } from "../../generators/config/find-config.ts";
 import { isTerminal, readLine, say } from "./terminal.ts";
 
-/** The maximum number of lines of a configuration that are shown. */
+/** The maximum number of lines of a configuration to show. */
 const LINES = 60;
 const STANDARD_INPUT = 0;
 

@@ -84,7 +84,7 @@ function write(result: string | Uint8Array): void {
   }
 }
 
-/** A line typed at the terminal; "" at the end of input. What follows stays for the programs that are started later. */
+/** Reads a line from the terminal; "" at the end of input. Later input is left for the programs that are started then. */
 export function readLine(): string {
   const terminal = openSync("/dev/tty", "r");
   try {

@@ -34,7 +34,7 @@ export function requestsFor(mount: FsContext, paths: readonly string[]): readonl
   });
 }
 
-/** Each file is up to date afterwards: its content belongs to the files that it uses, as they are. */
+/** Afterwards each file is up to date: its content fits the current content of the files that it uses. */
 export function setMetadata(mount: FsContext, files: readonly FileMetadata[]): void {
   for (const { path, metadata } of files) {
     const file = findGenerated(mount, path);

@@ -72,7 +72,7 @@ export interface Wish {
   readonly force: boolean;
   /** The file is written again from its content with this instruction, whatever was asked for before. */
   readonly instruction?: string;
-  /** A recorded answer will do, because the file's request is another one than before. */
+  /** A recorded answer is good enough, because the file's request has changed. */
   readonly recorded?: true;
 }
 

@@ -9,7 +9,7 @@ export interface BudgetLimits {
   readonly usd?: number;
 }
 
-/** How much may be spent before somebody must confirm that more may be. One of the two. */
+/** How much may be spent before a person must allow more. Exactly one of the two is set. */
 export type ConfirmStep = { readonly calls: number } | { readonly usd: number };
 
 /** The spending so far. `usage.json` has it as JSON. */

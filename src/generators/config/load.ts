@@ -1,6 +1,6 @@
 /**
  * Loads the generators and rules of a configuration: built-in generators, the ones it names, the user's own, and the rules.
- * Its settings are for whoever reads them before (app/configuration).
+ * Its settings are read earlier, by app/configuration.
  */
 
 import { dirname } from "node:path";

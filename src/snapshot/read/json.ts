@@ -247,7 +247,7 @@ export class JsonReader {
     }
   }
 
-  /** Reads more, keeping everything from #at on. False at the end of the source. */
+  /** Reads more of the source, and keeps everything from #at on. Returns false at the end of the source. */
   #fill(): boolean {
     if (this.#ended) return false;
     const rest = this.#end - this.#at;

@@ -61,7 +61,7 @@ const everything = (tree: string) => [
 describe("a configuration in the current directory that was not trusted", () => {
   beforeEach(() => writeFileSync(sandbox.at(config), code()));
 
-  test("an untrusted configuration ends every command that would use it, with the ways to go on", async () => {
+  test("an untrusted configuration ends every command that would use it, and the error lists the alternatives", async () => {
     for (const args of everything("tree.json")) {
       const { status, stdout, stderr } = await llmfs(args, untrusted);
       expect([args[0], ran(), status, stdout]).toEqual([args[0], false, 84, ""]);
@@ -116,7 +116,7 @@ describe("llmfs trust", () => {
     expect(await plan()).toEqual([0, true]);
   });
 
-  test("trusting a new content withdraws the trust in the old one", async () => {
+  test("trusting new content withdraws the trust in the old content", async () => {
     await llmfs(["trust"], untrusted);
     writeFileSync(sandbox.at(config), "export default { rules: [] };");
     await llmfs(["trust", config], untrusted);
@@ -147,7 +147,7 @@ describe("llmfs trust", () => {
     });
   });
 
-  test("the marks of trust are for nobody else to read or write", async () => {
+  test("no other user can read or write the marks of trust", async () => {
     await llmfs(["trust"], untrusted);
     const folder = sandbox.at("state/llmfs/trusted");
     expect(statSync(folder).mode & 0o777).toBe(0o700);
@@ -165,7 +165,7 @@ describe("llmfs trust", () => {
     }
   });
 
-  test("directories in LLMFS_TRUST are trusted with everything below them, by any name of theirs, and nothing beside them", async () => {
+  test("directories in LLMFS_TRUST are trusted with everything below them, by any of their names, but not files beside them", async () => {
     mkdirSync(sandbox.at("beside"));
     symlinkSync(sandbox.path, sandbox.at("link"));
     for (const value of [sandbox.path, sandbox.at(config), `/nowhere:${sandbox.at("link")}`, "/"]) {

@@ -970,7 +970,7 @@ describe("the times of a pending file", () => {
     expect(fs.kernel.stat(fs.node("/file"))).toMatchObject({ mtime, mtimensec, ctime: fs.clock.seconds });
   });
 
-  test("the times stay as they were set, also under hard links", () => {
+  test("the times stay as they were set, even with hard links", () => {
     using fs = served();
     fs.pending("/file");
     const nodeid = fs.node("/file");

@@ -379,7 +379,7 @@ describe("a failed attempt", () => {
   });
 });
 
-test("a waiter without more time gets its error, and the attempt goes on for whoever asks later", () => {
+test("a waiter without more time gets its error, and the attempt continues for later requests", () => {
   using fs = served();
   const { waiters } = fs.mount;
   const early = witness({ unique: 10, pid: 1 });

@@ -101,7 +101,7 @@ describe("the context sent for a file", () => {
     expect(text).toContain("data/");
   });
 
-  test("the context never exceeds its token budget, and says so when its prompts alone exceed it", async () => {
+  test("the context never exceeds its token budget; if the prompts alone exceed it, that is reported", async () => {
     const tree: Record<string, PlainTree[string]> = { "/src/new.c": { pending: "new", prompts: ["Write C11."] } };
     for (let i = 0; i < 400; i++) {
       tree[`/src/f${i}.c`] = `int f${i}(void) { return ${i}; }\n`.repeat(20);

@@ -169,7 +169,7 @@ test("a file's timeout does not run while it waits in the queue", async () => {
   answerNext();
   await before;
   const late = await waiting.catch((error: unknown) => error);
-  // The server does not answer: now the time does pass.
+  // The time spent waiting for the server counts, so this generation exceeds its deadline.
   expect(late).toBeInstanceOf(FsError);
   expect(late).toMatchObject({ code: "ETIMEDOUT" });
 });

@@ -1,5 +1,5 @@
 /**
- * Runs test files two at a time, and those that fail once more, alone:
+ * Runs test files three at a time, because most of the time they wait, and those that fail once more, alone:
  *
  *   bun build/ci-tests.ts [FOLDER…]
  *
@@ -27,7 +27,7 @@ const files = (folders.length > 0 ? folders : ["test"])
   .sort();
 const reports = mkdtempSync(join(tmpdir(), "llmfs-ci-"));
 
-const together = await run("together.xml", files, ["--parallel=2"]);
+const together = await run("together.xml", files, ["--parallel=3"]);
 const failed = files.filter((file) => (together.get(file)?.failures ?? 1) > 0);
 let alone = new Map<string, Sums>();
 if (failed.length > 0 && failed.length <= AGAIN_AT_MOST) {

@@ -27,6 +27,8 @@ export interface SoakOptions {
   readonly seconds: number;
   readonly seed?: number;
   readonly broken?: Break;
+  /** How many rounds are compared with as many of the first ones. Default: 4. */
+  readonly window?: number;
   readonly report?: (line: string) => void;
 }
 
@@ -51,20 +53,21 @@ export async function soak(options: SoakOptions): Promise<Soaked> {
   using sandbox = new Sandbox();
   await using outside = await Outside.open(sandbox.at("outside"));
   await using rounds = await Rounds.begin(sandbox, outside, options);
+  const { window = WINDOW } = options;
   const start = performance.now();
   const until = start + options.seconds * 1000;
   const settledAt = start + (Math.max(0, options.seconds - SHORT_RUN_S) * 1000) / 2;
   const seen: Footprint[] = [];
   let settling = 0;
   let round = 0;
-  for (; performance.now() < until || seen.length < 2 * WINDOW; round++) {
+  for (; performance.now() < until || seen.length < 2 * window; round++) {
     await rounds.run(round);
     const footprint = await rounds.settled(seen[0]);
     options.report?.(`round ${round}, ${rounds.checks} contents compared: ${describe(footprint)}`);
     if (round < WARM_UP_ROUNDS) continue;
     seen.push(footprint);
     if (performance.now() < settledAt) settling = seen.length;
-    const found = differences(seen, settling);
+    const found = differences(seen, settling, window);
     if (found.length > 0) throw new Error(`after round ${round}, ${found.join("; ")}`);
   }
   await rounds.end();
@@ -78,7 +81,7 @@ function describe({ exact, bounded }: Footprint): string {
 }
 
 /** The resources that are not back to the level of the first rounds, in words. */
-function differences(seen: readonly Footprint[], settling: number): readonly string[] {
+function differences(seen: readonly Footprint[], settling: number, window: number): readonly string[] {
   const [first, last] = [seen[0], seen.at(-1)];
   if (first === undefined || last === undefined) return [];
   const found: string[] = [];
@@ -88,9 +91,9 @@ function differences(seen: readonly Footprint[], settling: number): readonly str
   }
   for (const name of ["kernelInodes", "descriptors", "channels", "processes", "memory", "helperMemory"] as const) {
     const counted = seen.slice(/memory/i.test(name) ? settling : 0);
-    if (counted.length < 2 * WINDOW) continue;
-    const before = counted.slice(0, WINDOW).map(({ bounded }) => bounded[name]);
-    const after = counted.slice(-WINDOW).map(({ bounded }) => bounded[name]);
+    if (counted.length < 2 * window) continue;
+    const before = counted.slice(0, window).map(({ bounded }) => bounded[name]);
+    const after = counted.slice(-window).map(({ bounded }) => bounded[name]);
     const most = Math.max(...before) + tolerances[name];
     if (Math.min(...after) > most) found.push(`${name}: ${Math.min(...after)} or more instead of ${most} or less`);
   }

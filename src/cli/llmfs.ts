@@ -20,178 +20,193 @@ const DESCRIPTION =
   "Mount a directory tree described by a prompt. Each file is generated the first time something reads it.";
 
 export const COMMANDS: CommandTable = new Map<string, CommandEntry>([
-  ["mount", { summary: "Mount a filesystem at DIR", load: async () => (await import("./commands/mount.ts")).mount }],
-  ["unmount", { summary: "Unmount DIR", load: async () => (await import("./commands/unmount.ts")).unmount }],
-  ["run", { summary: "Run a command in a temporary mount", load: async () => (await import("./commands/run.ts")).run }],
-  ["list", { summary: "List all mounts", load: async () => (await import("./commands/list.ts")).list }],
+  [
+    "mount",
+    { summary: "Mount a filesystem at DIR", load: async () => (await import("./commands/mounts/mount.ts")).mount },
+  ],
+  ["unmount", { summary: "Unmount DIR", load: async () => (await import("./commands/mounts/unmount.ts")).unmount }],
+  [
+    "run",
+    { summary: "Run a command in a temporary mount", load: async () => (await import("./commands/mounts/run.ts")).run },
+  ],
+  ["list", { summary: "List all mounts", load: async () => (await import("./commands/mounts/list.ts")).list }],
   [
     "status",
-    { summary: "Show what a mount is doing", load: async () => (await import("./commands/status.ts")).status },
+    { summary: "Show what a mount is doing", load: async () => (await import("./commands/mounts/status.ts")).status },
   ],
   [
     "tree",
     {
       summary: "Show a tree with the states of its files",
-      load: async () => (await import("./commands/tree.ts")).tree,
+      load: async () => (await import("./commands/trees/tree.ts")).tree,
     },
   ],
-  ["ls", { summary: "List a directory of a tree", load: async () => (await import("./commands/ls.ts")).ls }],
-  ["cat", { summary: "Print files of a tree", load: async () => (await import("./commands/cat.ts")).cat }],
-  ["write", { summary: "Write a file of a tree", load: async () => (await import("./commands/write.ts")).write }],
+  ["ls", { summary: "List a directory of a tree", load: async () => (await import("./commands/trees/ls.ts")).ls }],
+  ["cat", { summary: "Print files of a tree", load: async () => (await import("./commands/trees/cat.ts")).cat }],
+  ["write", { summary: "Write a file of a tree", load: async () => (await import("./commands/trees/write.ts")).write }],
   [
     "export",
     {
       summary: "Turn a tree into a directory or an archive",
-      load: async () => (await import("./commands/export.ts")).exportTree,
+      load: async () => (await import("./commands/trees/export.ts")).exportTree,
     },
   ],
   [
     "import",
     {
       summary: "Add a directory or an archive to a tree",
-      load: async () => (await import("./commands/import.ts")).importFiles,
+      load: async () => (await import("./commands/trees/import.ts")).importFiles,
     },
   ],
-  ["diff", { summary: "Compare two trees", load: async () => (await import("./commands/diff.ts")).diff }],
+  ["diff", { summary: "Compare two trees", load: async () => (await import("./commands/trees/diff.ts")).diff }],
   [
     "generate",
     {
       summary: "Lay out a tree as a snapshot, without mounting it",
-      load: async () => (await import("./commands/generate.ts")).generate,
+      load: async () => (await import("./commands/trees/generate.ts")).generate,
     },
   ],
   [
     "warm",
-    { summary: "Generate files before they are read", load: async () => (await import("./commands/warm.ts")).warm },
+    {
+      summary: "Generate files before they are read",
+      load: async () => (await import("./commands/content/warm.ts")).warm,
+    },
   ],
   [
     "check",
     {
       summary: "Repair and freeze a tree until a command passes",
-      load: async () => (await import("./commands/check.ts")).check,
+      load: async () => (await import("./commands/content/check.ts")).check,
     },
   ],
   [
     "plan",
     {
       summary: "Estimate what generating the files would cost",
-      load: async () => (await import("./commands/plan.ts")).plan,
+      load: async () => (await import("./commands/content/plan.ts")).plan,
     },
   ],
   [
     "context",
     {
       summary: "Show what would be sent for a file, and why",
-      load: async () => (await import("./commands/context.ts")).context,
+      load: async () => (await import("./commands/content/context.ts")).context,
     },
   ],
   [
     "regen",
     {
       summary: "Generate new content for files, or restore the old content",
-      load: async () => (await import("./commands/regen.ts")).regen,
+      load: async () => (await import("./commands/content/regen.ts")).regen,
     },
   ],
   [
     "why",
     {
       summary: "Show where the content of a file comes from",
-      load: async () => (await import("./commands/why.ts")).why,
+      load: async () => (await import("./commands/content/why.ts")).why,
     },
   ],
   [
     "recordings",
     {
       summary: "List, check or remove recorded answers",
-      load: async () => (await import("./commands/recordings.ts")).recordings,
+      load: async () => (await import("./commands/content/recordings.ts")).recordings,
     },
   ],
   [
     "grow",
     {
       summary: "Lay out more files for an existing tree",
-      load: async () => (await import("./commands/grow.ts")).grow,
+      load: async () => (await import("./commands/trees/grow.ts")).grow,
     },
   ],
   [
     "add",
     {
       summary: "Add one file to a mount; it is generated when it is read",
-      load: async () => (await import("./commands/add.ts")).add,
+      load: async () => (await import("./commands/trees/add.ts")).add,
     },
   ],
-  ["save", { summary: "Save the tree mounted at DIR", load: async () => (await import("./commands/save.ts")).save }],
+  [
+    "save",
+    { summary: "Save the tree mounted at DIR", load: async () => (await import("./commands/mounts/save.ts")).save },
+  ],
   [
     "mcp",
     {
       summary: "Serve a tree to a client of the Model Context Protocol",
-      load: async () => (await import("./commands/mcp.ts")).mcp,
+      load: async () => (await import("./commands/mounts/mcp.ts")).mcp,
     },
   ],
   [
     "init",
     {
       summary: "Write a configuration to begin with",
-      load: async () => (await import("./commands/init.ts")).init,
+      load: async () => (await import("./commands/program/init.ts")).init,
     },
   ],
   [
     "config",
     {
       summary: "Show the settings that apply, and where each one comes from",
-      load: async () => (await import("./commands/config.ts")).config,
+      load: async () => (await import("./commands/program/config.ts")).config,
     },
   ],
   [
     "allow",
     {
       summary: "Permit more spending in a mount with --confirm-over",
-      load: async () => (await import("./commands/allow.ts")).allow,
+      load: async () => (await import("./commands/mounts/allow.ts")).allow,
     },
   ],
   [
     "trust",
     {
       summary: "Trust the configuration of a directory",
-      load: async () => (await import("./commands/trust.ts")).trust,
+      load: async () => (await import("./commands/program/trust.ts")).trust,
     },
   ],
   [
     "generators",
     {
       summary: "Show the generators of a configuration, and test one",
-      load: async () => (await import("./commands/generators.ts")).generators,
+      load: async () => (await import("./commands/content/generators.ts")).generators,
     },
   ],
   [
     "doctor",
     {
       summary: "Check whether mounts work here, and how to fix it",
-      load: async () => (await import("./commands/doctor.ts")).doctor,
+      load: async () => (await import("./commands/mounts/doctor.ts")).doctor,
     },
   ],
   [
     "demo",
     {
       summary: "Show llmfs at work, without a key or a network",
-      load: async () => (await import("./commands/demo.ts")).demo,
+      load: async () => (await import("./commands/program/demo.ts")).demo,
     },
   ],
   [
     "completions",
     {
       summary: "Print a completion script for bash, zsh or fish",
-      load: async () => (await import("./commands/completions.ts")).createCompletions(COMMANDS, ALIASES),
+      load: async () => (await import("./commands/program/completions.ts")).createCompletions(COMMANDS, ALIASES),
     },
   ],
   [
     "man",
     {
       summary: "Print the man page",
-      load: async () => (await import("./commands/man.ts")).createMan(DESCRIPTION, COMMANDS, ALIASES),
+      load: async () => (await import("./commands/program/man.ts")).createMan(DESCRIPTION, COMMANDS, ALIASES),
     },
   ],
-  ["version", { summary: "Show the version", load: async () => (await import("./commands/version.ts")).version }],
+  [
+    "version",
+    { summary: "Show the version", load: async () => (await import("./commands/program/version.ts")).version },
+  ],
 ]);
 
 /** Other names of commands. */

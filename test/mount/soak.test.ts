@@ -16,7 +16,9 @@ describeMounted("a mount that is used in every way", () => {
   testOnce(
     "the soak test fails if a mount leaks memory, descriptors and processes",
     async () => {
-      await expect(soak({ seconds: 5, window: 2, broken: "leaks" })).rejects.toThrow(/descriptors: .*processes: .*memory: /);
+      await expect(soak({ seconds: 5, window: 2, broken: "leaks" })).rejects.toThrow(
+        /descriptors: .*processes: .*memory: /,
+      );
     },
     900_000,
   );

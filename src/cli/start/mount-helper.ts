@@ -143,7 +143,7 @@ function translate(option: string, named: ReadonlyMap<string, string | undefined
 
 /** Resolves with an exit status of mount(8). Never rejects. */
 export async function runMountHelper(argv: readonly string[]): Promise<number> {
-  const [{ mount }, { llmfs }] = await Promise.all([import("../commands/mount.ts"), import("../llmfs.ts")]);
+  const [{ mount }, { llmfs }] = await Promise.all([import("../commands/mounts/mount.ts"), import("../llmfs.ts")]);
   let line: HelperLine;
   try {
     line = parseHelperLine(argv, mount.args);

@@ -1,6 +1,6 @@
 /** What mount(8) passes to the mount helper, as a command line of `llmfs mount`. */
 import { expect, test } from "bun:test";
-import { mount } from "../../../src/cli/commands/mount.ts";
+import { mount } from "../../../src/cli/commands/mounts/mount.ts";
 import { parseHelperLine } from "../../../src/cli/start/mount-helper.ts";
 
 const parse = (...argv: string[]) => parseHelperLine(argv, mount.args);

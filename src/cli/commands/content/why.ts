@@ -1,0 +1,36 @@
+import { fileAt, lookAt } from "../../../app/inspect.ts";
+import { findMountedFile, readFileXattr, readPendingFiles } from "../../../app/running/mounted.ts";
+import { OURS } from "../../../attributes.ts";
+import { defineCommand, defineFlags } from "../../args/command.ts";
+import { lookFlags } from "../../args/flags.ts";
+import { person } from "../../output/ask.ts";
+import { EXIT } from "../../output/exit-codes.ts";
+import { reportProvenance, waitsOf } from "../../output/provenance-report.ts";
+import { show } from "../../output/terminal.ts";
+import { createQuietLog } from "../../process/serve.ts";
+
+export const why = defineCommand({
+  args: defineFlags({
+    path: {
+      type: "positional",
+      required: true,
+      description: "a file in a mount, or in a snapshot such as tree.json/a.md",
+    },
+    from: { type: "string", valueHint: "FILE", description: "read PATH from this snapshot" },
+    ...lookFlags,
+  }),
+  notes: [
+    "Shows who wrote the file, what it was generated from, what that cost, and whether the same request would be sent today.",
+  ],
+  async run(args) {
+    await using log = createQuietLog();
+    const { place, path } = await fileAt(args.path, args.from);
+    await using looking = await lookAt(place, args, { log, person });
+    const file = await looking.tree.port.stat(path);
+    const readLive = (name: string) => ("mounted" in place ? readFileXattr(args.path, `${OURS}${name}`) : undefined);
+    const waits =
+      "mounted" in place ? waitsOf(path, readPendingFiles((await findMountedFile(args.path)).mountpoint)) : undefined;
+    show(`${(await reportProvenance(file, readLive, looking, waits)).join("\n")}\n`);
+    return EXIT.ok.code;
+  },
+});

@@ -1,0 +1,53 @@
+import { readConfigurations, withLines } from "../../../app/configuration/configure.ts";
+import type { SettingInForce } from "../../../app/configuration/in-force.ts";
+import { UsageError } from "../../../app/errors.ts";
+import { readCheckLimits } from "../../../app/settings/check.ts";
+import { readConfig, readGiven } from "../../../app/settings/settings.ts";
+import { defineCommand, defineFlags } from "../../args/command.ts";
+import { checkFlags, logFlags, mountFlags } from "../../args/flags.ts";
+import { person } from "../../output/ask.ts";
+import { EXIT } from "../../output/exit-codes.ts";
+import { cutLine, formatColumns } from "../../output/table.ts";
+import { show, showJson } from "../../output/terminal.ts";
+
+export const config = defineCommand({
+  args: defineFlags({
+    schema: { type: "boolean", description: "print the JSON Schema of configuration files, for editors" },
+    json: { type: "boolean", description: "print the settings as JSON" },
+    ...mountFlags,
+    ...checkFlags,
+    ...logFlags,
+  }),
+  notes: [
+    "Shows every setting that applies to commands in this directory, and where its value comes from: a flag, an environment " +
+      "variable, a line of a file, or the default. Keys and passwords are masked. All values are checked, and nothing is sent.",
+    "docs/configuration.md describes configuration files.",
+  ],
+  async run({ schema, json, ...args }) {
+    if (schema) {
+      if (json) throw new UsageError("--schema is JSON already");
+      const { createJsonSchema } = await import("../../../app/configuration/schema.ts");
+      showJson(createJsonSchema());
+      return EXIT.ok.code;
+    }
+    const { files, settings, rules } = await readConfigurations(args.config, person);
+    const checked = await withLines(settings, () => {
+      readCheckLimits(args, settings);
+      return readConfig(args, undefined, settings);
+    });
+    const { describeSettings } = await import("../../../app/configuration/in-force.ts");
+    const described = await describeSettings(readGiven(args, settings), checked);
+    if (json) showJson({ files, ...(rules !== undefined && { rules }), settings: described });
+    else show(`${formatColumns([...described.map(formatRow), ["rules", rules ?? "none", ""]]).join("\n")}\n`);
+    return EXIT.ok.code;
+  },
+});
+
+/** Longer values, such as prompts, are cut. */
+const VALUE_WIDTH = 48;
+
+function formatRow({ key, value, source, line }: SettingInForce): readonly string[] {
+  const shown = value === undefined ? "not set" : cutLine(value.trim().split("\n", 1)[0] ?? "", VALUE_WIDTH);
+  const origin = source === undefined ? (value === undefined ? "" : "default") : source;
+  return [key, shown, line === undefined ? origin : `${origin}:${line}`];
+}

@@ -1,0 +1,113 @@
+import { join } from "node:path";
+import { UserError } from "../../../app/errors.ts";
+import { absolutePath } from "../../../app/machine/current-directory.ts";
+import { describePlace, findPlace, type MountPlace, type SnapshotPlace } from "../../../app/place.ts";
+import { ControlClient, ControlRefusal } from "../../../app/running/control-client.ts";
+import { streamMountedFile } from "../../../app/running/mounted.ts";
+import type { SettingsArguments } from "../../../app/settings/table.ts";
+import { codeOf } from "../../../errno.ts";
+import { OfflineTree } from "../../../offline/offline-tree.ts";
+import { writeAtomically } from "../../../snapshot/write/write.ts";
+import { defineCommand, defineFlags } from "../../args/command.ts";
+import { generateFlags } from "../../args/flags.ts";
+import { EXIT } from "../../output/exit-codes.ts";
+import { say, showExactly } from "../../output/terminal.ts";
+import { checkSave, wrapSaveErrors } from "../../preflight/output-paths.ts";
+import { generateTree } from "../../process/generated-tree.ts";
+import { asUserError, configureSnapshot, requireComplete } from "../../process/source-tree.ts";
+
+export const cat = defineCommand({
+  args: defineFlags({
+    save: {
+      type: "string",
+      valueHint: "FILE",
+      description: "for a snapshot: also save the tree, with the generated content, to FILE, which may be the snapshot",
+    },
+    ...generateFlags,
+  }),
+  rest: {
+    hint: "PATH…",
+    description: "files in a mount, such as DIR/README.md, or in a snapshot, such as tree.json/README.md",
+    atLeast: 1,
+  },
+  notes: [
+    "Prints the content of files. As when they are read in a mount, pending files are generated first. A snapshot needs no " +
+      "mount, and changes only with --save. In both cases, the model's answers are recorded.",
+    "A mount uses its own settings; the flags apply to snapshots.",
+    `The exit status is ${EXIT.incomplete.code} if a file could not be generated.`,
+  ],
+  async run(args, paths) {
+    if (args.save !== undefined) await checkSave("--save", absolutePath(args.save));
+    const places = await Promise.all(paths.map(findPlace));
+    const snapshots = Map.groupBy(
+      places.filter((place) => place.kind === "snapshot"),
+      ({ file }) => file,
+    );
+    if (args.save !== undefined && snapshots.size !== 1) {
+      throw new UserError("usage", "--save needs paths in one snapshot");
+    }
+    const trees = new Map<string, OfflineTree>();
+    for (const [file, wanted] of snapshots) trees.set(file, await generateWanted(file, wanted, args));
+    for (const place of places) {
+      if (place.kind === "mount") await showMounted(place);
+      else showExactly(readFrom(trees.get(place.file), place) ?? throwMissing(place));
+    }
+    for (const tree of args.save === undefined ? [] : trees.values()) {
+      await wrapSaveErrors(writeAtomically(absolutePath(args.save ?? ""), tree.snapshot()));
+    }
+    return EXIT.ok.code;
+  },
+});
+
+/** Asks through the control file, because a program that waits in the mount itself could not be ended. */
+async function showMounted(place: MountPlace): Promise<void> {
+  const { mountpoint, path } = place;
+  await using client = await ControlClient.open(mountpoint);
+  try {
+    await client.make(path);
+  } catch (error) {
+    if (!(error instanceof ControlRefusal)) throw error;
+    const wrong = error.code === "ENOENT" || error.code === "EISDIR" || error.code === "ENOTDIR";
+    throw new UserError(wrong ? "input" : "incomplete", `${describePlace(place)}: ${error.message}`);
+  }
+  for await (const chunk of streamMountedFile(mountpoint, join(mountpoint, path))) showExactly(chunk);
+}
+
+/** The tree of a snapshot, in which the files have their content. */
+async function generateWanted(
+  file: string,
+  wanted: readonly SnapshotPlace[],
+  args: SettingsArguments,
+): Promise<OfflineTree> {
+  const config = await configureSnapshot(args, file);
+  const options = { warn: say, epoch: config.epoch };
+  const tree = new OfflineTree({ file }, options);
+  const missing = wanted.filter((place) => {
+    try {
+      return readFrom(tree, place) === undefined;
+    } catch (error) {
+      // A rule of the configuration may create it.
+      if (config.configFile !== undefined && error instanceof UserError && codeOf(error.cause) === "ENOENT")
+        return true;
+      throw error;
+    }
+  });
+  if (missing.length === 0) return tree;
+  const { text, result } = await generateTree(config, () =>
+    missing.map(({ path }) => ({ path, state: "pending", generator: "" })),
+  );
+  if (result.failed.length > 0) requireComplete(result);
+  return new OfflineTree({ text }, options);
+}
+
+function readFrom(tree: OfflineTree | undefined, place: SnapshotPlace): Uint8Array | undefined {
+  try {
+    return tree?.read(place.path);
+  } catch (error) {
+    throw asUserError(error, describePlace(place));
+  }
+}
+
+function throwMissing(place: SnapshotPlace): never {
+  throw new UserError("incomplete", `${describePlace(place)} was not generated`);
+}

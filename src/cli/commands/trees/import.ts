@@ -1,0 +1,100 @@
+import { createReadStream, existsSync, statSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import { UserError } from "../../../app/errors.ts";
+import { absolutePath } from "../../../app/machine/current-directory.ts";
+import { describePlace, findPlace, type Place } from "../../../app/place.ts";
+import { findMount } from "../../../app/running/find-mount.ts";
+import { messageOf } from "../../../errno.ts";
+import { findMountOnPath } from "../../../inside-mount.ts";
+import { OfflineTree } from "../../../offline/offline-tree.ts";
+import { writeAtomically } from "../../../snapshot/write/write.ts";
+import { defineCommand, defineFlags } from "../../args/command.ts";
+import { EXIT } from "../../output/exit-codes.ts";
+import { plural } from "../../output/quantity.ts";
+import { say, showJson } from "../../output/terminal.ts";
+import { wrapSaveErrors } from "../../preflight/output-paths.ts";
+import { asUserError } from "../../process/source-tree.ts";
+
+export const importFiles = defineCommand({
+  args: defineFlags({
+    from: {
+      type: "positional",
+      required: true,
+      description: "a directory, a tar archive, or - for a tar on standard input",
+    },
+    target: {
+      type: "positional",
+      required: false,
+      description:
+        "a mount, a snapshot, or a directory in one, such as DIR/src or tree.json/src; a snapshot that does not exist is created; default: the mount that contains the current directory",
+    },
+    json: { type: "boolean", description: "print how many entries were imported as JSON" },
+  }),
+  notes: [
+    "Adds files to a tree, with modes, times, links and attributes. Existing files of the same name are replaced; all others stay. " +
+      "A snapshot needs no mount; it is replaced completely or not at all. Archives may be compressed with gzip or zstd.",
+  ],
+  async run(args) {
+    const place = await findTarget(args.target);
+    const source = findSource(args.from);
+    let entries: number;
+    try {
+      entries = place.kind === "mount" ? await importMounted(place, source) : await importSnapshot(place, source);
+    } catch (error) {
+      if (error instanceof Error && (error.name === "TarError" || error.name === "DirectoryCopyError")) {
+        throw new UserError("input", `${args.from}: ${error.message}`, { cause: error });
+      }
+      throw asUserError(error, describePlace(place));
+    }
+    if (args.json) showJson({ target: describePlace(place), entries });
+    else say(`imported ${plural(entries, "entry", "entries")}`);
+    return EXIT.ok.code;
+  },
+});
+
+type Source = { readonly directory: string } | { readonly tar: AsyncIterable<Uint8Array> };
+
+async function findTarget(named: string | undefined): Promise<Place> {
+  if (named === undefined || existsSync(absolutePath(named)) || findMount(named) !== undefined)
+    return await findPlace(named);
+  const [, file, path = "/"] = /^(.*?\.json)(\/.*)?$/.exec(absolutePath(named)) ?? [];
+  if (file === undefined || existsSync(file)) return await findPlace(named);
+  return { kind: "snapshot", file, path };
+}
+
+function findSource(named: string): Source {
+  if (named === "-") return { tar: Bun.stdin.stream() };
+  const path = absolutePath(named);
+  try {
+    if (!statSync(path).isDirectory()) return { tar: createReadStream(path) };
+  } catch (error) {
+    throw new UserError("input", `${named} cannot be read: ${messageOf(error)}`, { cause: error });
+  }
+  const mount = findMountOnPath(path);
+  if (mount === undefined) return { directory: path };
+  throw new UserError("input", `${named} is in ${mount}; export it first: llmfs export ${named} DIR`);
+}
+
+async function importSnapshot({ file, path }: Place & { kind: "snapshot" }, source: Source): Promise<number> {
+  const tree = new OfflineTree(existsSync(file) ? { file } : undefined, { warn: say, rewrites: true });
+  const entries = await add(tree, source, path);
+  await wrapSaveErrors(writeAtomically(file, tree.snapshot()));
+  return entries;
+}
+
+async function add(tree: OfflineTree, source: Source, path: string): Promise<number> {
+  if ("tar" in source) return await tree.addTar(source.tar, path);
+  const { created, changed } = tree.merge(source.directory, path);
+  return created + changed;
+}
+
+/** Through the kernel, as any program would. */
+async function importMounted({ mountpoint, path }: Place & { kind: "mount" }, source: Source): Promise<number> {
+  const tree = new OfflineTree(undefined, { warn: say });
+  await add(tree, source, "/");
+  const target = path === "/" ? mountpoint : join(mountpoint, path);
+  await mkdir(target, { recursive: true });
+  const { files, directories } = tree.writeTo(target);
+  return files + directories;
+}

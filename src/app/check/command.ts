@@ -49,8 +49,11 @@ const KEPT_BYTES = 64 * 1024;
 /** In the environment of the command, with a value of its own. */
 const MARK = "LLMFS_CHECK";
 
-/** Changes into the copy. The last command keeps the shell from replacing itself by the command. */
-const SHELL = 'cd -- "$1" || exit; shift; "$@" 2>&1; exit $?';
+/**
+ * Waits for a line, and changes into the copy. The last command keeps the shell from replacing itself by the command. If
+ * llmfs is killed before it has written the line, nothing runs.
+ */
+const SHELL = 'read -r _ || exit; exec < /dev/null; cd -- "$1" || exit; shift; "$@" 2>&1; exit $?';
 
 /** Rejects with the signal's reason once all processes of the command have ended. */
 export async function runCommand(options: CommandOptions): Promise<CommandRun> {
@@ -62,11 +65,14 @@ export async function runCommand(options: CommandOptions): Promise<CommandRun> {
   const child = Bun.spawn({
     cmd: ["/bin/sh", "-c", SHELL, "llmfs check", copy.path, ...command],
     env: childEnvironment({ [MARK]: mark, LLMFS_MOUNT: copy.path }),
-    stdio: ["ignore", "pipe", "pipe"],
+    stdio: ["pipe", "pipe", "pipe"],
     detached: true,
   });
   groups.add(child);
   copy.guard(child.pid);
+  // Only now does the command run: it may kill this process at once.
+  child.stdin.write("\n");
+  void child.stdin.end();
   const output = new OutputTail(options.onOutput);
   const reading = Promise.all([output.read(child.stdout), output.read(child.stderr)]);
   let stopped: CommandRun["stopped"];

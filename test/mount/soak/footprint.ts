@@ -28,8 +28,8 @@ export interface Bounded {
 export const tolerances: Bounded = {
   // The kernel drops inodes whenever it needs memory, and loads them again as names are looked up.
   kernelInodes: 0,
-  // No descriptor is open for finished work. Empty memory files are kept for the next content and not counted.
-  descriptors: 0,
+  // Empty memory files are kept for the next content and not counted. Small contents wait in one for the next pause.
+  descriptors: 2,
   // Connections to the model and to other servers are kept for the next request until one side closes them.
   channels: 8,
   // Helper processes end after a while without work, and are started again, one of each kind.

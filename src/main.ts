@@ -18,7 +18,7 @@ async function main(argv: readonly string[]): Promise<number> {
     prepareThread();
   }
   await prepareProcess();
-  const helps = await isMountHelper();
+  const helps = isMountHelper();
   if (first === "mount" && !helps) {
     const { launchEarly } = await import("./cli/process/launcher.ts");
     launchEarly(others);
@@ -67,10 +67,8 @@ async function prepareProcess(): Promise<void> {
 }
 
 /** Whether this program was started as a mount helper: see cli/start/mount-helper.ts. */
-async function isMountHelper(): Promise<boolean> {
-  const [{ readFileSync }, { basename }] = await Promise.all([import("node:fs"), import("node:path")]);
-  const [name = ""] = readFileSync("/proc/self/cmdline", "utf8").split("\0");
-  return ["mount.fuse.llmfs", "mount.llmfs"].includes(basename(name));
+function isMountHelper(): boolean {
+  return /(?:^|\/)mount\.(?:fuse\.)?llmfs$/.test(process.argv0);
 }
 
 export {};

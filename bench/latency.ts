@@ -11,6 +11,7 @@ import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { structureToSnapshot } from "../src/snapshot/structure.ts";
+import { writeThousandFiles } from "./thousand-files.ts";
 
 const BINARY = join(import.meta.dir, "../dist/llmfs");
 const MOUNTS = 20;
@@ -23,7 +24,7 @@ mkdirSync(mountpoint);
 
 try {
   const empty = await mountTimes([]);
-  const thousand = await mountTimes(["--from", thousandFiles()]);
+  const thousand = await mountTimes(["--from", writeThousandFiles(folder)]);
   const [loading = Number.NaN, ...reads] = await readTimes();
   const rows: readonly (readonly [string, readonly number[]])[] = [
     [`mount ready, empty tree (${MOUNTS})`, empty],
@@ -90,17 +91,6 @@ function sse(model: string): Response {
   ];
   const body = `${events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("")}data: [DONE]\n\n`;
   return new Response(body, { headers: { "content-type": "text/event-stream" } });
-}
-
-function thousandFiles(): string {
-  const entries = Array.from({ length: 1000 }, (_, index) => ({
-    path: `/f${index}`,
-    type: "file",
-    text: `file ${index}\n`.repeat(100),
-  }));
-  const file = join(folder, "thousand.json");
-  writeFileSync(file, JSON.stringify({ llmfs: 1, entries }));
-  return file;
 }
 
 async function llmfs(...args: readonly string[]): Promise<void> {

@@ -7,9 +7,10 @@
  * counts is the ratio to `bun -e 1`, by the fastest and by the middle round. On a machine that is busy, the processor time
  * of `--version` is more reliable than its duration; `mount` runs in several processes and has only a duration.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { cpus, release, tmpdir } from "node:os";
 import { join } from "node:path";
+import { writeThousandFiles } from "./thousand-files.ts";
 
 const BINARY = join(import.meta.dir, "../dist/llmfs");
 const ROUNDS = 20;
@@ -24,7 +25,7 @@ const mountpoint = join(folder, "mnt");
 mkdirSync(mountpoint);
 
 try {
-  const snapshot = thousandFiles();
+  const snapshot = writeThousandFiles(folder);
   const rows: readonly { readonly name: string; readonly command: readonly string[]; readonly runs: Run[] }[] = [
     { name: "bun -e 1", command: [process.execPath, "-e", "1"], runs: [] },
     { name: "llmfs --version", command: [BINARY, "--version"], runs: [] },
@@ -68,17 +69,6 @@ async function run(command: readonly string[]): Promise<Run> {
   if ((await child.exited) !== 0) throw new Error(`${command.join(" ")} failed`);
   const ms = performance.now() - begun;
   return { ms, processorMs: Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1000 };
-}
-
-function thousandFiles(): string {
-  const entries = Array.from({ length: 1000 }, (_, index) => ({
-    path: `/f${index}`,
-    type: "file",
-    text: `file ${index}\n`.repeat(100),
-  }));
-  const file = join(folder, "thousand.json");
-  writeFileSync(file, JSON.stringify({ llmfs: 1, entries }));
-  return file;
 }
 
 function fastest(runs: readonly Run[]): number {

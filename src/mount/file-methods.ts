@@ -1,19 +1,10 @@
 /** Methods of the filesystem thread that are about files, as functions. */
 import type { Methods } from "../rpc/messages.ts";
 
-const NAMES = [
-  "version",
-  "generated",
-  "requestsFor",
-  "setMetadata",
-  "listAll",
-  "writeFile",
-  "regenerate",
-] as const satisfies readonly (keyof Methods)[];
-
-type FileMethodName = (typeof NAMES)[number];
-
-export type FileMethods = Pick<Methods, FileMethodName>;
+export type FileMethods = Pick<
+  Methods,
+  "version" | "generated" | "requestsFor" | "setMetadata" | "listAll" | "writeFile" | "regenerate"
+>;
 
 type Call = <K extends keyof Methods>(
   method: K,
@@ -21,8 +12,13 @@ type Call = <K extends keyof Methods>(
 ) => Promise<Awaited<ReturnType<Methods[K]>>>;
 
 export function createFileMethods(call: Call): FileMethods {
-  // Each name is given the function that calls this method.
-  return Object.fromEntries(
-    NAMES.map((name) => [name, (...args: Parameters<Methods[FileMethodName]>) => call(name, ...args)]),
-  ) as FileMethods;
+  return {
+    version: () => call("version"),
+    generated: () => call("generated"),
+    requestsFor: (paths) => call("requestsFor", paths),
+    setMetadata: (files) => call("setMetadata", files),
+    listAll: () => call("listAll"),
+    writeFile: (path, content, writer) => call("writeFile", path, content, writer),
+    regenerate: (path, options) => call("regenerate", path, options),
+  };
 }

@@ -8,8 +8,8 @@ import type { GivenSettings } from "./given.ts";
 
 /** Throws UsageError. */
 export function readProgramSettings(given: GivenSettings): ProgramSettings {
-  const allowed = given.parse("allowProgram", parsePatterns) ?? [];
-  const denied = given.parse("denyProgram", parsePatterns) ?? [];
+  const allowed = given.parse("allowProgram", parsePrograms) ?? [];
+  const denied = given.parse("denyProgram", parsePrograms) ?? [];
   const always = denied.includes("none") ? [] : DENIED_PROGRAMS;
   const own = denied.filter((name) => name !== "none");
   return {
@@ -24,11 +24,6 @@ export function readProgramSettings(given: GivenSettings): ProgramSettings {
 }
 
 const BY_DEFAULT = "it reads files unasked; --allow-program allows it";
-
-/** Parses names of programs, in which a star stands for any characters. */
-function parsePatterns(flag: string, text: string): readonly string[] {
-  return parsePrograms(flag, text);
-}
 
 /** Parses `deny program=rg,grep path=vendor/** user=backup; allow`. */
 function parsePolicy(flag: string, text: string): readonly PolicyRule[] {

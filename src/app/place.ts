@@ -13,7 +13,7 @@ import { UserError } from "./errors.ts";
 import { absolutePath, currentDirectory } from "./machine/current-directory.ts";
 import { readAbout } from "./mount-info.ts";
 import { findMount } from "./running/find-mount.ts";
-import { findMountedFile, readControlFile } from "./running/mounted.ts";
+import { findMountedFile, readEntries } from "./running/mounted.ts";
 
 export type Place = MountPlace | SnapshotPlace;
 
@@ -110,13 +110,10 @@ export function describePlace(place: Place): string {
 }
 
 async function listMount(mountpoint: string): Promise<readonly DetailedEntry[]> {
-  const entries: unknown = JSON.parse((await readControlFile(mountpoint, "tree.json")).toString("utf8"));
+  const entries = await readEntries(mountpoint);
   const { rules = [] } = readAbout(mountpoint);
   const bound = rulesOf(rules);
-  // Written by this same version of llmfs: see fs/control/files.ts.
-  if (Array.isArray(entries))
-    return entries.map((entry) => nameGenerator(entry, (path) => bound.bind(path, DEFAULT_GENERATOR).generator));
-  throw new UserError("notMounted", `${mountpoint}: another version of llmfs serves this mount`);
+  return entries.map((entry) => nameGenerator(entry, (path) => bound.bind(path, DEFAULT_GENERATOR).generator));
 }
 
 async function listSnapshot(file: string, warn: (message: string) => void): Promise<readonly DetailedEntry[]> {

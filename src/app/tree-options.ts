@@ -2,7 +2,7 @@
 import type { LoadedConfig } from "../generators/config/load.ts";
 import type { Log } from "../log.ts";
 import type { FilesystemOptions } from "../mount/filesystem.ts";
-import type { GrowableTree } from "../rpc/growth.ts";
+import type { Adder, GrowableTree } from "../rpc/growth.ts";
 import type { StartingTree } from "../rpc/messages.ts";
 import type { Generation } from "./generation.ts";
 import { describeLeftOut, growTree } from "./layout/growing.ts";
@@ -48,7 +48,7 @@ async function growBeforeUse(
   growable: GrowableTree,
   { config, generation, log, progress, signal }: TreeParts,
 ): Promise<void> {
-  const adder = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: process.pid };
+  const adder = currentAdder();
   const request = { within: "/", prompt: config.grow?.text ?? "", dry: false, adder };
   progress.step("laying out what to add");
   const growth = await growTree(
@@ -58,4 +58,9 @@ async function growBeforeUse(
   );
   signal.throwIfAborted();
   for (const line of describeLeftOut(growth)) log.write("warn", "generate", line);
+}
+
+/** This process, as the one that adds entries to a tree. */
+export function currentAdder(): Adder {
+  return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: process.pid };
 }

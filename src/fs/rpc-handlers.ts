@@ -205,7 +205,7 @@ export class RpcHandlers {
 
   writeFile(path: string, content: Uint8Array, writer: Adder): void {
     this.answerCount++;
-    writeFile(this.#mount, path, content, writer);
+    writeFile(this.#mount, { path, content, writer }, (named) => this.#resolveFile(named));
   }
 
   regenerate(path: string, options: RegenerateOptions, done: (nothing: undefined) => void, fail: (e: FsError) => void) {

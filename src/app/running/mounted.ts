@@ -8,6 +8,7 @@ import { getxattr } from "../../libc.ts";
 import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
 import { ownerOf } from "../../procfs.ts";
 import type { OutdatedFile, PendingFile } from "../../rpc/messages.ts";
+import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import { UserError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
 import { resolveRealPath } from "../mountpoint.ts";
@@ -110,6 +111,13 @@ export function readPendingFiles(mountpoint: string): PendingFile[] {
 /** The files of a mount that were made from others that have changed. Throws UserError. */
 export function readOutdatedFiles(mountpoint: string): OutdatedFile[] {
   return readControlJson(mountpoint, "outdated.json", isList<OutdatedFile>);
+}
+
+/** Every entry of a mount but the root. Rejects with UserError, also if the mount stops answering in the meantime. */
+export async function readEntries(mountpoint: string): Promise<readonly DetailedEntry[]> {
+  const entries: unknown = JSON.parse((await readControlFile(mountpoint, "tree.json")).toString("utf8"));
+  if (isList<DetailedEntry>(entries)) return entries;
+  throw new UserError("notMounted", `${mountpoint}: another version of llmfs serves this mount`);
 }
 
 /** This same version of llmfs wrote the list, so its elements are of the type of the control file. */

@@ -15,6 +15,16 @@ export const placeArgument = {
     "a mount, a snapshot, or a directory in one, such as DIR/src or tree.json/src; default: the mount that contains the current directory",
 } as const;
 
+/** A file to look at, for `fileAt` in app/inspect.ts. */
+export const fileArguments = defineFlags({
+  path: {
+    type: "positional",
+    required: true,
+    description: "a file in a mount, or in a snapshot such as tree.json/a.md",
+  },
+  from: { type: "string", valueHint: "FILE", description: "read PATH from this snapshot" },
+});
+
 export const promptFlags = pick("prompt");
 
 export const modelFlags = defineFlags({

@@ -5,11 +5,10 @@ import { basename, dirname, join } from "node:path";
 import { lookAt } from "../../app/inspect.ts";
 import type { MountPlace } from "../../app/place.ts";
 import { ControlClient } from "../../app/running/control-client.ts";
-import { readControlJson, readFileXattr, readPendingFiles } from "../../app/running/mounted.ts";
+import { readEntries, readFileXattr, readPendingFiles } from "../../app/running/mounted.ts";
 import { OURS } from "../../attributes.ts";
 import { codeOf, FsError } from "../../errno.ts";
 import type { Log } from "../../log.ts";
-import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import { person } from "../output/ask.ts";
 import { waitsOf } from "../output/provenance-report.ts";
 import type { TreeSession } from "./session.ts";
@@ -38,7 +37,7 @@ export async function openMountedSession({ mountpoint }: MountPlace, log: Log): 
   };
   return {
     name: mountpoint,
-    entries: async () => readControlJson(mountpoint, "tree.json", isEntryList),
+    entries: () => readEntries(mountpoint),
     async read(path, signal) {
       await ask(signal, (client) => client.make(path));
       await using file = await openInside(path, constants.O_RDONLY);
@@ -57,11 +56,6 @@ export async function openMountedSession({ mountpoint }: MountPlace, log: Log): 
     waits: async (path) => waitsOf(path, readPendingFiles(mountpoint)),
     async [Symbol.asyncDispose]() {},
   };
-}
-
-/** This same version of llmfs wrote the list. */
-function isEntryList(value: unknown): value is DetailedEntry[] {
-  return Array.isArray(value);
 }
 
 /** The real path of a file, which need not exist, in a directory that does. Throws FsError if it is not in the mount. */

@@ -1,7 +1,7 @@
 /** Searching in the files of a tree that have content. */
 import { RE2JS, RE2JSSyntaxException } from "re2js";
 import { FsError } from "../../errno.ts";
-import type { TreeSession } from "./session.ts";
+import { findEntries, type TreeSession } from "./session.ts";
 
 export interface Search {
   /** A regular expression in the syntax of RE2, which needs linear time, or plain text. */
@@ -28,12 +28,8 @@ const LONGEST_LINE = 500;
 /** Throws FsError EINVAL for a pattern that cannot be read, and ENOENT for a path that does not exist. */
 export async function searchFiles(session: TreeSession, search: Search, signal: AbortSignal) {
   const matches = compile(search);
-  const entries = await session.entries();
-  const { path } = search;
-  const below = path === "/" ? "/" : `${path}/`;
-  const inside = entries.filter((entry) => entry.path === path || entry.path.startsWith(below));
-  if (path !== "/" && inside.length === 0) throw new FsError("ENOENT", "it does not exist", { path });
-  const files = inside.filter(({ type }) => type === "file");
+  const { self, below } = findEntries(await session.entries(), search.path);
+  const files = [...(self === undefined ? [] : [self]), ...below].filter(({ type }) => type === "file");
   const withContent = files.filter(({ state }) => state === "static" || state === "ready");
   const found: SearchMatch[] = [];
   let skipped = 0;

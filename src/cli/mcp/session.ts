@@ -26,6 +26,17 @@ export interface TreeSession extends AsyncDisposable {
   waits(path: string): Promise<Waits>;
 }
 
+/** The entry at a path, undefined for the root, and all below it. Throws FsError ENOENT. */
+export function findEntries(
+  all: readonly DetailedEntry[],
+  path: string,
+): { readonly self: DetailedEntry | undefined; readonly below: readonly DetailedEntry[] } {
+  const self = all.find((entry) => entry.path === path);
+  if (path !== "/" && self === undefined) throw new FsError("ENOENT", "it does not exist", { path });
+  const base = path === "/" ? "/" : `${path}/`;
+  return { self, below: all.filter((entry) => entry.path.startsWith(base)) };
+}
+
 /** "src/main.c", "./src/main.c" and "/src/main.c" name the same file. Throws FsError for a path that leaves the tree. */
 export function normalizePath(path: string): string {
   const names: string[] = [];

@@ -10,6 +10,7 @@ import { growMount } from "../../app/layout/growing.ts";
 import { NO_PROGRESS } from "../../app/progress.ts";
 import type { Config } from "../../app/settings/settings.ts";
 import type { SettingsArguments } from "../../app/settings/table.ts";
+import { currentAdder } from "../../app/tree-options.ts";
 import { withTree } from "../../app/without-mount.ts";
 import { messageOf } from "../../errno.ts";
 import type { Log } from "../../log.ts";
@@ -56,7 +57,7 @@ function createSession(
   { args, file, log, generation }: SnapshotSessionOptions & { readonly generation: ReturnType<typeof openGeneration> },
 ): TreeSession {
   const { files, tree } = filesystem;
-  const writer = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: process.pid };
+  const writer = currentAdder();
   return {
     name: file,
     entries: () => files.listAll(),

@@ -1,4 +1,5 @@
 /** What a model can do with a tree: the tools of `llmfs mcp`. */
+import { dirname } from "node:path";
 import type { CallToolResult, McpServer, ServerContext, ToolAnnotations } from "@modelcontextprotocol/server";
 import { z } from "zod";
 import { describeLeftOut } from "../../app/layout/growing.ts";
@@ -11,7 +12,7 @@ import { formatBytes } from "../output/quantity.ts";
 import { editText } from "./edit.ts";
 import { cutLines, decodeText } from "./read-text.ts";
 import { searchFiles } from "./search.ts";
-import { normalizePath, type TreeSession } from "./session.ts";
+import { findEntries, normalizePath, type TreeSession } from "./session.ts";
 
 /** Hints for clients, which may ask the user before they call a tool. */
 const LOOKS: ToolAnnotations = { readOnlyHint: true, idempotentHint: true, openWorldHint: false };
@@ -236,11 +237,8 @@ function signalOf(context: ServerContext): AbortSignal {
 }
 
 function formatListing(all: readonly DetailedEntry[], directory: string, recursive: boolean): Answer {
-  const self = all.find((entry) => entry.path === directory);
-  if (directory !== "/" && self === undefined) throw new FsError("ENOENT", "it does not exist", { path: directory });
-  const base = directory === "/" ? "/" : `${directory}/`;
-  const inside = all.filter((entry) => entry.path.startsWith(base));
-  const wanted = recursive ? inside : inside.filter((entry) => !entry.path.slice(base.length).includes("/"));
+  const { self, below } = findEntries(all, directory);
+  const wanted = recursive ? below : below.filter((entry) => dirname(entry.path) === directory);
   const found = self === undefined || self.type === "directory" ? wanted : [self];
   const entries = found.slice(0, MOST_ENTRIES);
   const left = found.length - entries.length;

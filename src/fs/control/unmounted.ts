@@ -3,10 +3,15 @@ import { FsError } from "../../errno.ts";
 import type { Adder } from "../../rpc/growth.ts";
 import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import type { RegularFile } from "../../tree/file.ts";
-import { toBytes } from "../../tree/path.ts";
 import type { FsContext } from "../context.ts";
 import { addToMount } from "../lazy/added-entries.ts";
 import { listEntries } from "./entries.ts";
+
+export interface WriteRequest {
+  readonly path: string;
+  readonly content: Uint8Array;
+  readonly writer: Adder;
+}
 
 /** Every entry but the root, as `.llmfs/tree.json` has it. */
 export function listAll({ tree }: FsContext): readonly DetailedEntry[] {
@@ -17,9 +22,10 @@ export function listAll({ tree }: FsContext): readonly DetailedEntry[] {
  * Replaces the content of a file, and makes what is missing. The file counts as written by hand, so a generation that is
  * under way no longer changes it. Throws FsError, with the earlier content kept unless it is ENOSPC.
  */
-export function writeFile(mount: FsContext, path: string, content: Uint8Array, writer: Adder): void {
+export function writeFile(mount: FsContext, request: WriteRequest, resolve: (path: string) => RegularFile): void {
+  const { path, content, writer } = request;
   addToMount(mount, [{ type: "file", path }], writer);
-  const file = resolveFile(mount, path);
+  const file = resolve(path);
   mount.beforeChange(file);
   file.truncate(0);
   mount.regen.discard(file);
@@ -27,11 +33,4 @@ export function writeFile(mount: FsContext, path: string, content: Uint8Array, w
   mount.onWrite(file);
   file.touchMtime(mount.tree.clock);
   if (written < content.length) throw new FsError("ENOSPC", "the tree is full", { path });
-}
-
-function resolveFile({ tree }: FsContext, path: string): RegularFile {
-  const inode = tree.resolve(toBytes(path), { follow: true });
-  if (inode.kind === "directory") throw new FsError("EISDIR", "a directory", { path });
-  if (inode.kind !== "file") throw new FsError("EINVAL", "not a regular file", { path });
-  return inode;
 }

@@ -6,7 +6,7 @@ import { countTokens } from "../../../generate/spending/tokens.ts";
 import type { Asked } from "../../../offline/dry-run.ts";
 import type { OfflineTree } from "../../../offline/offline-tree.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
-import { lookFlags } from "../../args/flags.ts";
+import { fileArguments, lookFlags } from "../../args/flags.ts";
 import { person } from "../../output/ask.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { show, showJson } from "../../output/terminal.ts";
@@ -14,12 +14,7 @@ import { createQuietLog } from "../../process/serve.ts";
 
 export const context = defineCommand({
   args: defineFlags({
-    path: {
-      type: "positional",
-      required: true,
-      description: "a file in a mount, or in a snapshot such as tree.json/a.md",
-    },
-    from: { type: "string", valueHint: "FILE", description: "read PATH from this snapshot" },
+    ...fileArguments,
     ...lookFlags,
     json: { type: "boolean", description: "print the request and its parts as JSON" },
   }),

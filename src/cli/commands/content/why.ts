@@ -2,7 +2,7 @@ import { fileAt, lookAt } from "../../../app/inspect.ts";
 import { findMountedFile, readFileXattr, readPendingFiles } from "../../../app/running/mounted.ts";
 import { OURS } from "../../../attributes.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
-import { lookFlags } from "../../args/flags.ts";
+import { fileArguments, lookFlags } from "../../args/flags.ts";
 import { person } from "../../output/ask.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { reportProvenance, waitsOf } from "../../output/provenance-report.ts";
@@ -11,12 +11,7 @@ import { createQuietLog } from "../../process/serve.ts";
 
 export const why = defineCommand({
   args: defineFlags({
-    path: {
-      type: "positional",
-      required: true,
-      description: "a file in a mount, or in a snapshot such as tree.json/a.md",
-    },
-    from: { type: "string", valueHint: "FILE", description: "read PATH from this snapshot" },
+    ...fileArguments,
     ...lookFlags,
   }),
   notes: [

@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 export interface Peer {
   readonly name: string;
-  /** What it is, for the report: its version, and how it stores files. */
+  /** The version, and how the peer stores files, as the report shows them. */
   readonly about: string;
   /** The server, in the foreground. `tmpfs` has the folders lower, upper and work. */
   readonly command: (tmpfs: string, mountpoint: string) => readonly string[];

@@ -140,7 +140,7 @@ llmfs looks for the value of a setting in these places. The first one that has a
 - Relative paths, including those of prompts, start from the directory of the file.
 - In \`base-url\`, \`headers\` and \`recordings\`, \`\${NAME}\` stands for an environment variable, so that the file contains no secret. If
   the variable is not set, llmfs reports an error only when it needs the value: a replay, for example, needs no headers.
-- There is no setting for the API key: set \`OPENAI_API_KEY\`, or refer to another variable in \`headers\`.
+- The API key is not a setting. Set the variable \`OPENAI_API_KEY\`, or name another variable in \`headers\`.
 - Errors in a file name the file, the line and the key, and for a misspelt key the most similar one.
 - \`llmfs config --schema\` prints a JSON Schema. Save it and name it in \`$schema\`; editors then complete and check JSON and YAML.
 

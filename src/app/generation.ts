@@ -38,7 +38,7 @@ export interface Generation extends Grower, AsyncDisposable {
   /** The body of the first request that `layOut` sends. Sends nothing to the model. Rejects with LlmError. */
   showLayoutRequest(prompt: string): Promise<Readonly<Record<string, unknown>>>;
   /**
-   * Loads the rules and generators of the configuration; undefined if there is none. Call it once, before `attach`. Rejects
+   * Loads the rules and generators of the configuration. Returns undefined without a configuration. Call it once, before `attach`. Rejects
    * with UserError.
    */
   loadRules(mountpoint?: string): Promise<LoadedConfig | undefined>;

@@ -495,7 +495,7 @@ nothing is built or copied again. Tested: {comparers}.
 
 **vim** also compares the size, but only when it returns from a shell command (\`:!\`), gets the focus back, or you ask it to
 (\`:checktime\`). If the file was pending when vim opened it, vim then warns once that it has changed since editing started (W11).
-Answer *OK*: the buffer holds the whole content. With \`:set autoread\`, the default of Neovim, there is no warning.
+Answer *OK*, because the buffer already holds the whole content. With \`:set autoread\`, which Neovim sets by default, vim does not warn.
 
 **A file with \`refresh\`** is generated again when it is opened after its time has passed. If that changes the content, \`mtime\` changes
 after the editor has checked the file and before it reads it. So the editor warns at the first write that the file has changed;

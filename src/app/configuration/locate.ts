@@ -53,7 +53,7 @@ async function locateInYaml(text: string, path: KeyPath): Promise<number | undef
   return at === undefined ? undefined : lines.linePos(at).line;
 }
 
-/** Keys before the first table, and tables. What is written otherwise is not found. */
+/** Finds keys before the first table, tables, and the keys in them. Other notations, such as inline tables, are not found. */
 function locateInToml(text: string, [first, index, ...others]: KeyPath): number | undefined {
   const lines = text.split("\n");
   const headers = lines.flatMap((line, at) => (/^\s*\[/.test(line) ? [at] : []));

@@ -27,7 +27,10 @@ export const EXIT = {
     meaning:
       "FUSE is not usable: no /dev/fuse, no permission, no fusermount3, no executable memory, or the mount failed",
   },
-  notMounted: { code: 83, meaning: "there is no llmfs mount, or it was unmounted while `run` used it" },
+  notMounted: {
+    code: 83,
+    meaning: "there is no llmfs mount at that path, or the mount of `run` was removed before its command ended",
+  },
   input: { code: 84, meaning: "a prompt or other input file is missing, unreadable, empty or not text" },
   snapshot: {
     code: 85,

@@ -10,11 +10,11 @@ import { OwnCode } from "../user-generators.ts";
 import type { Description } from "../workers/messages.ts";
 import { ProcessGroups } from "../workers/process-groups.ts";
 import type { HelperOptions } from "../workers/worker-process.ts";
+import type { DataFormat } from "./data.ts";
 import { isCode } from "./find-config.ts";
 import { isRecord } from "./options.ts";
 import { nameFile } from "./problem.ts";
 import { checkBuiltIns } from "./schema.ts";
-import { explainDataError } from "./syntax.ts";
 
 /** The maximum size of a configuration file. */
 const LONGEST_DATA = 4 * 1024 * 1024;
@@ -40,29 +40,21 @@ export async function readDocument(file: string, own: OwnCode): Promise<Descript
   }
   switch (extname(file)) {
     case ".json":
-      return describeData(await parseData(file, "jsonc", Bun.JSONC.parse));
+      return describeData(await readData(file, "jsonc"));
     case ".yaml":
     case ".yml":
-      return describeData(await parseData(file, "yaml", Bun.YAML.parse));
+      return describeData(await readData(file, "yaml"));
     case ".toml":
-      return describeData(await parseData(file, "toml", Bun.TOML.parse));
+      return describeData(await readData(file, "toml"));
     default:
       throw new Error("a configuration file must end in .ts, .js, .json, .yaml, .yml or .toml");
   }
 }
 
-async function parseData(
-  file: string,
-  type: "jsonc" | "yaml" | "toml",
-  parse: (text: string) => unknown,
-): Promise<unknown> {
+async function readData(file: string, format: DataFormat): Promise<unknown> {
   const text = (await readRegular(file, LONGEST_DATA)).toString("utf8");
-  try {
-    return parse(text);
-  } catch (cause) {
-    const fault = await explainDataError(file, type);
-    throw fault === undefined ? cause : new Error(fault, { cause });
-  }
+  const { parseData } = await import("./data.ts");
+  return await parseData(file, text, format);
 }
 
 function describeData(value: unknown): Description {

@@ -12,7 +12,7 @@ export function explainSyntaxError(error: unknown): string | undefined {
 }
 
 /** The same for a data file whose parser did not report the position. */
-export async function explainDataError(file: string, type: "jsonc" | "yaml" | "toml"): Promise<string | undefined> {
+export async function explainDataError(file: string, type: "jsonc" | "toml"): Promise<string | undefined> {
   try {
     await import(file, { with: { type } });
     return undefined;

@@ -142,3 +142,36 @@ test("a mistake in TOML is reported with its line", async () => {
   const rules = '[[rules]]\nmatch = "a"\ngenerator = "static"\noptions = { content = "x" }\n[[rules]]\nmatch = "b"\n';
   expect(await mistake("toml", `${rules}generator = "statik"\n`)).toStartWith("FILE:7: rule 2: unknown generator");
 });
+
+test.each([
+  ["yaml", "model: a\nmode: auto\nmodel: b\n", 'FILE:3: the key "model" is given twice, first in line 1'],
+  ["yaml", 'model: a\n"model": b\n', 'FILE:2: the key "model" is given twice, first in line 1'],
+  ["yml", "headers:\n  A: b\n  A: c\n", 'FILE:3: the key "A" is given twice, first in line 2'],
+  ["yaml", "headers: { A: b, A: c }\n", 'FILE:1: the key "A" is given twice, first in line 1'],
+  [
+    "yaml",
+    "rules:\n  - match: a\n    generator: static\n    options:\n      content: a\n      content: b\n",
+    'FILE:6: the key "content" is given twice, first in line 5',
+  ],
+  ["yaml", "rules: []\nmodel: m\nrules: []\n", 'FILE:3: the key "rules" is given twice, first in line 1'],
+  ["json", '{\n"model": "a",\n"model": "b" }', 'FILE:3: the key "model" is given twice, first in line 2'],
+  [
+    "json",
+    '{ // "model": 1\n"rules": [{\n"match": "a", /* \n */ "generator": "static",\n"m\\u0061tch": "b" }] }',
+    'FILE:5: the key "match" is given twice, first in line 3',
+  ],
+  ["toml", 'model = "a"\nmodel = "b"\n', "FILE:2:"],
+  ["toml", '[[rules]]\nmatch = "a"\nmatch = "b"\n', "FILE:3:"],
+  ["toml", '[headers]\nA = "a"\n[headers]\nB = "b"\n', "FILE:3:"],
+])("a key that is given twice is a mistake: %s %j", async (format, text, message) => {
+  expect(await mistake(format, text)).toStartWith(message);
+});
+
+test("equal keys of different objects, and keys that YAML merges, are not repeated", async () => {
+  const rules = "- { match: a, generator: static, options: { content: match } }";
+  expect(await mistake("yaml", `rules:\n  ${rules}\n  ${rules.replace("match: a", "match: b")}\n`)).toBe("");
+  const rule = '{ "match": "a:b", "generator": "static", "options": { "content": "a" } }';
+  expect(await mistake("json", `{ "rules": [${rule}, ${rule}], }`)).toBe("");
+  const merged = "generators:\n  a: &a { use: static, content: x }\n  b: { <<: *a, content: y }\n";
+  expect(await mistake("yaml", merged)).toBe("");
+});

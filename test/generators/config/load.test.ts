@@ -26,7 +26,7 @@ const refusedRule = (rule: unknown) => refusal("json", JSON.stringify({ rules: [
 test.each([
   ["ts", 'export default { rules: [ { match: "x" generator: 3 } ] };', '1:40: Expected "}" but found "generator"'],
   ["js", "export default {\n  rules: [,\n", "2:12: "],
-  ["yaml", "rules:\n  - match: a\n  options: 3\n", "3:3: "],
+  ["yaml", "rules:\n  - match: a\n  options: 3\n", "3:1: All mapping items must start at the same column"],
   ["toml", 'a = 1\nrules = [ { match = "a" \n', "2:25: "],
   ["json", '{ "rules": [ 1\n {"match": 3 } ] }', '2:2: Expected "," but found "{"'],
 ])("a syntax error is reported with line and column: %s", async (ending, text, told) => {

@@ -177,11 +177,13 @@ function loop(
         mailbox.drain();
         mailbox.timers.run();
         placement?.noteStretch(took);
-        if (placement?.way === "spin") patience.end();
-        else if (session.parked === 0 && !mailbox.work(false) && !mailbox.hasWaiting()) {
+        if (placement?.way === "spin") {
+          patience.end();
+          awake?.noteRequests(recent, took);
+        } else {
+          if (session.parked === 0 && !mailbox.work(false) && !mailbox.hasWaiting()) patience.begin(requests);
+          awake?.notePause();
         }
-        if (placement?.way === "spin") awake?.noteRequests(recent, took);
-        else awake?.notePause();
         since = performance.now();
         recent = 0;
       }

@@ -1,6 +1,6 @@
 /** The loop over a descriptor: when it reads, sleeps, continues and ends. A socket replaces /dev/fuse if possible. */
 import { afterEach, describe, expect, test } from "bun:test";
-import { mkdtempSync, rmdirSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmdirSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ERRNO, FsError } from "../../src/errno.ts";
@@ -61,6 +61,8 @@ function connection(filesystem: Filesystem = {}) {
     mailbox,
     log,
     request: (message: Buffer) => libc.write(theirs, message, message.length),
+    /** Whether a read of the device would wait. */
+    isBlocking: () => !/^flags:\t\d*[4-7]\d{3}$/m.test(readFileSync(`/proc/self/fdinfo/${ours}`, "latin1")),
     /** All replies so far. */
     replies() {
       const buffer = Buffer.alloc(65536);
@@ -159,9 +161,11 @@ describe("the loop", () => {
     test(`the loop, which sleeps in read(2) during a stream, still handles messages and notices the pause (${way})`, () => {
       let seen = 0;
       const polls: number[] = [];
-      const { request, serve, mail, wake, mailbox } = connection({
+      const blocking: boolean[] = [];
+      const { request, serve, mail, wake, mailbox, isBlocking } = connection({
         statfs() {
-          if (++seen < 200) request(STATFS);
+          blocking[++seen] = isBlocking();
+          if (seen < 200) request(STATFS);
           else wake();
           throw new FsError("EIO");
         },
@@ -179,6 +183,7 @@ describe("the loop", () => {
       expect(mail.length).toBeGreaterThanOrEqual(5);
       expect(mail.indexOf("paused")).toBe(mail.length - 1);
       expect(polls).toEqual(expect.arrayContaining([64, 128, 192, 200]));
+      expect([blocking[64], blocking[65], blocking[200], isBlocking()]).toEqual([false, true, true, false]);
     });
   }
 

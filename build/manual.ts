@@ -85,7 +85,8 @@ llmfs config
 
 \`init\` writes \`llmfs.config.yaml\`, with comments, and an example of a prompt. With \`--format ts\` or \`--format json\` it writes the
 configuration in that format. \`config\` shows the settings that apply, and where each value comes from: a flag, an environment
-variable, a line of a file, or the default.
+variable, a line of a file, or the default. It checks everything in the configuration that a mount would check: values, generators,
+rules, the snapshot to start from, and whether files can be written.
 
 \`\`\`yaml
 # llmfs.config.yaml
@@ -141,7 +142,8 @@ llmfs looks for the value of a setting in these places. The first one that has a
 - In \`base-url\`, \`headers\` and \`recordings\`, \`\${NAME}\` stands for an environment variable, so that the file contains no secret. If
   the variable is not set, llmfs reports an error only when it needs the value: a replay, for example, needs no headers.
 - The API key is not a setting. Set the variable \`OPENAI_API_KEY\`, or name another variable in \`headers\`.
-- Errors in a file name the file, the line and the key, and for a misspelt key the most similar one.
+- Errors in a file name the file, the line and the key, and for a misspelt key the most similar one. A key that is given twice
+  is an error in JSON, YAML and TOML.
 - \`llmfs config --schema\` prints a JSON Schema. Save it and name it in \`$schema\`; editors then complete and check JSON and YAML.
 
 ## Trust

@@ -113,6 +113,7 @@ prompt: a tree
       OPENAI_API_KEY: "sk-secret",
       LLMFS_MODEL: "from-variable",
     };
+    writeFileSync(`${cwd}/x.json`, '{ "llmfs": 1, "entries": [] }');
     const { status, stdout } = await llmfs(["config", "--json", "--size", "1G", "--from", "x.json"], { cwd, env });
     expect(status).toBe(0);
     const { files, rules, settings } = documented("config", stdout);
@@ -149,6 +150,22 @@ prompt: a tree
       84,
       expect.stringContaining(`${cwd}/llmfs.config.yaml:2: repairs often: expected a whole number, from 0 to 100`),
     ]);
+  });
+
+  test.each<[string, string, number, string]>([
+    ["a rule", "rules:\n  - match: a\n    generator: static\n    options: { contens: x }\n", 84, "4: rule 1 "],
+    ["a generator", "generators:\n  db: { use: sqll }\n", 84, '2: generator "db": unknown built-in generator sqll'],
+    ["a setting without another", "model: m\nsave-every: 5s\n", 84, "2: save-every needs --save FILE"],
+    ["a snapshot", "model: m\nfrom: absent.json\n", 85, "2: from CWD/absent.json: cannot be opened"],
+    ["a file that is not a snapshot", "from: llmfs.config.yaml\n", 85, "1: from CWD/llmfs.config.yaml, line 1"],
+    ["a place to save", "save: absent/tree.json\n", 89, "1: save CWD/absent/tree.json: the folder cannot be written"],
+    ["an audit", "audit: absent/a\naudit-required: true\n", 84, "1: audit CWD/absent/a cannot be written"],
+  ])("config reports what would prevent a mount, with its line: %s", async (what, text, code, message) => {
+    const cwd = sandbox.directory(`prevents ${what}`);
+    writeFileSync(`${cwd}/llmfs.config.yaml`, text);
+    const { status, stdout, stderr } = await llmfs(["config", "--config", "llmfs.config.yaml"], { cwd });
+    expect([status, stdout]).toEqual([code, ""]);
+    expect(stderr.replaceAll(cwd, "CWD")).toContain(`llmfs: CWD/llmfs.config.yaml:${message}`);
   });
 
   test("config uses no file that is not trusted", async () => {

@@ -29,9 +29,12 @@ export async function configure(args: SettingsArguments, person: Person): Promis
 }
 
 /** Adds the line to a message that begins with one of the files and a key. */
-export async function withLines<T>(files: readonly Pick<SettingsFile, "file">[], read: () => T): Promise<T> {
+export async function withLines<T>(
+  files: readonly Pick<SettingsFile, "file">[],
+  read: () => T | Promise<T>,
+): Promise<T> {
   try {
-    return read();
+    return await read();
   } catch (error) {
     const named = files.find(({ file }) => error instanceof UserError && error.message.startsWith(`${file}: `));
     if (named === undefined || !(error instanceof UserError)) throw error;
@@ -45,7 +48,8 @@ async function addLine(file: string, path: KeyPath, error: Error): Promise<UserE
   const { locate } = await import("./locate.ts");
   const line = await locate(file, path);
   const message = line === undefined ? error.message : error.message.replace(`${file}: `, `${file}:${line}: `);
-  return new UserError("input", message, { cause: error });
+  const kind = error instanceof UserError && error.exit !== "usage" ? error.exit : "input";
+  return new UserError(kind, message, { cause: error });
 }
 
 /** The error of loading a configuration, with the line of the mistake. */

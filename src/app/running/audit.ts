@@ -4,7 +4,8 @@
  * The file is opened again if it was renamed or removed, as log rotation does. What cannot be written is kept, up to a
  * limit, and written later.
  */
-import { appendFileSync, closeSync, fstatSync, openSync, statSync } from "node:fs";
+import { accessSync, appendFileSync, closeSync, constants, existsSync, fstatSync, openSync, statSync } from "node:fs";
+import { dirname } from "node:path";
 import { FsError, messageOf } from "../../errno.ts";
 import { findMountOnPath } from "../../inside-mount.ts";
 import type { Generate, List } from "../../rpc/generation.ts";
@@ -22,6 +23,22 @@ export interface AuditOptions {
   readonly warn: (text: string) => void;
 }
 
+/**
+ * Throws UserError if the file is in an llmfs mount, or, if it is required, cannot be written. Changes nothing. `source`: what
+ * names the file.
+ */
+export function requireAuditable(source: string, file: string, required: boolean): void {
+  const mount = findMountOnPath(file);
+  if (mount !== undefined)
+    throw new UserError("input", `${source} ${file} is inside an llmfs mount; choose a path outside`);
+  if (!required) return;
+  try {
+    accessSync(existsSync(file) ? file : dirname(file), constants.W_OK);
+  } catch (error) {
+    throw new UserError("input", `${source} ${file} cannot be written: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 export class Audit {
   readonly #options: AuditOptions;
   #fd: number | undefined;
@@ -33,9 +50,7 @@ export class Audit {
   constructor(options: AuditOptions) {
     this.#options = options;
     const { file, required } = options;
-    const mount = findMountOnPath(file);
-    if (mount !== undefined)
-      throw new UserError("input", `--audit ${file} is inside an llmfs mount; choose a path outside`);
+    requireAuditable("--audit", file, false);
     this.#flush();
     if (required && this.#problem !== undefined) throw new UserError("input", this.#problem);
   }

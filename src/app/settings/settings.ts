@@ -8,7 +8,7 @@ import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { SLEEPER } from "../../fuse/mounting/process.ts";
 import type { ProgramSettings } from "../../rpc/programs.ts";
-import { createValueError, UsageError } from "../errors.ts";
+import { createValueError, type UserError } from "../errors.ts";
 import { availableMemory } from "../machine/available-memory.ts";
 import { homeDirectory } from "../machine/home-dir.ts";
 import type { Environment } from "./environment.ts";
@@ -17,7 +17,7 @@ import { type ModelConfig, readModelConfig } from "./model.ts";
 import { readProgramSettings } from "./programs.ts";
 import { type Prompt, readPrompt } from "./prompt.ts";
 import { restoreOwnExceptions } from "./proxies.ts";
-import type { SettingsArguments } from "./table.ts";
+import type { SettingName, SettingsArguments } from "./table.ts";
 import { parseAbsolutePath, parseCount, parseDuration, parseOptional, parseSize, parseSwitch } from "./values.ts";
 
 /** Plain data, because the launcher of a background mount sends it to the serving process. */
@@ -50,6 +50,19 @@ export interface Config extends ModelConfig {
   readonly logFormat: "text" | "json";
   readonly audit: string | undefined;
   readonly auditRequired: boolean;
+  /** The configuration files that settings about files come from. */
+  readonly origins?: Partial<Record<FileSetting, Origin>>;
+}
+
+/** Settings that name a file, which is checked before it is used. */
+export const FILE_SETTINGS = ["from", "save", "logFile", "audit"] as const;
+export type FileSetting = (typeof FILE_SETTINGS)[number];
+
+export interface Origin {
+  /** The configuration file. */
+  readonly file: string;
+  /** For messages: the file and the key. */
+  readonly label: string;
 }
 
 /** The minimum values. Anything lower would make a useless mount and is probably a typo. */
@@ -106,15 +119,30 @@ export function readConfig(
     logFormat: given.parse("logFormat", parseLogFormat) ?? "text",
     audit: given.parse("audit", parseAbsolutePath),
     auditRequired: given.parse("auditRequired", parseSwitch) ?? false,
+    origins: findOrigins(given),
   };
-  if (config.auditRequired && config.audit === undefined) throw new UsageError("--audit-required needs --audit FILE");
-  if (config.saveEveryMs !== undefined && config.save === undefined) {
-    throw new UsageError("--save-every needs --save FILE");
-  }
-  if (config.grow !== undefined && config.from === undefined && config.prompt === undefined) {
-    throw new UsageError("--grow adds to a tree: start from one with --from, or describe a new one with --prompt");
+  const { auditRequired, audit, saveEveryMs, save, grow } = config;
+  if (auditRequired && audit === undefined) throw refuse(given, "auditRequired", "needs --audit FILE");
+  if (saveEveryMs !== undefined && save === undefined) throw refuse(given, "saveEvery", "needs --save FILE");
+  if (grow !== undefined && config.from === undefined && config.prompt === undefined) {
+    throw refuse(given, "grow", "adds to a tree: start from one with --from, or describe a new one with --prompt");
   }
   return Object.freeze(config);
+}
+
+/** The error for a setting that lacks another one. */
+function refuse(given: GivenSettings, name: SettingName, reason: string): UserError {
+  const source = given.find(name)?.source ?? "";
+  return createValueError(source, `${source} ${reason}`);
+}
+
+function findOrigins(given: GivenSettings): NonNullable<Config["origins"]> {
+  const origins = FILE_SETTINGS.flatMap((name) => {
+    const layer = given.layers.find((one) => one.find(name) !== undefined);
+    const label = layer?.file && layer.find(name)?.source;
+    return label === undefined || layer?.file === undefined ? [] : [[name, { file: layer.file.file, label }]];
+  });
+  return Object.fromEntries(origins);
 }
 
 /** Which value of each setting counts, and where it comes from. */

@@ -1,28 +1,40 @@
 /** Checks that output files can be written, before anything costs time or money. */
 import { accessSync, constants } from "node:fs";
 import { dirname } from "node:path";
-import { UsageError, UserError } from "../../app/errors.ts";
+import { withLines } from "../../app/configuration/configure.ts";
+import { createValueError, UserError } from "../../app/errors.ts";
 import { resolveRealPath } from "../../app/mountpoint.ts";
-import type { Config } from "../../app/settings/settings.ts";
+import { requireAuditable } from "../../app/running/audit.ts";
+import type { Config, FileSetting } from "../../app/settings/settings.ts";
+import { kebabCase } from "../../app/settings/table.ts";
 import { messageOf } from "../../errno.ts";
 import type { Destination } from "../../snapshot/write/destination.ts";
 
-/** Throws UsageError for a file inside the mount, and UserError("save") for a file that cannot be written. */
+/** Rejects with a usage error for a file inside the mount, and with UserError for a file that cannot be written. */
 export async function checkOutputs(config: Config, mountpoint: string | undefined): Promise<void> {
-  for (const [flag, file] of [
-    ["--save", config.save],
-    ["--log-file", config.logFile],
-    ["--audit", config.audit],
-  ] as const) {
-    if (file === undefined || mountpoint === undefined) continue;
-    if (resolveRealPath(file).startsWith(`${mountpoint}/`)) {
-      throw new UsageError(`${flag} ${file} is inside the mount; choose a path outside it`);
-    }
+  for (const name of ["save", "logFile", "audit"] as const) {
+    await checkFile(config, name, (source, file) => {
+      if (mountpoint === undefined || !resolveRealPath(file).startsWith(`${mountpoint}/`)) return;
+      throw createValueError(source, `${source} ${file} is inside the mount; choose a path outside it`);
+    });
   }
-  if (config.save !== undefined) await checkSave("--save", config.save);
+  await checkFile(config, "save", checkSave);
+  await checkFile(config, "audit", (source, file) => requireAuditable(source, file, config.auditRequired));
 }
 
-/** Rejects with UserError("save") if `file` cannot be written. */
+/** `check` is called with what names the file: a flag, or a key in a configuration file, to which errors add its line. */
+export async function checkFile(
+  config: Config,
+  name: FileSetting,
+  check: (source: string, file: string) => void | Promise<void>,
+): Promise<void> {
+  const { [name]: file } = config;
+  const origin = config.origins?.[name];
+  if (file === undefined) return;
+  await withLines(origin === undefined ? [] : [origin], () => check(origin?.label ?? `--${kebabCase(name)}`, file));
+}
+
+/** Rejects with UserError("save") if `file` cannot be written. `flag`: what names it. */
 export async function checkSave(flag: string, file: string): Promise<void> {
   const { RefusedDestination, resolveDestination } = await import("../../snapshot/write/destination.ts");
   let place: Destination;

@@ -1,14 +1,18 @@
 import { readConfigurations, withLines } from "../../../app/configuration/configure.ts";
 import type { SettingInForce } from "../../../app/configuration/in-force.ts";
-import { UsageError } from "../../../app/errors.ts";
+import { loadGenerators } from "../../../app/configured-generators.ts";
+import { UsageError, UserError } from "../../../app/errors.ts";
+import { findSource } from "../../../app/layout/starting-tree.ts";
 import { readCheckLimits } from "../../../app/settings/check.ts";
-import { readConfig, readGiven } from "../../../app/settings/settings.ts";
+import { type Config, readConfig, readGiven } from "../../../app/settings/settings.ts";
+import { messageOf } from "../../../errno.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { checkFlags, logFlags, mountFlags } from "../../args/flags.ts";
 import { person } from "../../output/ask.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { cutLine, formatColumns } from "../../output/table.ts";
-import { show, showJson } from "../../output/terminal.ts";
+import { say, show, showJson } from "../../output/terminal.ts";
+import { checkFile, checkOutputs } from "../../preflight/output-paths.ts";
 
 export const config = defineCommand({
   args: defineFlags({
@@ -20,7 +24,9 @@ export const config = defineCommand({
   }),
   notes: [
     "Shows every setting that applies to commands in this directory, and where its value comes from: a flag, an environment " +
-      "variable, a line of a file, or the default. Keys and passwords are masked. All values are checked, and nothing is sent.",
+      "variable, a line of a file, or the default. Keys and passwords are masked.",
+    "Everything in the configuration is checked as for a mount: values, generators, rules, the snapshot or directory to start " +
+      "from, and whether files can be written. Nothing is sent, and no generator runs.",
     "docs/configuration.md describes configuration files.",
   ],
   async run({ schema, json, ...args }) {
@@ -35,6 +41,9 @@ export const config = defineCommand({
       readCheckLimits(args, settings);
       return readConfig(args, undefined, settings);
     });
+    await checkSources(checked);
+    await checkOutputs(checked, undefined);
+    if (rules !== undefined) await (await loadGenerators(rules, { print: say }))[Symbol.asyncDispose]();
     const { describeSettings } = await import("../../../app/configuration/in-force.ts");
     const described = await describeSettings(readGiven(args, settings), checked);
     if (json) showJson({ files, ...(rules !== undefined && { rules }), settings: described });
@@ -42,6 +51,20 @@ export const config = defineCommand({
     return EXIT.ok.code;
   },
 });
+
+/** Rejects with UserError or SnapshotError if a tree cannot start from what the settings name. */
+async function checkSources(config: Config): Promise<void> {
+  await checkFile(config, "from", async (source, from) => {
+    try {
+      const found = await findSource(from);
+      if ("directory" in found) return;
+      const { OfflineTree } = await import("../../../offline/offline-tree.ts");
+      new OfflineTree({ file: from });
+    } catch (error) {
+      throw new UserError("snapshot", `${source} ${messageOf(error)}`, { cause: error });
+    }
+  });
+}
 
 /** Longer values, such as prompts, are cut. */
 const VALUE_WIDTH = 48;

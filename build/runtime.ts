@@ -11,6 +11,11 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { ENGINE_PREFIX } from "../src/fuse/mounting/process.ts";
+
+const PREFIX = ENGINE_PREFIX.bun;
+/** Replaces its second byte. */
+const REPLACEMENT = ENGINE_PREFIX.executable.charCodeAt(1);
 
 /** Names, and beginnings of names. */
 const SWITCHED_OFF = [
@@ -59,7 +64,7 @@ export async function quietRuntime(target: string | undefined, folder: string): 
   const bytes = readFileSync(target === undefined ? process.execPath : await fetchRuntime(target, folder));
   const hidden = new Set(SWITCHED_OFF.flatMap((name) => hideNames(bytes, name)));
   const missing = NEEDED.filter((name) => !hidden.has(name));
-  if (!hideEngineOptions(bytes)) missing.push(ENGINE_PREFIX);
+  if (!hideEngineOptions(bytes)) missing.push(PREFIX);
   if (missing.length > 0) {
     throw new Error(`Bun ${Bun.version} looks up ${missing.join(", ")} in another way than build/runtime.ts expects`);
   }
@@ -83,21 +88,20 @@ function hideNames(bytes: Buffer, beginning: string): readonly string[] {
   return names;
 }
 
-const ENGINE_PREFIX = "BUN_JSC_";
-
 /**
  * The prefix of the JavaScript engine's options is not a string: instructions compare the bytes of a variable one by
- * one. The comparison with "U" is changed to one with a byte that no name has. Returns false if it is not found.
+ * one. The comparison with "U" is changed to one with a byte that no name has but those that llmfs itself sets. Returns false
+ * if it is not found.
  */
 function hideEngineOptions(bytes: Buffer): boolean {
   const x64 = comparisonOnX64(bytes);
   if (x64 !== undefined) {
-    bytes[x64] = 1;
+    bytes[x64] = REPLACEMENT;
     return true;
   }
   const arm64 = comparisonOnArm64(bytes);
   if (arm64 === undefined) return false;
-  bytes.writeUInt32LE(((bytes.readUInt32LE(arm64) & ~ARM64_IMMEDIATE) | (1 << ARM64_SHIFT)) >>> 0, arm64);
+  bytes.writeUInt32LE(((bytes.readUInt32LE(arm64) & ~ARM64_IMMEDIATE) | (REPLACEMENT << ARM64_SHIFT)) >>> 0, arm64);
   return true;
 }
 
@@ -110,7 +114,7 @@ function comparisonOnX64(bytes: Buffer): number | undefined {
       next = bytes.subarray(0, next + 16).indexOf(expected, next + 2);
       return next >= 0 && isCompareByte(bytes, next);
     };
-    if (isCompareByte(bytes, at) && [...ENGINE_PREFIX.slice(2)].every(follows)) return at + 1;
+    if (isCompareByte(bytes, at) && [...PREFIX.slice(2)].every(follows)) return at + 1;
   }
   return undefined;
 }
@@ -135,11 +139,11 @@ function comparisonOnArm64(bytes: Buffer): number | undefined {
     const word = bytes.readUInt32LE(at);
     if ((word & ARM64_COMPARE_MASK) >>> 0 !== ARM64_COMPARE) continue;
     const letter = String.fromCharCode((word & ARM64_IMMEDIATE) >>> ARM64_SHIFT);
-    if (letter !== ENGINE_PREFIX[matched] || at - first > ARM64_MOST * 4) matched = 0;
-    if (letter !== ENGINE_PREFIX[matched]) continue;
+    if (letter !== PREFIX[matched] || at - first > ARM64_MOST * 4) matched = 0;
+    if (letter !== PREFIX[matched]) continue;
     if (matched === 0) first = at;
     if (matched === 1) second = at;
-    if (++matched === ENGINE_PREFIX.length) return second;
+    if (++matched === PREFIX.length) return second;
   }
   return undefined;
 }

@@ -12,7 +12,12 @@ async function main(argv: readonly string[]): Promise<number> {
     const { showVersion } = await import("./cli/version.ts");
     if (await showVersion()) return 0;
   }
-  const { ROLE } = await import("./self.ts");
+  const { ROLE, startAgain } = await import("./self.ts");
+  if (servesItself(argv)) {
+    const { missingServerEnvironment } = await import("./app/settings/proxies.ts");
+    const environment = missingServerEnvironment();
+    if (environment !== undefined) startAgain(argv, environment);
+  }
   if (first === ROLE.daemon) {
     const { prepareThread } = await import("./mount/filesystem-thread.ts");
     prepareThread();
@@ -49,6 +54,11 @@ async function main(argv: readonly string[]): Promise<number> {
     await discardEarly();
   }
   return status;
+}
+
+/** Whether this process itself will serve a mount, not a daemon that it starts. */
+function servesItself([first, ...others]: readonly string[]): boolean {
+  return first === "run" || (first === "mount" && others.some((word) => /^(-[^-]*f|--foreground$)/.test(word)));
 }
 
 async function prepareProcess(): Promise<void> {

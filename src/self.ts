@@ -24,7 +24,13 @@ export function selfCommandForOthers(): readonly string[] {
   return isCompiled() ? [process.execPath] : fromSource();
 }
 
-function isCompiled(): boolean {
+/** Starts this program again in this process, with these arguments and this environment. Returns only if that is impossible. */
+export function startAgain(argv: readonly string[], environment: Readonly<Record<string, string | undefined>>): void {
+  const [file = process.execPath, ...before] = selfCommand();
+  process.execve?.(file, [process.argv0, ...before, ...argv], { ...environment });
+}
+
+export function isCompiled(): boolean {
   return Bun.main.startsWith("/$bunfs/");
 }
 

@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { readdirSync, writeFileSync } from "node:fs";
 import packageJson from "../../package.json";
+import { ENGINE_PREFIX } from "../../src/fuse/mounting/process.ts";
 import { CERTIFICATE, CERTIFICATE_KEY } from "../support/certificate.ts";
 import { mounting, testWith } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
@@ -50,6 +51,19 @@ describe("a variable that configures Bun has no effect on llmfs", () => {
     const { status, stdout, stderr } = await sandbox.llmfs(["--version"], { program: BINARY, env });
     expect([status, stdout, stderr]).toEqual([0, `llmfs ${packageJson.version}\n`, ""]);
   });
+
+  testWith(mounting())(
+    "the engine's last compiler is off where a mount is served, and programs do not inherit that",
+    async () => {
+      const dump = { [`${ENGINE_PREFIX.executable}dumpOptions`]: "1" };
+      const option = `${ENGINE_PREFIX.executable}useFTLJIT`;
+      const { stderr } = await sandbox.llmfs(["--version"], { program: BINARY, env: { ...dump, [option]: "0" } });
+      expect(stderr).toContain("useFTLJIT=false");
+      const show = 'tr "\\0" "\\n" < /proc/$PPID/environ | grep -a useFTLJIT; env | grep -ac useFTLJIT';
+      const { stdout } = await sandbox.llmfs(["run", "--", "sh", "-c", show], { program: BINARY });
+      expect(stdout).toBe(`${option}=0\n0\n`);
+    },
+  );
 
   testWith(mounting())("BUN_JSC_useJIT=0, without which nothing could be mounted", async () => {
     const env = { BUN_JSC_useJIT: "0" };

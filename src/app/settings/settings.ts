@@ -6,7 +6,7 @@
  */
 import { realpathSync } from "node:fs";
 import { join } from "node:path";
-import { SLEEPER } from "../../fuse/mounting/process.ts";
+import { withoutServerEnvironment } from "../../fuse/mounting/process.ts";
 import type { ProgramSettings } from "../../rpc/programs.ts";
 import { createValueError, type UserError } from "../errors.ts";
 import { availableMemory } from "../machine/available-memory.ts";
@@ -184,7 +184,7 @@ export function childEnvironment(
     NODE_CHANNEL_SERIALIZATION_MODE: undefined,
     [NAMESPACE_VARIABLE]: undefined,
     ...restoreOwnExceptions(environment),
-    ...(environment.BUN_GC_TIMER_DISABLE === SLEEPER.BUN_GC_TIMER_DISABLE && { BUN_GC_TIMER_DISABLE: undefined }),
+    ...withoutServerEnvironment(environment),
   };
   return { ...environment, ...own, ...added };
 }

@@ -8,6 +8,7 @@
 
 import { childEnvironment, insideNamespace, NAMESPACE_VARIABLE, outerProcess } from "../../app/settings/settings.ts";
 import type { HelperRefusal } from "../../fuse/mounting/fusermount.ts";
+import { SERVER_ENVIRONMENT } from "../../fuse/mounting/process.ts";
 import { isAdministrator } from "../../fuse/mounting/unmount.ts";
 import { dieWithParent } from "../../libc.ts";
 import { selfCommandForOthers } from "../../self.ts";
@@ -45,7 +46,7 @@ export async function runInNamespace(argv: readonly string[], refusal: HelperRef
   const flags = findWorkingFlags(unshare, refusal);
   const child = Bun.spawn({
     cmd: [unshare, ...flags, "--", ...selfCommandForOthers(), ...argv],
-    env: childEnvironment({ [NAMESPACE_VARIABLE]: String(process.pid) }),
+    env: childEnvironment({ [NAMESPACE_VARIABLE]: String(process.pid), ...SERVER_ENVIRONMENT }),
     stdio: ["inherit", "inherit", "inherit"],
   });
   return await forwardSignals(child);

@@ -14,7 +14,7 @@ import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
 import { startTimeOf } from "../../procfs.ts";
 import { ROLE, selfCommand } from "../../self.ts";
 import { helperEnvironment } from "./chosen-helper.ts";
-import { SLEEPER } from "./process.ts";
+import { SERVER_ENVIRONMENT } from "./process.ts";
 import { isDead, unmountPath } from "./unmount.ts";
 
 /** Follows the role and the mountpoint if the mountpoint was created for the mount and is to be removed with it. */
@@ -42,7 +42,7 @@ export function startGuardian(mountpoint: string, temporary: boolean): Guardian 
     stdout: "ignore",
     stderr: "ignore",
     cwd: "/",
-    env: { ...helperEnvironment(), ...SLEEPER },
+    env: { ...helperEnvironment(), ...SERVER_ENVIRONMENT },
   });
   child.unref();
   const working = new Set<number>();

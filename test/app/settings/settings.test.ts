@@ -10,7 +10,7 @@ import {
   wantsColor,
 } from "../../../src/app/settings/settings.ts";
 import type { SettingsArguments } from "../../../src/app/settings/table.ts";
-import { SLEEPER } from "../../../src/fuse/mounting/process.ts";
+import { SERVER_ENVIRONMENT } from "../../../src/fuse/mounting/process.ts";
 
 test("by default no model is used, and the tree may use half of the memory", () => {
   const config = readConfig({}, {});
@@ -222,7 +222,7 @@ test("keys and passwords are registered as secrets", () => {
 test("a program that llmfs starts gets the environment without variables for llmfs's internal use", () => {
   const environment = childEnvironment(
     { LLMFS_MOUNT: "/m" },
-    { HOME: "/h", LLMFS_NAMESPACE: "1", NODE_CHANNEL_FD: "3", ...SLEEPER },
+    { HOME: "/h", LLMFS_NAMESPACE: "1", NODE_CHANNEL_FD: "3", ...SERVER_ENVIRONMENT },
   );
   expect(JSON.parse(JSON.stringify(environment))).toEqual({ HOME: "/h", LLMFS_MOUNT: "/m" });
 });

@@ -5,7 +5,7 @@
  *   bun bench/bench.ts [--minutes N] [--rounds N] [--files N] [--mib N] [--only NAME,…] [--work] [--write] [--verbose]
  *
  * Needs root, gcc, git, rsync, Python and `npm run build`; a peer that cannot be had here is named with the reason. Rounds are
- * interleaved, and another one begins only if it will end within the minutes (default: 6). `--work` measures real work
+ * interleaved, and another one begins only if it will end within the minutes (default: 10). `--work` measures real work
  * (clone, tar, build, grep, SQLite) instead, which takes longer. `--write` puts the tables into docs/performance.md.
  *
  * Each cell has two figures. Wall time, as a multiple of tmpfs's: it is what a user waits for, and depends on what else the
@@ -24,9 +24,9 @@ import { work } from "./work.ts";
 
 const { values } = parseArgs({
   options: {
-    minutes: { type: "string", default: "6" },
+    minutes: { type: "string", default: "10" },
     rounds: { type: "string", default: "5" },
-    files: { type: "string", default: "600" },
+    files: { type: "string", default: "2000" },
     mib: { type: "string", default: "16" },
     only: { type: "string" },
     work: { type: "boolean", default: false },

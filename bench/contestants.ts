@@ -32,9 +32,15 @@ export interface Contestant {
 
 const LLMFS = join(import.meta.dir, "../dist/llmfs");
 
-/** tmpfs first, then the others, then llmfs, as root and as a user. */
+/** tmpfs first, then the others, then llmfs: as root, as root without keeping processors awake, and as a user. */
 export function contestants(peers: readonly Peer[], scratch: string): readonly Contestant[] {
-  return [tmpfs(scratch), ...peers.map((one) => peer(one, scratch)), llmfs(scratch), llmfsOfUser(scratch)];
+  return [
+    tmpfs(scratch),
+    ...peers.map((one) => peer(one, scratch)),
+    llmfs(scratch),
+    llmfs(scratch, "--low-power"),
+    llmfsOfUser(scratch),
+  ];
 }
 
 function tmpfs(scratch: string): Contestant {
@@ -84,12 +90,12 @@ function peer({ name, command }: Peer, scratch: string): Contestant {
   };
 }
 
-function llmfs(scratch: string): Contestant {
+function llmfs(scratch: string, ...options: readonly string[]): Contestant {
   return {
-    name: "llmfs",
+    name: ["llmfs", ...options].join(" "),
     async mount() {
       const path = directory(scratch, "llmfs");
-      run([LLMFS, "mount", path, "--allow-other", "--size", "4G"]);
+      run([LLMFS, "mount", path, "--allow-other", "--size", "4G", ...options]);
       const { pid }: { readonly pid: number } = JSON.parse(run([LLMFS, "status", "--json", path]));
       return {
         path,

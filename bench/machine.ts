@@ -10,10 +10,16 @@ export function describeMachine(): string {
     `Linux ${read("/proc/sys/kernel/osrelease") ?? "?"}`,
     `${all.length} ${all.length === 1 ? "processor" : "processors"} (${all[0]?.model.trim() ?? "unknown"})`,
     `${Math.round(totalmem() / 2 ** 30)} GiB of memory`,
-    `idle driver ${read("/sys/devices/system/cpu/cpuidle/current_driver") ?? "unknown"}, governor ${read("/sys/devices/system/cpu/cpuidle/current_governor_ro") ?? "unknown"}`,
+    `idle driver ${read("/sys/devices/system/cpu/cpuidle/current_driver") ?? "unknown"}, governor ${read("/sys/devices/system/cpu/cpuidle/current_governor_ro") ?? "unknown"}${polling()}`,
     virtual === undefined ? "no hypervisor" : `a virtual machine (${virtual})`,
     `load ${loadavg()[0]?.toFixed(1)} at the start`,
   ].join(", ");
+}
+
+/** For how long the haltpoll governor lets an idle processor poll before it halts. */
+function polling(): string {
+  const ns = read("/sys/module/haltpoll/parameters/guest_halt_poll_ns");
+  return ns === undefined ? "" : ` (polls for ${Number(ns) / 1000} µs)`;
 }
 
 /** Undefined on a machine of its own. */

@@ -18,7 +18,7 @@ import { UserError } from "./errors.ts";
 import { absolutePath } from "./machine/current-directory.ts";
 import { findRecordedSettings } from "./model/open-model.ts";
 import { type About, describeConfig, readAbout } from "./mount-info.ts";
-import { findPlace } from "./place.ts";
+import { describePlace, findPlace } from "./place.ts";
 import type { Say } from "./progress.ts";
 import { requireAnswer } from "./running/answering.ts";
 import { findMount } from "./running/find-mount.ts";
@@ -46,7 +46,7 @@ export interface LookOptions {
 
 /** A directory means a mount, anything else a snapshot. Without `source`, the mount that contains the current directory. */
 export async function placeOf(source: string | undefined): Promise<TreePlace> {
-  if (source === undefined) return { mounted: "." };
+  if (source === undefined) return { mounted: describePlace(await findPlace(source)) };
   const known = findMount(source);
   if (known !== undefined) await requireAnswer(known.mount);
   const path = absolutePath(source);

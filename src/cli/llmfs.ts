@@ -10,8 +10,9 @@ import { currentDirectory } from "../app/machine/current-directory.ts";
 import { findMount } from "../app/running/find-mount.ts";
 import { CONTROL_NAME } from "../attributes.ts";
 import { findNearest } from "../text/did-you-mean.ts";
-import type { CommandEntry, CommandTable } from "./args/command.ts";
+import type { Command, CommandEntry, CommandTable } from "./args/command.ts";
 import { formatCommandHelp, formatGeneralHelp, formatUsage } from "./args/help.ts";
+import { choiceOf } from "./args/parse.ts";
 import { EXIT } from "./output/exit-codes.ts";
 import { say, show } from "./output/terminal.ts";
 import { VERSION } from "./version.ts";
@@ -317,13 +318,21 @@ function formatHelp(): string {
   );
 }
 
+/** Whether the first argument is one of several words. Who does not know them needs the help. */
+function hasActions({ args }: Command): boolean {
+  const [first] = Object.values(args);
+  return first !== undefined && first.required !== false && choiceOf(first) !== undefined;
+}
+
 async function reportUsageError(argv: readonly string[], error: UsageError): Promise<number> {
   say(`llmfs: ${error.message}`);
   const first = argv[0] ?? "";
   const own = findCommand(first);
   const [name, entry] = own ?? findCommand("mount") ?? throwUnknownCommand("mount");
   if (argv.length === 0 || first === "help") say(`\n${formatHelp().trimEnd()}`);
-  else {
+  else if (argv.length === 1 && own !== undefined && hasActions(await entry.load())) {
+    say(`\n${formatCommandHelp(name, entry.summary, await entry.load()).trimEnd()}`);
+  } else {
     const general = own === undefined && !first.includes("/") && !isThere(first);
     say(`Usage: ${general ? "llmfs COMMAND [options]" : formatUsage(name, await entry.load())}`);
     say(`See: llmfs ${own === undefined ? "" : `${name} `}--help`);

@@ -59,6 +59,24 @@ test("help has no colours without a terminal", async () => {
   expect((await llmfs("mount", "--help")).stdout).not.toContain("\u001b");
 });
 
+test.each([
+  ["recordings", "ls|verify|prune|copy|sign"],
+  ["completions", "bash|zsh|fish"],
+])("%s without an action shows its help, and exits with status 2", async (name, actions) => {
+  const { status, stdout, stderr } = await llmfs(name);
+  expect([status, stdout]).toEqual([2, ""]);
+  expect(stderr).toContain(`is missing; expected ${actions.replaceAll("|", ", ")}\n`);
+  const help = (await llmfs(name, "--help")).stdout;
+  expect(help).toContain(`Usage: llmfs ${name} ${actions}`);
+  expect(stderr).toEndWith(`\n\n${help}`);
+});
+
+test("plan outside of mounts says what to name", async () => {
+  const { status, stdout, stderr } = await sandbox.llmfs(["plan"], { cwd: sandbox.path });
+  expect([status, stdout]).toEqual([83, ""]);
+  expect(stderr).toContain("the current directory is not in an llmfs mount; name a mount or a snapshot");
+});
+
 describe("a wrong command line exits with status 2, prints the reason and the usage, and does nothing:", () => {
   const cases: readonly (readonly [string, readonly string[], string])[] = [
     ["no arguments", [], "no command given"],
@@ -91,6 +109,16 @@ describe("a wrong command line exits with status 2, prints the reason and the us
     ["a surplus argument", ["unmount", "/a", "/b"], 'unexpected argument "/b"'],
     ["a surplus argument after --version", ["--version", "x"], 'unexpected argument "x"'],
     ["a missing argument", ["save", "/tmp"], "FILE is missing"],
+    [
+      "an action that is missing",
+      ["recordings", "--json"],
+      "ACTION is missing; expected ls, verify, prune, copy, sign\n",
+    ],
+    [
+      "a header without a name",
+      ["config", "--header", "bad"],
+      "--header: it has no colon; expected Name: value, such as",
+    ],
     ["a missing --", ["run", "ls", "-l"], 'unexpected argument "ls"; put -- before the command'],
     ["no command to run", ["run"], "no command to run; add -- CMD"],
     ["a bad size", ["run", "--size", "huge", "--", "true"], "--size huge: expected a size"],

@@ -170,10 +170,8 @@ function parseHeaders(source: string, text: string): Readonly<Record<string, str
     const [name, value] = [line.slice(0, Math.max(colon, 0)).trim(), line.slice(colon + 1).trim()];
     const problem = colon < 0 ? "has no colon" : findHeaderProblem(name, value);
     if (problem === undefined) return [[name, value]];
-    throw createValueError(
-      source,
-      `${source}: line ${index + 1} ${problem}; write one header per line, for example "X-Team: data"`,
-    );
+    const where = source.startsWith("--") ? "it" : `line ${index + 1}`;
+    throw createValueError(source, `${source}: ${where} ${problem}; expected Name: value, such as "X-Team: data"`);
   });
   return found.length === 0 ? undefined : Object.fromEntries(found);
 }

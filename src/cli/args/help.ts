@@ -1,7 +1,7 @@
 /** Formats `--help` from the same definitions that parse the command line. docs/cli.md is generated from it too. */
 import type { ArgDef, ArgsDef } from "citty";
 import type { Command } from "./command.ts";
-import { spellings } from "./parse.ts";
+import { choiceOf, spellings } from "./parse.ts";
 
 const WIDTH = 100;
 
@@ -9,7 +9,8 @@ const WIDTH = 100;
 export function formatUsage(name: string, command: Command): string {
   const words = ["llmfs", name];
   for (const [key, arg] of listPositionals(command.args)) {
-    words.push(arg.required === false ? `[${key.toUpperCase()}]` : key.toUpperCase());
+    const word = choiceOf(arg) ?? key.toUpperCase();
+    words.push(arg.required === false ? `[${word}]` : word);
   }
   const more = command.rest?.atLeast === undefined ? undefined : command.rest;
   if (more !== undefined) words.push(more.atLeast === 0 ? `[${more.hint}]` : more.hint);

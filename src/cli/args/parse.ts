@@ -32,6 +32,12 @@ export function spellings(key: string, arg: ArgDef): readonly string[] {
   return [...aliases.map((alias) => (alias.length === 1 ? `-${alias}` : `--${alias}`)), `--${kebabCase(key)}`];
 }
 
+/** The words that a positional may be, as "ls|verify"; undefined if it may be anything. */
+export function choiceOf(arg: ArgDef): string | undefined {
+  const hint = "valueHint" in arg ? arg.valueHint : undefined;
+  return arg.type === "positional" && /^[a-z|]+$/.test(hint ?? "") ? hint : undefined;
+}
+
 export function normalizeArguments(argv: readonly string[], args: ArgsDef, rest?: Rest): CanonicalLine {
   return new Reader(argv, args, rest).read();
 }
@@ -177,7 +183,7 @@ class Reader {
     if (surplus !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(surplus)}`);
     for (const [index, [key, arg]] of this.#wanted.entries()) {
       if (arg.required === false) continue;
-      if (this.#positionals[index] === undefined) throw new UsageError(`${key.toUpperCase()} is missing`);
+      if (this.#positionals[index] === undefined) throw new UsageError(explainMissing(key, arg));
       if (this.#positionals[index] === "") throw new UsageError(`${key.toUpperCase()} is empty`);
     }
     for (const [key, arg] of Object.entries(this.#args)) {
@@ -192,4 +198,9 @@ class Reader {
       throw new UsageError(`no command to run; add -- ${this.#rest.hint}`);
     }
   }
+}
+
+function explainMissing(key: string, arg: ArgDef): string {
+  const choice = choiceOf(arg)?.split("|");
+  return `${key.toUpperCase()} is missing${choice === undefined ? "" : `; expected ${choice.join(", ")}`}`;
 }

@@ -231,19 +231,25 @@ function describe(
   missing: readonly MissingPeer[],
 ): string {
   const names = ready.map(({ name }) => name);
-  const about = peers.filter(({ name }) => names.includes(name)).map((one) => `${one.name} (${one.about})`);
+  const shown = peers.filter(({ name }) => names.includes(name));
+  const describePeers = (limit: boolean) =>
+    shown.flatMap((one) => ((one.limit ?? false) === limit ? `${one.name} (${one.about})` : [])).join("; ");
+  const limits = shown.filter((one) => one.limit === true).map((one) => one.name);
   const left = missing.map(({ name, reason }) => `${name} was left out: ${reason}.`);
   const failed = [...failures].map(([what, reason]) => `${what} failed: ${reason}.`);
   return [
     measured,
-    `Peers: ${about.join("; ")}. ${[...left, ...failed].join(" ")}`.trim(),
+    `Peers: ${describePeers(false)}. ${[...left, ...failed].join(" ")}`.trim(),
+    ...(limits.length === 0
+      ? []
+      : [`What is possible with FUSE on this machine, and no peer: ${describePeers(true)}.`]),
     "tmpfs: µs an operation. The others: wall time as a multiple of tmpfs's · µs of the server's processor time an operation.",
-    ...MODES.flatMap((mode) => [`**Linux programs and calls, ${mode}:**`, table(mode, names)]),
+    ...MODES.flatMap((mode) => [`**Linux programs and calls, ${mode}:**`, table(mode, names, limits)]),
   ].join("\n\n");
 }
 
-function table(mode: Mode, names: readonly string[]): string {
-  const peers = names.filter((name) => name !== "tmpfs" && !name.startsWith("llmfs"));
+function table(mode: Mode, names: readonly string[], limits: readonly string[]): string {
+  const peers = names.filter((name) => name !== "tmpfs" && !name.startsWith("llmfs") && !limits.includes(name));
   const lines = [
     `| | ${names.join(" | ")} | bindfs / llmfs | best peer / llmfs |`,
     `|---|${names.map(() => "---:|").join("")}---:|---:|`,
@@ -263,7 +269,7 @@ function table(mode: Mode, names: readonly string[]): string {
     if (!METADATA_ROWS.includes(row)) continue;
     for (const name of measured) gains.set(name, [...(gains.get(name) ?? []), gain(name)]);
     gains.set("the best peer of each row", [...(gains.get("the best peer of each row") ?? []), best]);
-    gains.set("tmpfs", [...(gains.get("tmpfs") ?? []), gain("tmpfs")]);
+    for (const name of ["tmpfs", ...limits]) gains.set(name, [...(gains.get(name) ?? []), gain(name)]);
   }
   const means = [...gains].map(([name, list]) => `${name} ${short(geometricMean(list))}`);
   return `${lines.join("\n")}\n\nThe rows from mkdir to unlink, geometric mean, how many times as long as llmfs the others take: ${means.join(", ")}.`;

@@ -9,6 +9,8 @@ export interface Peer {
   readonly name: string;
   /** The version, and how the peer stores files, as the report shows them. */
   readonly about: string;
+  /** It shows what is possible, and is not one of the filesystems that llmfs is compared with. */
+  readonly limit?: boolean;
   /** The server, in the foreground. `tmpfs` has the folders lower, upper and work. */
   readonly command: (tmpfs: string, mountpoint: string) => readonly string[];
 }
@@ -35,6 +37,7 @@ export function preparePeers(): readonly (Peer | MissingPeer)[] {
     attempt("go-fuse", goFuse),
     attempt("mountx", mountx),
     attempt("fuse-native", fuseNative),
+    attempt("limit", limit),
   ];
 }
 
@@ -164,6 +167,18 @@ function fuseNative(): Omit<Peer, "name"> {
   return {
     about: `${FUSE_NATIVE} on Node ${run(["node", "--version"]).trim()}, over tmpfs`,
     command: (tmpfs, at) => ["node", join(HERE, "fuse-native.cjs"), modules, join(tmpfs, "lower"), at],
+  };
+}
+
+/** Compiled again each time, which takes a second: the sources may have changed. */
+function limit(): Omit<Peer, "name"> {
+  need("gcc", "apt-get install gcc libc6-dev");
+  const program = join(PLACE, "limit");
+  run(["gcc", "-O2", "-o", program, join(HERE, "limit.c")]);
+  return {
+    about: "320 lines of C in memory, without a library, which do nothing that the rows do not need",
+    limit: true,
+    command: (_tmpfs, at) => [program, at],
   };
 }
 

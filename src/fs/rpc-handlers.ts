@@ -52,7 +52,7 @@ export class RpcHandlers {
   readonly #savers = new Map<number, SnapshotSaver>();
   /** Texts of control files that the main thread sent. */
   readonly #published = new Map<PublishedName, string>();
-  #usage: unknown = {};
+  #usage: string | undefined;
   #nextSaver = 1;
   readonly #settling = new Map<number, () => void>();
   #nextSettling = 1;
@@ -66,15 +66,16 @@ export class RpcHandlers {
 
   publish(name: PublishedName, text: string): void {
     this.#published.set(name, text);
-    if (name === "usage.json") this.#usage = JSON.parse(text);
+    if (name === "usage.json") this.#usage = undefined;
   }
 
   getPublished(name: PublishedName): string {
     return this.#published.get(name) ?? "{}\n";
   }
 
-  /** The content of usage.json, as a JSON value. */
-  get usage(): unknown {
+  /** The content of usage.json, as JSON on one line. Kept, because each answer of a control file contains it. */
+  get usage(): string {
+    this.#usage ??= JSON.stringify(JSON.parse(this.getPublished("usage.json")));
     return this.#usage;
   }
 

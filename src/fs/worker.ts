@@ -158,6 +158,7 @@ class FilesystemWorker {
             return mount.writeback.poll() || settles;
           },
           hasWaiting: () => mount.dcache.hasWaiting,
+          expectsMail: () => mount.waiters.size > 0,
           timers: this.#createAlarm(),
           onPause: () => mount.tree.space.trim(),
           onIdle: (requests) => {

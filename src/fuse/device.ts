@@ -89,6 +89,8 @@ export interface Mailbox {
   work(paused: boolean): boolean;
   /** Whether some work waits for an event that nothing reports: it is checked again after PAUSE_MS. */
   hasWaiting(): boolean;
+  /** Whether the other thread works on something that it will send a message about. */
+  expectsMail(): boolean;
   /** Work that is due at a certain time. */
   readonly timers: Alarm;
   /** Called after PAUSE_MS without a request. */
@@ -151,7 +153,8 @@ function loop(
   let since = 0;
   while (!isStopped()) {
     let length = libc.read(device.fd, at, buffer.length);
-    if (length === -ERRNO.EAGAIN && spin > 0 && placement?.way === "spin") {
+    // The other thread needs the processor, and only a sleeping loop notices its messages at once.
+    if (length === -ERRNO.EAGAIN && spin > 0 && placement?.way === "spin" && !mailbox.expectsMail()) {
       const until = performance.now() + spin;
       do {
         libc.yieldProcessor();

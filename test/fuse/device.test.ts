@@ -51,6 +51,7 @@ function connection(filesystem: Filesystem = {}) {
     },
     work: () => false,
     hasWaiting: () => false,
+    expectsMail: () => false,
     timers: { due: undefined, run: () => false },
     onPause: () => mail.push("paused"),
     onIdle: (requests) => mail.push(`idle after ${requests}`),

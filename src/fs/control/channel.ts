@@ -45,6 +45,7 @@ const MOST_UNDER_WAY = 65_536;
 const LONGEST_PATH = 4096;
 
 const NEWLINE = 0x0a;
+const NOTHING = new Uint8Array(0);
 
 /** Numbers for the channel's waiters in waiters.ts. They are negative; the kernel's are positive. */
 let lastName = 0;
@@ -55,7 +56,7 @@ export class ControlChannel implements ControlHandle {
   readonly #writes: boolean;
   readonly #waits: boolean;
   /** The incomplete last line. */
-  #rest: Uint8Array = new Uint8Array(0);
+  #rest: Uint8Array = NOTHING;
   /** The waiters of requests in progress, by their number, for cancelling. */
   readonly #underWay = new Set<number>();
   /** Answers, oldest first. */
@@ -122,8 +123,9 @@ export class ControlChannel implements ControlHandle {
     for (; lines.length < MOST_LINES; ) {
       const end = data.indexOf(NEWLINE, at);
       if (end < 0) break;
-      lines.push(Buffer.concat([this.#rest, data.subarray(at, end)]));
-      this.#rest = new Uint8Array(0);
+      const line = data.subarray(at, end);
+      lines.push(this.#rest.length === 0 ? line : Buffer.concat([this.#rest, line]));
+      this.#rest = NOTHING;
       at = end + 1;
     }
     if (lines.length < MOST_LINES) {
@@ -131,7 +133,7 @@ export class ControlChannel implements ControlHandle {
       at = data.length;
     }
     if (this.#rest.length > LONGEST_LINE) {
-      this.#rest = new Uint8Array(0);
+      this.#rest = NOTHING;
       throw new FsError("EFBIG", `a request has ${LONGEST_LINE} bytes at most`);
     }
     for (let first = 0; first < lines.length; first += TOGETHER) {
@@ -143,7 +145,7 @@ export class ControlChannel implements ControlHandle {
   }
 
   #handleLine(line: Uint8Array, caller: Caller): void {
-    const text = Buffer.from(line).toString("utf8").trim();
+    const text = Buffer.from(line.buffer, line.byteOffset, line.length).toString("utf8").trim();
     if (text === "") return;
     let id: unknown = null;
     try {
@@ -267,8 +269,8 @@ export class ControlChannel implements ControlHandle {
 
   #answer(id: unknown, error?: FsError, result: object = {}): void {
     const outcome = error === undefined ? { ok: true } : { errno: error.code, message: error.message };
-    const line = `${printable(JSON.stringify({ id, ...outcome, ...result, usage: this.#handlers.usage }))}\n`;
-    const bytes = Buffer.from(line);
+    const own = printable(JSON.stringify({ id, ...outcome, ...result }));
+    const bytes = Buffer.from(`${own.slice(0, -1)},"usage":${this.#handlers.usage}}\n`);
     this.#unread.push(bytes);
     this.#unreadBytes += bytes.length;
     for (let read = this.#reads.shift(); read !== undefined; read = this.#reads.shift()) {

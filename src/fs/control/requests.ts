@@ -6,22 +6,19 @@ import type { Adder, NewEntry } from "../../rpc/growth.ts";
 import type { MountCommand } from "../../rpc/messages.ts";
 import type { Wish } from "../lazy/regenerate.ts";
 
-const MEMBERS = [
-  "id",
-  "op",
-  "path",
-  "prompt",
-  "force",
-  "dry",
-  "description",
-  "generator",
-  "depends",
-  "instruction",
-  "failure",
-  "version",
-] as const;
-
-type Member = (typeof MEMBERS)[number];
+type Member =
+  | "id"
+  | "op"
+  | "path"
+  | "prompt"
+  | "force"
+  | "dry"
+  | "description"
+  | "generator"
+  | "depends"
+  | "instruction"
+  | "failure"
+  | "version";
 
 /** Nothing is known of the members. */
 export type ControlRequest = Readonly<Record<Member, unknown>>;
@@ -37,9 +34,8 @@ export function parseRequest(text: string): ControlRequest {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new FsError("EINVAL", "a request must be a JSON object");
   }
-  const given = new Map<string, unknown>(Object.entries(value));
-  // Every member is among MEMBERS.
-  return Object.fromEntries(MEMBERS.map((name) => [name, given.get(name)])) as ControlRequest;
+  // Any member may be absent, and none of these names is inherited.
+  return value as ControlRequest;
 }
 
 export function requirePath(path: unknown): string {

@@ -15,9 +15,19 @@ const KEPT = 1 << 20;
 /** What the caller knows of an event. */
 export type EventDetails = Omit<MountEvent, "seq" | "at" | "event">;
 
+/** What the caller knows and computes only if somebody reads the event. It must not change until then. */
+type MoreDetails = () => EventDetails;
+
+/** An event, and its line once somebody has read it: most events are never read, and to format one takes microseconds. */
 interface EventLine {
   readonly seq: number;
-  readonly bytes: Buffer;
+  readonly at: number;
+  readonly name: EventName;
+  readonly details: EventDetails;
+  readonly more: MoreDetails | undefined;
+  /** The size in bytes, estimated until the line is formatted. */
+  size: number;
+  bytes: Buffer | undefined;
 }
 
 export class Events {
@@ -48,15 +58,15 @@ export class Events {
     return this.#written + KEPT;
   }
 
-  add(event: EventName, details: EventDetails): void {
-    const whole: MountEvent = { seq: ++this.#seq, at: new Date(this.#now()).toISOString(), event, ...details };
-    // JSON escapes control characters, but not those of C1.
-    const bytes = Buffer.from(`${printable(JSON.stringify(whole))}\n`);
-    this.#lines.push({ seq: this.#seq, bytes });
-    this.#kept += bytes.length;
-    this.#written += bytes.length;
+  /** Keep `details` as they are. */
+  add(name: EventName, details: EventDetails, more?: MoreDetails): void {
+    const size = estimateSize(details);
+    const line = { seq: ++this.#seq, at: this.#now(), name, details, more, size, bytes: undefined };
+    this.#lines.push(line);
+    this.#kept += size;
+    this.#written += size;
     while (this.#kept > KEPT) {
-      this.#kept -= this.#lines[this.#first]?.bytes.length ?? 0;
+      this.#kept -= this.#lines[this.#first]?.size ?? 0;
       this.#first++;
     }
     // An array whose first half is unused is copied, which takes a constant time per event.
@@ -64,7 +74,18 @@ export class Events {
       this.#lines = this.#lines.slice(this.#first);
       this.#first = 0;
     }
-    this.#report?.(whole);
+    this.#report?.(toEvent(line));
+  }
+
+  #bytesOf(line: EventLine): Buffer {
+    if (line.bytes !== undefined) return line.bytes;
+    // JSON escapes control characters, but not those of C1.
+    line.bytes = Buffer.from(`${printable(JSON.stringify(toEvent(line)))}\n`);
+    this.#kept += line.bytes.length - line.size;
+    // What was once reported never shrinks.
+    this.#written += Math.max(0, line.bytes.length - line.size);
+    line.size = line.bytes.length;
+    return line.bytes;
   }
 
   /** A reader gets what is kept, and then what is added. */
@@ -85,7 +106,7 @@ export class Events {
             } else {
               const line = this.#lines[this.#first + next - oldest];
               if (line === undefined) break;
-              rest = line.bytes;
+              rest = this.#bytesOf(line);
               next++;
             }
           }
@@ -100,4 +121,15 @@ export class Events {
       },
     };
   }
+}
+
+function toEvent({ seq, at, name, details, more }: EventLine): MountEvent {
+  return { seq, at: new Date(at).toISOString(), event: name, ...details, ...more?.() };
+}
+
+/** The part of a line that has the same length in most events. */
+const FRAME = 160;
+
+function estimateSize({ path = "", to = "", for: reader = "", reason = "" }: EventDetails): number {
+  return FRAME + path.length + to.length + reader.length + reason.length;
 }

@@ -25,6 +25,8 @@ export class Policy {
   readonly #rules: readonly CompiledRule[];
   readonly #users: Users;
   readonly #known: KnownPrograms;
+  /** For each program, which rules name it: generation asks once a file, and a pattern takes longer than a lookup. */
+  readonly #naming = new WeakMap<Program, readonly boolean[]>();
 
   constructor(rules: readonly PolicyRule[], users: Users, known: KnownPrograms) {
     this.#users = users;
@@ -40,8 +42,8 @@ export class Policy {
   refusal(path: string, thread: number): FsError | undefined {
     if (this.#rules.length === 0) return undefined;
     const chain = this.#chainOf(thread);
-    for (const { rule, programs, paths } of this.#rules) {
-      const program = programs && chain.find((one) => programs.some((name) => matches(one, name)));
+    for (const [index, { rule, programs, paths }] of this.#rules.entries()) {
+      const program = programs && chain.find((one) => this.#rulesNaming(one)[index]);
       if (programs !== undefined && program === undefined) continue;
       if (rule.users !== undefined && !this.#isOneOf(chain[0]?.uid, rule.users)) continue;
       if (paths !== undefined && !paths.some((pattern) => pattern.matches(path))) continue;
@@ -52,6 +54,14 @@ export class Policy {
       return new FsError("EACCES", `${name}${through} may not have this file generated: ${rule.origin}`);
     }
     return undefined;
+  }
+
+  #rulesNaming(program: Program): readonly boolean[] {
+    const known = this.#naming.get(program);
+    if (known !== undefined) return known;
+    const found = this.#rules.map(({ programs = [] }) => programs.some((name) => matches(program, name)));
+    this.#naming.set(program, found);
+    return found;
   }
 
   #isOneOf(uid: number | undefined, users: readonly string[]): boolean {

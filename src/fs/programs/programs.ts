@@ -77,7 +77,7 @@ export class Programs {
 
   onContent({ inode, ticket }: Attempt, { metadata }: GeneratedContent): void {
     if (inode.kind === "file" && inode.error !== undefined) return this.#fail(inode, ticket, inode.error);
-    this.events.add("generated", { path: this.pathOf(inode), generation: ticket, ...costOf(metadata) });
+    this.events.add("generated", { path: this.pathOf(inode), generation: ticket }, () => costOf(metadata));
   }
 
   onListing({ inode, ticket }: Attempt): void {

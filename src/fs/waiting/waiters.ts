@@ -84,6 +84,11 @@ export class Waiters {
     return attempt;
   }
 
+  /** The number of attempts that are running. */
+  get size(): number {
+    return this.#byTicket.size;
+  }
+
   /** The inodes whose content is made first, because what is made for this one reads them. */
   waitsOf(inode: Inode): readonly Inode[] {
     const attempts = [...(this.#byInode.get(inode) ?? [])];

@@ -6,6 +6,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage } from "node:http";
 import { join } from "node:path";
+import { readDocument } from "../docs/markdown.ts";
 import { BINARY, Sandbox } from "../support/program.ts";
 
 const sandbox = new Sandbox();
@@ -251,9 +252,9 @@ async function imitate(one: Imitation) {
 /** The shell lines below a heading of the page. */
 function linesOf(name: string): string {
   const section = PAGE.split(/^## /m).find((part) => part.startsWith(`${name}\n`));
-  const lines = /```sh\n([\s\S]*?)```/.exec(section ?? "")?.[1];
-  if (lines === undefined) throw new Error(`docs/providers.md has no lines for ${name}`);
-  return lines;
+  const blocks = [...(section ?? "").matchAll(/```sh\n([\s\S]*?)```/g)].map(([, lines = ""]) => lines);
+  if (blocks.length === 0) throw new Error(`docs/providers.md has no lines for ${name}`);
+  return blocks.join("");
 }
 
 const TREE = JSON.stringify({
@@ -265,6 +266,8 @@ describe("the lines of docs/providers.md", () => {
   test("every provider of the page is tested", () => {
     const headings = [...PAGE.matchAll(/^## (.+)$/gm)].map(([, heading]) => heading);
     expect(headings.filter((heading) => heading !== "Which model")).toEqual(IMITATIONS.map(({ name }) => name));
+    const lines = IMITATIONS.map(({ name }) => linesOf(name)).join("");
+    expect(lines.trimEnd().split("\n").length).toBe(readDocument("docs/providers.md").items.length);
   });
 
   test.each(IMITATIONS.map((one) => [one.name, one] as const))(

@@ -63,7 +63,7 @@ export const run = defineCommand({
     "If the mount is unmounted while CMD runs, llmfs reports it at once, sends CMD SIGTERM and two seconds later SIGKILL, " +
       `and exits with status ${EXIT.notMounted.code}.`,
     "A file that cannot be generated affects the exit status only if CMD fails because of it. If CMD might ignore such an error, " +
-      `use --warm, or let CMD end with: grep -q '"failed": 0' "$LLMFS_MOUNT/${CONTROL_NAME}/status.json".`,
+      `use --warm, or let CMD end with: \`grep -q '"failed": 0' "$LLMFS_MOUNT/${CONTROL_NAME}/status.json"\`.`,
     "With --no-mount nothing is mounted, so it works in any container and on any system. All files are generated first, and CMD " +
       `sees ordinary files. If some files failed, CMD does not start, and llmfs exits with status ${EXIT.incomplete.code}. With ` +
       "--save, the tree is saved with the changes that CMD made. Files that --only leaves out stay pending.",

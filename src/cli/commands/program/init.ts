@@ -24,7 +24,7 @@ export const init = defineCommand({
   notes: [
     `Writes a configuration with comments, and ${PROMPT_FILE}, an example of a prompt. It asks no questions and overwrites no file. ` +
       "The configuration is trusted until its content changes (see llmfs trust).",
-    "The configuration has a rule for one file that needs no model. Try: llmfs run -- cat hello.txt",
+    "The configuration has a rule for one file that needs no model. Try: `llmfs run -- cat hello.txt`.",
   ],
   async run({ dir = ".", format = "yaml", json }) {
     const folder = absolutePath(dir);

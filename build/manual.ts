@@ -180,6 +180,8 @@ and \`.ts\` and \`.js\` files are programs.
 - A configuration in the current directory is used only if you trust it, because it may have come with a download. On a terminal,
   llmfs shows it and asks. \`llmfs trust\` trusts it in advance, until its content changes. Elsewhere the command ends with
   status 84: in CI, name the file with \`--config\`, or list directories in \`LLMFS_TRUST\`.
+- A file that changes while you read it, or while a mount uses it, is not run: generating then fails until you trust it again. Other
+  users cannot trust it for you: llmfs does not use a list of trusted files (\`~/.local/state/llmfs/trusted\`) that they can change.
 - \`--config none\` ignores all configurations. A file that \`--config\` names, or that is in \`~/.config/llmfs\`, needs no trust.
 - A configuration inside an llmfs mount is never used. If it is found there, llmfs ignores it with a warning; if you name it,
   that is an error (status 84). This includes symlinks, bind mounts and overlays of a mount, and files that a configuration imports.

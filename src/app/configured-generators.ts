@@ -1,18 +1,19 @@
 /** Loads a generator configuration, and makes the engine that uses it. */
 import type { Engine, EngineOptions } from "../generate/engine.ts";
 import type { ConfigLoadOptions, LoadedConfig } from "../generators/config/load.ts";
+import type { ConfigurationFile } from "../generators/trusted-content.ts";
 import { explainProblem } from "./configuration/configure.ts";
 import { childEnvironment } from "./settings/settings.ts";
 
 /** `environment`: by default, that of this process. Throws a UserError that names the file and the problem. */
 export async function loadGenerators(
-  file: string,
+  configuration: ConfigurationFile,
   options: Pick<ConfigLoadOptions, "print" | "mountpoint"> & Partial<Pick<ConfigLoadOptions, "environment">>,
 ): Promise<LoadedConfig> {
   const { loadConfig } = await import("../generators/config/load.ts");
   const { environment = childEnvironment({}) } = options;
-  return await loadConfig(file, { ...options, environment }).catch(async (error: unknown) => {
-    throw await explainProblem(file, error);
+  return await loadConfig(configuration, { ...options, environment }).catch(async (error: unknown) => {
+    throw await explainProblem(configuration.file, error);
   });
 }
 

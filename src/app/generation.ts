@@ -158,15 +158,15 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     },
     grow: async (request, signal) => layOutMore(request, { ...(await model()), config, signal }),
     async loadRules(mountpoint) {
-      if (config.configFile === undefined) return undefined;
+      if (config.configuration === undefined) return undefined;
       const print = (line: string) => say.info(line);
       const options = { print, ...(mountpoint !== undefined && { mountpoint }) };
       const [loaded, { summarize }] = await Promise.all([
-        loadGenerators(config.configFile, options),
+        loadGenerators(config.configuration, options),
         import("../generators/config/rule-summary.ts"),
       ]);
       const { generators, rules: found } = loaded;
-      say.info(`${found.all.length} rules and ${generators.size} generators from ${config.configFile}`);
+      say.info(`${found.all.length} rules and ${generators.size} generators from ${loaded.file}`);
       rules = { loaded, summary: summarize(found) };
       return loaded;
     },

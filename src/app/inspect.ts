@@ -83,7 +83,6 @@ export async function lookAt(
   const mountpoint = "mounted" in place ? (await findMountedFile(place.mounted)).mountpoint : undefined;
   const known = mountpoint !== undefined && args.config === undefined;
   const config = await configure({ ...args, logFile: "-", ...(known && { config: "none" }) }, person);
-  const { configFile } = config;
   const own = describeConfig(config);
   const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...useGiven(args, own) };
   const source =
@@ -105,9 +104,9 @@ export async function lookAt(
   const environment = mountpoint === undefined ? {} : readServingEnvironment(mountpoint);
   const print = (line: string) => log.withTag("generate").info(line);
   const configured =
-    configFile === undefined
+    config.configuration === undefined
       ? undefined
-      : await loadGenerators(configFile, { print, environment: mountEnvironment(environment) });
+      : await loadGenerators(config.configuration, { print, environment: mountEnvironment(environment) });
   const rules = known ? mountedRules(about, person.say) : configured?.rules;
   const modelName = about.model ?? (mountpoint === undefined ? await guessModel(config, store) : DEFAULT_MODEL);
   return {

@@ -40,7 +40,7 @@ export function describeConfig(config: Config): About {
     ...(contentPrompt === undefined ? {} : { contentPrompt }),
     ...(contextTokens === undefined ? {} : { contextTokens }),
     ...(config.depends ? {} : { depends: false }),
-    ...(config.configFile === undefined ? {} : { configFile: config.configFile }),
+    ...(config.configuration === undefined ? {} : { configFile: config.configuration.file }),
     ...(config.allowOther ? { sharedBy: process.getuid?.() ?? 0 } : {}),
     mode,
     recordings: withoutSecrets(config.recordings),

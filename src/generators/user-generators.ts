@@ -1,5 +1,6 @@
 /** The user's own generators: objects that implement the contract here and run the code in a helper process. */
 import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } from "./contract.ts";
+import type { ConfigurationFile } from "./trusted-content.ts";
 import type { Description, GeneratedHead, OwnGenerator, PlainContext, Question, Task } from "./workers/messages.ts";
 import { SharedHelper } from "./workers/shared.ts";
 import type { CallOptions, Helper, HelperOptions } from "./workers/worker-process.ts";
@@ -10,19 +11,19 @@ const LOADING_MS = 30_000;
 const IDLE_MS = 60_000;
 
 export class OwnCode implements AsyncDisposable {
-  readonly #file: string;
+  readonly #configuration: ConfigurationFile;
   readonly #helper: SharedHelper;
   #description: Description | undefined;
 
-  constructor(file: string, options: HelperOptions) {
-    this.#file = file;
+  constructor(configuration: ConfigurationFile, options: HelperOptions) {
+    this.#configuration = configuration;
     this.#helper = new SharedHelper({ idleMs: IDLE_MS, ...options }, (helper) => this.#load(helper));
   }
 
   /** Runs the file. Rejects with the error that it threw. */
   async describe(): Promise<Description> {
     await this.#helper.ready();
-    if (this.#description === undefined) throw new Error(`${this.#file} did not describe its generators`);
+    if (this.#description === undefined) throw new Error(`${this.#configuration.file} did not describe its generators`);
     return this.#description;
   }
 
@@ -55,9 +56,12 @@ export class OwnCode implements AsyncDisposable {
   }
 
   async #load(helper: Helper): Promise<void> {
-    const late = setTimeout(() => helper.kill(`${this.#file} took longer than ${LOADING_MS / 1000} s`), LOADING_MS);
+    const late = setTimeout(
+      () => helper.kill(`${this.#configuration.file} took longer than ${LOADING_MS / 1000} s`),
+      LOADING_MS,
+    );
     try {
-      const { value } = await helper.call({ task: "load", file: this.#file });
+      const { value } = await helper.call({ task: "load", configuration: this.#configuration });
       // The helper is this same program: the value is what `load` in workers/tasks.ts returns.
       this.#description = value as Description;
     } catch (error) {

@@ -27,12 +27,15 @@ export async function loaded(
   idleMs?: number,
 ): Promise<Loaded> {
   const log: string[] = [];
-  const config = await loadConfig(file, {
-    environment: { PATH: process.env.PATH, HOME: "/", ...environment },
-    print: (line) => void log.push(line),
-    ...(mountpoint !== undefined && { mountpoint }),
-    ...(idleMs !== undefined && { idleMs }),
-  });
+  const config = await loadConfig(
+    { file },
+    {
+      environment: { PATH: process.env.PATH, HOME: "/", ...environment },
+      print: (line) => void log.push(line),
+      ...(mountpoint !== undefined && { mountpoint }),
+      ...(idleMs !== undefined && { idleMs }),
+    },
+  );
   const port = treePort(tree, read);
   const engine = createEngine({
     openModel: opened(scriptedModel()),

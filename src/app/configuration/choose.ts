@@ -6,6 +6,7 @@
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { findConfig } from "../../generators/config/find-config.ts";
+import { type ConfigurationFile, digestOf } from "../../generators/trusted-content.ts";
 import { findMountOnPath } from "../../inside-mount.ts";
 import { UserError } from "../errors.ts";
 import { absolutePath, currentDirectory } from "../machine/current-directory.ts";
@@ -13,7 +14,7 @@ import type { Say } from "../progress.ts";
 import { isAnswering } from "../running/answering.ts";
 import { findMount } from "../running/find-mount.ts";
 import { configFolder } from "../settings/settings.ts";
-import { type Configuration, isTrusted, readConfiguration, trust } from "./trust.ts";
+import { type Configuration, isTrusted, isTrustedPath, readConfiguration, trust } from "./trust.ts";
 
 /** The value of `--config` that disables configurations. */
 const NONE = "none";
@@ -29,12 +30,18 @@ export interface Person {
  * The file named by `--config` or found in the current directory, then the user's own. Throws UserError, also for a file
  * that was found and is not trusted.
  */
-export async function findConfigurations(given: string | undefined, person: Person): Promise<readonly string[]> {
+export async function findConfigurations(
+  given: string | undefined,
+  person: Person,
+): Promise<readonly ConfigurationFile[]> {
   if (given === NONE) return [];
-  const nearest = given === undefined ? await findTrusted(person) : requireOutside(given, `--config ${given}`);
+  const named = given === undefined ? undefined : requireOutside(given, `--config ${given}`);
+  const nearest = named === undefined ? await findTrusted(person) : { file: named };
   const own = findOwn(person.say);
-  const files = [...new Set([nearest, own])].filter((file) => file !== undefined);
-  for (const file of files) person.say(`configuration: ${file}`);
+  const files = [nearest, own === nearest?.file || own === undefined ? undefined : { file: own }].filter(
+    (one) => one !== undefined,
+  );
+  for (const { file } of files) person.say(`configuration: ${file}`);
   return files;
 }
 
@@ -64,17 +71,31 @@ function requireOutside(given: string, shown: string): string {
   );
 }
 
-async function findTrusted({ say, askForTrust }: Person): Promise<string | undefined> {
+async function findTrusted({ say, askForTrust }: Person): Promise<ConfigurationFile | undefined> {
   const file = await findHere(say);
   if (file === undefined) return undefined;
+  if (isTrustedPath(file)) return { file };
   const configuration = await readConfiguration(file);
-  if (isTrusted(configuration)) return file;
-  if (askForTrust?.(configuration) === true) {
+  const isKnown = isTrusted(configuration);
+  if (!isKnown && askForTrust?.(configuration) !== true) throw createTrustError(file);
+  if (!isKnown) remember(configuration, say);
+  // Whoever loads the file next reads it again.
+  return { file, digest: digestOf(configuration.content) };
+}
+
+/** The answer applies to this command, even if it cannot be stored. */
+function remember(configuration: Configuration, say: Say): void {
+  try {
     trust(configuration);
-    return file;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    say(`warning: ${error.message}`);
   }
+}
+
+function createTrustError(file: string): UserError {
   const name = basename(file);
-  throw new UserError(
+  return new UserError(
     "input",
     `${name} in the current directory is not trusted: it can run programs and send data and keys to servers. ` +
       `Read it; then run "llmfs trust", or name it with --config ${name}. --config ${NONE} ignores it`,

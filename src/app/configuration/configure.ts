@@ -5,6 +5,7 @@
  */
 import { messageOf } from "../../errno.ts";
 import { ConfigProblem, type KeyPath } from "../../generators/config/problem.ts";
+import type { ConfigurationFile } from "../../generators/trusted-content.ts";
 import type { Description } from "../../generators/workers/messages.ts";
 import { UserError } from "../errors.ts";
 import type { SettingsFile } from "../settings/given.ts";
@@ -18,14 +19,14 @@ export interface Configurations {
   readonly files: readonly string[];
   readonly settings: readonly SettingsFile[];
   /** The nearest file with generators or rules. */
-  readonly rules: string | undefined;
+  readonly rules: ConfigurationFile | undefined;
 }
 
 /** Throws UserError. */
 export async function configure(args: SettingsArguments, person: Person): Promise<Config> {
   const { settings, rules } = await readConfigurations(args.config, person);
   const config = await withLines(settings, () => readConfig(args, undefined, settings));
-  return { ...config, configFile: rules };
+  return { ...config, configuration: rules };
 }
 
 /** Adds the line to a message that begins with one of the files and a key. */
@@ -60,16 +61,17 @@ export async function explainProblem(file: string, error: unknown): Promise<User
 
 /** `given` is the value of `--config`. Throws UserError. */
 export async function readConfigurations(given: string | undefined, person: Person): Promise<Configurations> {
-  const files = await findConfigurations(given, person);
+  const chosen = await findConfigurations(given, person);
+  const files = chosen.map(({ file }) => file);
   if (files.length === 0) return { files, settings: [], rules: undefined };
   const [{ describeFile }, { readSettings }] = await Promise.all([
     import("../../generators/config/document.ts"),
     import("./settings-file.ts"),
   ]);
   const described = await Promise.all(
-    files.map((file) =>
-      describeFile(file, { environment: childEnvironment({}), print: person.say }).catch(async (error: unknown) => {
-        throw await explainProblem(file, error);
+    chosen.map((one) =>
+      describeFile(one, { environment: childEnvironment({}), print: person.say }).catch(async (error: unknown) => {
+        throw await explainProblem(one.file, error);
       }),
     ),
   );
@@ -78,7 +80,7 @@ export async function readConfigurations(given: string | undefined, person: Pers
     settings: await Promise.all(
       files.map((file, index) => withLines([{ file }], () => readSettings(file, described[index]?.settings ?? {}))),
     ),
-    rules: files.find((_, index) => hasRules(described[index])),
+    rules: chosen.find((_, index) => hasRules(described[index])),
   };
 }
 

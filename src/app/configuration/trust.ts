@@ -6,7 +6,7 @@
  * above it through LLMFS_TRUST, or named the file with --config. Files that a configuration imports are not part of its
  * content.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { codeOf, messageOf } from "../../errno.ts";
 import { readRegular } from "../../text/bounded-read.ts";
@@ -31,31 +31,62 @@ export async function readConfiguration(file: string): Promise<Configuration> {
   }
 }
 
-export function isTrusted(configuration: Configuration): boolean {
-  const { file } = configuration;
+/** Whether the file is trusted with any content, because of where it is. */
+export function isTrustedPath(file: string): boolean {
   if (dirname(file) === configFolder()) return true;
-  if (readTrustedPaths().some((path) => file === path || file.startsWith(path.endsWith("/") ? path : `${path}/`)))
-    return true;
-  try {
-    return readFileSync(markOf(configuration), "utf8") === `${file}\n`;
-  } catch (error) {
-    if (codeOf(error) === "ENOENT") return false;
-    throw error;
-  }
+  return readTrustedPaths().some((path) => file === path || file.startsWith(path.endsWith("/") ? path : `${path}/`));
 }
 
-/** Remembers that the user trusts the file with this content. */
+/** Whether the user has trusted the file with this content. Throws UserError if the list of those files cannot be relied on. */
+export function isTrusted(configuration: Configuration): boolean {
+  const mark = markOf(configuration);
+  try {
+    if (readFileSync(mark, "utf8") !== `${configuration.file}\n`) return false;
+  } catch (error) {
+    if (codeOf(error) === "ENOENT") return false;
+    throw explainMarks("read", error);
+  }
+  for (const path of [marksFolder(), mark]) requireOwn(path);
+  return true;
+}
+
+/** Other users must not be able to choose what runs here. */
+function requireOwn(path: string): void {
+  const { uid, mode } = statSync(path);
+  const user = process.geteuid?.() ?? 0;
+  // Whom root trusts is up to root, also in the home directory of another user (sudo).
+  const foreign = uid !== user && uid !== 0 && user !== 0;
+  if (!foreign && (mode & 0o002) === 0) return;
+  const why = foreign ? `it belongs to user ${uid}` : "every user can write to it";
+  throw new UserError("input", `${path} is not used, because ${why}; remove it, and run "llmfs trust" again`);
+}
+
+function explainMarks(action: "read" | "write", cause: unknown): UserError {
+  const why = `cannot ${action} the list of trusted configurations: ${messageOf(cause)}`;
+  return new UserError("input", `${why}; to use a configuration in any case, name it with --config`, { cause });
+}
+
+/** Remembers that the user trusts the file with this content. Throws UserError. */
 export function trust(configuration: Configuration): void {
   // An earlier content may have lost the user's trust for a reason.
   forgetTrust(configuration.file);
-  mkdirSync(marksFolder(), { recursive: true, mode: 0o700 });
-  writeFileSync(markOf(configuration), `${configuration.file}\n`, { mode: 0o600 });
+  try {
+    mkdirSync(marksFolder(), { recursive: true, mode: 0o700 });
+    writeFileSync(markOf(configuration), `${configuration.file}\n`, { mode: 0o600 });
+  } catch (error) {
+    throw explainMarks("write", error);
+  }
+  requireOwn(marksFolder());
 }
 
-/** Forgets every content of the file that was trusted. Returns whether there was any. */
+/** Forgets every content of the file that was trusted. Returns whether there was any. Throws UserError. */
 export function forgetTrust(file: string): boolean {
   const marks = listMarks().filter((mark) => mark.file === file);
-  for (const { path } of marks) rmSync(path, { force: true });
+  try {
+    for (const { path } of marks) rmSync(path, { force: true });
+  } catch (error) {
+    throw explainMarks("write", error);
+  }
   return marks.length > 0;
 }
 
@@ -70,7 +101,7 @@ function listMarks(): readonly { readonly path: string; readonly file: string }[
     names = readdirSync(marksFolder());
   } catch (error) {
     if (codeOf(error) === "ENOENT") return [];
-    throw error;
+    throw explainMarks("read", error);
   }
   return names.flatMap((name) => {
     const path = join(marksFolder(), name);

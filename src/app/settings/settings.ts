@@ -7,6 +7,7 @@
 import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { withoutServerEnvironment } from "../../fuse/mounting/process.ts";
+import type { ConfigurationFile } from "../../generators/trusted-content.ts";
 import type { ProgramSettings } from "../../rpc/programs.ts";
 import { createValueError, type UserError } from "../errors.ts";
 import { availableMemory } from "../machine/available-memory.ts";
@@ -28,8 +29,8 @@ export interface Config extends ModelConfig {
   readonly contextTokens: number | undefined;
   /** Whether files are written with the text of those that they depend on. */
   readonly depends: boolean;
-  /** The absolute path of the generator configuration. */
-  readonly configFile: string | undefined;
+  /** The generator configuration, with its absolute path. */
+  readonly configuration: ConfigurationFile | undefined;
   readonly from: string | undefined;
   /** What to add to the tree that the mount starts from. */
   readonly grow: Prompt | undefined;
@@ -95,7 +96,7 @@ export function readConfig(
     contextTokens: given.parse("contextTokens", (source, text) => parseCount(source, text, LEAST.contextTokens)),
     depends: given.parse("noDepends", parseSwitch) !== true,
     ...model,
-    configFile: undefined,
+    configuration: undefined,
     from: tree.from && parseAbsolutePath(tree.from.source, tree.from.text, tree.from.folder),
     grow: given.parse("grow", readPrompt),
     size:

@@ -21,7 +21,7 @@ function askForTrust(configuration: Configuration): boolean {
   say(`${file} would be used here, and you have not trusted it with this content yet.`);
   say(
     isCode(file)
-      ? "It is a program, and would run with your rights:"
+      ? "It is a program, and would run with your rights, as would every file that it imports:"
       : "Its rules can run programs, and send data and keys to servers:",
   );
   const lines = configuration.content.toString("utf8").trimEnd().split("\n");

@@ -6,6 +6,7 @@
 import { statSync } from "node:fs";
 import { dirname, extname } from "node:path";
 import { readRegular, TooLongError } from "../../text/bounded-read.ts";
+import { type ConfigurationFile, requireTrusted } from "../trusted-content.ts";
 import { OwnCode } from "../user-generators.ts";
 import type { Description } from "../workers/messages.ts";
 import { ProcessGroups } from "../workers/process-groups.ts";
@@ -21,16 +22,21 @@ const LONGEST_DATA = 4 * 1024 * 1024;
 const LONGEST_CODE = 16 * 1024 * 1024;
 
 /** The file alone, for its settings. Rejects with an Error that names the file and the problem. */
-export async function describeFile(file: string, options: Omit<HelperOptions, "groups">): Promise<Description> {
+export async function describeFile(
+  configuration: ConfigurationFile,
+  options: Omit<HelperOptions, "groups">,
+): Promise<Description> {
+  const { file } = configuration;
   await using groups = new ProcessGroups();
-  await using own = new OwnCode(file, { ...options, groups, cwd: dirname(file) });
-  return await readDocument(file, own).catch((cause: unknown) => {
+  await using own = new OwnCode(configuration, { ...options, groups, cwd: dirname(file) });
+  return await readDocument(configuration, own).catch((cause: unknown) => {
     throw nameFile(file, cause);
   });
 }
 
-/** `own`: for the code in the file, if it contains any. Rejects with an Error. */
-export async function readDocument(file: string, own: OwnCode): Promise<Description> {
+/** `own`: for the code in the file, if it contains any; it checks the digest itself. Rejects with an Error. */
+export async function readDocument(configuration: ConfigurationFile, own: OwnCode): Promise<Description> {
+  const { file } = configuration;
   if (isCode(file)) {
     // The runtime would try to read a device or fifo to its end.
     const info = statSync(file, { throwIfNoEntry: false });
@@ -40,21 +46,23 @@ export async function readDocument(file: string, own: OwnCode): Promise<Descript
   }
   switch (extname(file)) {
     case ".json":
-      return describeData(await readData(file, "jsonc"));
+      return describeData(await readData(configuration, "jsonc"));
     case ".yaml":
     case ".yml":
-      return describeData(await readData(file, "yaml"));
+      return describeData(await readData(configuration, "yaml"));
     case ".toml":
-      return describeData(await readData(file, "toml"));
+      return describeData(await readData(configuration, "toml"));
     default:
       throw new Error("a configuration file must end in .ts, .js, .json, .yaml, .yml or .toml");
   }
 }
 
-async function readData(file: string, format: DataFormat): Promise<unknown> {
-  const text = (await readRegular(file, LONGEST_DATA)).toString("utf8");
+async function readData(configuration: ConfigurationFile, format: DataFormat): Promise<unknown> {
+  const { file } = configuration;
+  const content = await readRegular(file, LONGEST_DATA);
+  requireTrusted(configuration, () => content);
   const { parseData } = await import("./data.ts");
-  return await parseData(file, text, format);
+  return await parseData(file, content.toString("utf8"), format);
 }
 
 function describeData(value: unknown): Description {

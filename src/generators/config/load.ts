@@ -8,6 +8,7 @@ import { DEFAULT_GENERATOR } from "../../attributes.ts";
 import type { ContentGenerator } from "../contract.ts";
 import { createSourceGenerators } from "../index.ts";
 import { MOUNT_VARIABLE, type SourceGenerator } from "../source.ts";
+import type { ConfigurationFile } from "../trusted-content.ts";
 import { OwnCode } from "../user-generators.ts";
 import type { Description } from "../workers/messages.ts";
 import { ProcessGroups } from "../workers/process-groups.ts";
@@ -57,10 +58,11 @@ export interface Planted {
 }
 
 /** Rejects with an Error that names the file and the problem. */
-export async function loadConfig(file: string, options: ConfigLoadOptions): Promise<LoadedConfig> {
+export async function loadConfig(configuration: ConfigurationFile, options: ConfigLoadOptions): Promise<LoadedConfig> {
+  const { file } = configuration;
   const groups = new ProcessGroups();
   const environment = { ...options.environment, [MOUNT_VARIABLE]: options.mountpoint };
-  const own = new OwnCode(file, { ...options, environment, groups, cwd: dirname(file) });
+  const own = new OwnCode(configuration, { ...options, environment, groups, cwd: dirname(file) });
   const built = createSourceGenerators({ base: dirname(file), ...options, groups });
   const dispose = async () => {
     for (const generator of built.values()) await generator.dispose?.();
@@ -68,7 +70,7 @@ export async function loadConfig(file: string, options: ConfigLoadOptions): Prom
     await groups[Symbol.asyncDispose]();
   };
   try {
-    const description = await readDocument(file, own);
+    const description = await readDocument(configuration, own);
     const generators = new Map<string, LoadedGenerator>();
     for (const [name, generator] of built) generators.set(name, { generator, from: "built in" });
     const named = new Map<string, BuiltIn>();

@@ -9,6 +9,7 @@ import type { FileInfo } from "../../rpc/tree-port.ts";
 import type { PageQuestion } from "../builtin/http/page.ts";
 import type { Format } from "../builtin/sql/row-format.ts";
 import type { BuiltIn } from "../config/config.ts";
+import type { ConfigurationFile } from "../trusted-content.ts";
 
 /** A generator's context, without what must be requested. */
 export interface PlainContext {
@@ -51,7 +52,7 @@ export interface TemplateTask {
 }
 
 export type Task =
-  | { readonly task: "load"; readonly file: string }
+  | { readonly task: "load"; readonly configuration: ConfigurationFile }
   | { readonly task: "validate"; readonly generator: string; readonly options: Readonly<Record<string, unknown>> }
   | {
       readonly task: "generate" | "list";

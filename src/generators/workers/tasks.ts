@@ -1,4 +1,5 @@
 /** The tasks of a helper process: loads a configuration, runs its generators, queries SQLite. */
+import { readFileSync } from "node:fs";
 import { FsError } from "../../errno.ts";
 import type { BuiltIn } from "../config/config.ts";
 import { provideLlmfs } from "../config/llmfs-module.ts";
@@ -6,6 +7,7 @@ import { isRecord } from "../config/options.ts";
 import { explainSyntaxError } from "../config/syntax.ts";
 import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } from "../contract.ts";
 import { formatJsonFile, kindOf } from "../formats/json.ts";
+import { type ConfigurationFile, requireTrusted } from "../trusted-content.ts";
 import type { Conversation } from "./child.ts";
 import { guardImports } from "./imports.ts";
 import {
@@ -22,7 +24,7 @@ const own = new Map<string, ContentGenerator>();
 export async function runTask(task: Task, conversation: Conversation): Promise<unknown> {
   switch (task.task) {
     case "load":
-      return load(task.file);
+      return load(task.configuration);
     case "validate":
       return requireGenerator(task.generator).validate?.(task.options);
     case "generate":
@@ -50,9 +52,11 @@ export async function runTask(task: Task, conversation: Conversation): Promise<u
   }
 }
 
-async function load(file: string): Promise<Description> {
+async function load(configuration: ConfigurationFile): Promise<Description> {
+  const { file } = configuration;
   provideLlmfs();
   guardImports(file);
+  requireTrusted(configuration, () => readFileSync(file));
   const module: unknown = await importModule(file);
   const config = isRecord(module) ? module.default : undefined;
   if (!isRecord(config)) throw new Error(`${file} has no default export with settings, generators and rules`);

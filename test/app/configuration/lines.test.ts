@@ -20,8 +20,8 @@ async function mistake(format: string, text: string): Promise<string> {
   const file = `${folder}/llmfs.config.${format}`;
   writeFileSync(file, text);
   try {
-    const { configFile } = await configure({ ...TAKEN, config: file }, person);
-    if (configFile !== undefined) await (await loadGenerators(configFile, { print() {} }))[Symbol.asyncDispose]();
+    const { configuration } = await configure({ ...TAKEN, config: file }, person);
+    if (configuration !== undefined) await (await loadGenerators(configuration, { print() {} }))[Symbol.asyncDispose]();
     return "";
   } catch (error) {
     return error instanceof Error ? error.message.replaceAll(file, "FILE") : String(error);

@@ -1,6 +1,7 @@
 /** Which configuration a command uses, and when its code is run: never from inside an llmfs mount. */
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -13,7 +14,7 @@ import {
 import { findMountOnPath } from "../../../src/inside-mount.ts";
 import { describeMounted, IS_ROOT } from "../../support/mounted.ts";
 import { testWith } from "../../support/needs.ts";
-import { BINARY, Sandbox, type StartOptions } from "../../support/program.ts";
+import { BINARY, eventually, Sandbox, type StartOptions } from "../../support/program.ts";
 import { Terminal } from "../../support/terminal.ts";
 
 const root = IS_ROOT ? undefined : "root";
@@ -211,6 +212,90 @@ describe("llmfs trust", () => {
   });
 });
 
+describe("a configuration that changes after it was trusted", () => {
+  const evil = () => code().replace("by a rule", "by a stranger");
+
+  test.each([
+    [
+      "ts",
+      () => 'export default { rules: [{ match: "a.txt", generator: "static", options: { content: "good" } }] };',
+      evil,
+    ],
+    [
+      "yaml",
+      () => "rules: [{ match: a.txt, generator: static, options: { content: good } }]",
+      () => `rules: [{ match: a.txt, generator: exec, options: { command: [touch, ${sandbox.at("ran")}] } }]`,
+    ],
+  ])("is not used if it changes while the user reads it: %s", async (format, good, changed) => {
+    const file = `llmfs.config.${format}`;
+    writeFileSync(sandbox.at(file), good());
+    const script = `${BINARY[0]} cat tree.json/a.txt; echo "status $?"`;
+    await using terminal = new Terminal(["sh", "-c", script], {
+      cwd: sandbox.path,
+      env: sandbox.environment(untrusted.env),
+    });
+    await terminal.shows("Trust it from now on");
+    writeFileSync(sandbox.at(file), changed());
+    terminal.type("y\r");
+    await terminal.shows("has changed since you trusted it");
+    await terminal.shows("status 84");
+    expect(existsSync(sandbox.at("ran"))).toBe(false);
+  });
+});
+
+describe("a list of trusted configurations that cannot be used", () => {
+  beforeEach(async () => {
+    writeFileSync(sandbox.at(config), code());
+    await llmfs(["trust"], untrusted);
+  });
+  const folder = () => sandbox.at("state/llmfs/trusted");
+  const damages: Readonly<Record<string, readonly [damage: () => void, why: string]>> = {
+    "every user can write to the folder": [() => chmodSync(folder(), 0o777), "every user can write to it"],
+    "every user can write to a mark": [
+      () => chmodSync(`${folder()}/${readdirSync(folder())[0]}`, 0o666),
+      "every user can write to it",
+    ],
+    "the folder is a file": [
+      () => {
+        rmSync(folder(), { recursive: true });
+        writeFileSync(folder(), "");
+      },
+      "cannot read the list of trusted configurations: ENOTDIR",
+    ],
+    "a mark is a folder": [
+      () => {
+        const [name] = readdirSync(folder());
+        rmSync(`${folder()}/${name}`);
+        mkdirSync(`${folder()}/${name}`);
+      },
+      "cannot read the list of trusted configurations: EISDIR",
+    ],
+  };
+
+  test.each(Object.keys(damages))("is an error that says why: %s", async (name) => {
+    const [damage, why] = damages[name] ?? [];
+    damage?.();
+    const { status, stderr } = await llmfs(["plan", "tree.json"], untrusted);
+    expect([status, ran(), stderr]).toEqual([84, false, expect.stringContaining(why ?? "")]);
+    expect((await llmfs(["plan", "tree.json", "--config", config], untrusted)).status).toBe(0);
+  });
+
+  test("the answer on the terminal counts even if it cannot be stored", async () => {
+    rmSync(folder(), { recursive: true });
+    symlinkSync(sandbox.at("nowhere/trusted"), folder());
+    const script = `${BINARY[0]} plan tree.json; echo "status $?"`;
+    await using terminal = new Terminal(["sh", "-c", script], {
+      cwd: sandbox.path,
+      env: sandbox.environment(untrusted.env),
+    });
+    await terminal.shows("Trust it from now on");
+    terminal.type("y\r");
+    await terminal.shows("warning: cannot write the list of trusted configurations");
+    await terminal.shows("status 0");
+    expect(ran()).toBe(true);
+  });
+});
+
 describeMounted("in a mount", () => {
   let mountpoint: string;
   beforeEach(async () => {
@@ -218,6 +303,25 @@ describeMounted("in a mount", () => {
     const { status, stderr } = await llmfs(["mount", mountpoint, "--from", "tree.json"]);
     expect([status, stderr]).toEqual([0, ""]);
     writeFileSync(`${mountpoint}/llmfs.config.ts`, code());
+  });
+
+  test("code that changes while a mount uses it is not run when its process starts again", async () => {
+    const good =
+      'export default { generators: { g: { match: ["a.txt", "b.txt"], generate: () => ({ content: String(process.pid) }) } } };';
+    writeFileSync(sandbox.at(config), good);
+    await llmfs(["trust"], untrusted);
+    const other = sandbox.directory("other");
+    expect((await llmfs(["mount", other], untrusted)).status).toBe(0);
+    const helper = Number(readFileSync(`${other}/a.txt`, "utf8"));
+    process.kill(helper, "SIGKILL");
+    await eventually("the mount knows of its end", () => !existsSync(`/proc/${helper}`));
+    writeFileSync(sandbox.at(config), code());
+    expect(() => readFileSync(`${other}/b.txt`)).toThrow("EIO");
+    expect(ran()).toBe(false);
+    const { stdout } = await llmfs(["why", `${other}/b.txt`], untrusted);
+    expect(stdout.replace(/\s+/g, " ")).toContain("has changed since you trusted it");
+    writeFileSync(sandbox.at(config), good);
+    expect(readFileSync(`${other}/b.txt`, "utf8")).toMatch(/^\d+$/);
   });
 
   const refusal = (mount = mountpoint) => `is inside the llmfs mount at ${mount}, where a model may have written it`;

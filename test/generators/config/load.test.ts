@@ -14,7 +14,7 @@ async function refusal(ending: string, text: string): Promise<string | undefined
   const file = sandbox.at(`refused${++count}.${ending}`);
   writeFileSync(file, text);
   try {
-    await using _ = await loadConfig(file, { environment: { PATH: process.env.PATH }, print: () => {} });
+    await using _ = await loadConfig({ file }, { environment: { PATH: process.env.PATH }, print: () => {} });
     return undefined;
   } catch (error) {
     return String(error).replaceAll(file, "FILE");
@@ -96,7 +96,7 @@ test("a table without a recognizable format is refused if the paths are known", 
 
 describe.each(["json", "yaml", "toml", "ts", "js"])("a configuration with the extension %s", (ending) => {
   const refused = (file: string, reason: string) =>
-    expect(loadConfig(file, { environment: {}, print: () => {} })).rejects.toThrow(reason);
+    expect(loadConfig({ file }, { environment: {}, print: () => {} })).rejects.toThrow(reason);
 
   test("a configuration that is a device is refused", async () => {
     const file = sandbox.at(`endless.${ending}`);

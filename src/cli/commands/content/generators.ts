@@ -7,6 +7,7 @@ import { testGenerator } from "../../../app/without-mount.ts";
 import { DEFAULT_GENERATOR } from "../../../attributes.ts";
 import { reasonOf } from "../../../errno.ts";
 import type { LoadedConfig } from "../../../generators/config/load.ts";
+import type { ConfigurationFile } from "../../../generators/trusted-content.ts";
 import type { LogLevel } from "../../../rpc/messages.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { configFlags } from "../../args/flags.ts";
@@ -40,12 +41,12 @@ export const generators = defineCommand({
 });
 
 /** The nearest configuration that has rules or generators. Throws UserError. */
-async function load([file, ...others]: readonly string[]): Promise<LoadedConfig> {
-  if (file === undefined) {
+async function load([nearest, ...others]: readonly ConfigurationFile[]): Promise<LoadedConfig> {
+  if (nearest === undefined) {
     throw new UserError("input", `no ${EXPECTED} in the current directory; use --config to name a file`);
   }
-  const loaded = await loadGenerators(file, { print: say });
-  await withLines([loaded], () => readSettings(file, loaded.description.settings));
+  const loaded = await loadGenerators(nearest, { print: say });
+  await withLines([loaded], () => readSettings(loaded.file, loaded.description.settings));
   if (others.length === 0 || hasRules(loaded.description)) return loaded;
   await loaded[Symbol.asyncDispose]();
   return await load(others);

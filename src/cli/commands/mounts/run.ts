@@ -77,8 +77,8 @@ export const run = defineCommand({
     if (way.how === "none") return runInNamespace(process.argv.slice(2), way.refusal).catch(suggestNoMount);
     endWithOuter();
     requireCheck(args);
-    const { settings, rules: configFile } = await readConfigurations(args.config, person);
-    const config = { ...(await withLines(settings, () => readConfig(args, undefined, settings))), configFile };
+    const { settings, rules: configuration } = await readConfigurations(args.config, person);
+    const config = { ...(await withLines(settings, () => readConfig(args, undefined, settings))), configuration };
     const checking = await withLines(settings, () => checkArguments(args, settings));
     await checkOutputs(config, undefined);
     const progress = createProgress();

@@ -36,14 +36,15 @@ export const config = defineCommand({
       showJson(createJsonSchema());
       return EXIT.ok.code;
     }
-    const { files, settings, rules } = await readConfigurations(args.config, person);
+    const { files, settings, rules: from } = await readConfigurations(args.config, person);
+    const rules = from?.file;
     const checked = await withLines(settings, () => {
       readCheckLimits(args, settings);
       return readConfig(args, undefined, settings);
     });
     await checkSources(checked);
     await checkOutputs(checked, undefined);
-    if (rules !== undefined) await (await loadGenerators(rules, { print: say }))[Symbol.asyncDispose]();
+    if (from !== undefined) await (await loadGenerators(from, { print: say }))[Symbol.asyncDispose]();
     const { describeSettings } = await import("../../../app/configuration/in-force.ts");
     const described = await describeSettings(readGiven(args, settings), checked);
     if (json) showJson({ files, ...(rules !== undefined && { rules }), settings: described });

@@ -87,7 +87,7 @@ async function generateWanted(
       return readFrom(tree, place) === undefined;
     } catch (error) {
       // A rule of the configuration may create it.
-      if (config.configFile !== undefined && error instanceof UserError && codeOf(error.cause) === "ENOENT")
+      if (config.configuration !== undefined && error instanceof UserError && codeOf(error.cause) === "ENOENT")
         return true;
       throw error;
     }

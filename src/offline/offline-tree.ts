@@ -9,6 +9,7 @@ import { type Merged, mergeDirectory } from "../disk/merge-directory.ts";
 import { readTar } from "../disk/read-tar.ts";
 import { type WrittenDirectory, writeDirectory } from "../disk/write-directory.ts";
 import { writeTar } from "../disk/write-tar.ts";
+import { writeZip } from "../disk/write-zip.ts";
 import { FsError } from "../errno.ts";
 import { addEntries } from "../fs/lazy/added-entries.ts";
 import { buildRequest, describeEntry, entryOf, infoOf, textXattr } from "../fs/lazy/request.ts";
@@ -198,6 +199,11 @@ export class OfflineTree {
   /** What is below `path`, as a tar archive. */
   tar(path = "/"): AsyncGenerator<Uint8Array> {
     return writeTar(this.#tree, this.#from(path), { warn: this.#warn });
+  }
+
+  /** What is below `path`, as a zip archive. Throws ZipNameError while it is read. */
+  zip(path = "/"): AsyncGenerator<Uint8Array> {
+    return writeZip(this.#tree, this.#from(path), { warn: this.#warn });
   }
 
   /**

@@ -164,6 +164,58 @@ describe("llmfs export", () => {
   );
 });
 
+describe("llmfs export to a zip archive", () => {
+  testWith(programs("unzip", "python3"))(
+    "names, permissions, times, symlinks and contents are those of the tree",
+    async () => {
+      const dir = makeDirectory();
+      Bun.spawnSync(["sh", "-c", "rm n* && mv sparse empty && truncate -s 0 empty && touch -d @1234567891 deep"], {
+        cwd: dir,
+      });
+      writeFileSync(join(dir, "large"), Buffer.alloc(3_000_001, "llmfs "));
+      expect((await run("import", "dir", "new.json")).status).toBe(0);
+      for (const name of ["a.zip", "b.zip"]) {
+        const env = { TZ: name === "a.zip" ? "Asia/Tokyo" : "America/New_York" };
+        const { status } = await sandbox.llmfs(["export", "new.json", name], { program: BINARY, env });
+        expect(status).toBe(0);
+      }
+      expect(readFileSync(sandbox.at("a.zip")).equals(readFileSync(sandbox.at("b.zip")))).toBe(true);
+      // Of a symlink, programs do not restore the time. A hard link becomes a file of its own. Times have no fractions.
+      const shown = (at: string) =>
+        describeTree(at)
+          .replaceAll(/ [12] (\d+ )/g, " 1 $1")
+          .replaceAll(/\.\d{9}/g, "")
+          .replace(/\.\/soft 777 .*/, "");
+      const cwd = sandbox.directory("unzipped");
+      const env = { ...process.env, TZ: "UTC" };
+      expect(Bun.spawnSync(["unzip", "-q", "-K", "../a.zip"], { cwd, env }).exitCode).toBe(0);
+      expect(shown(cwd)).toBe(shown(dir));
+      expect(readFileSync(join(cwd, "large")).equals(readFileSync(join(dir, "large")))).toBe(true);
+      const check = "import zipfile; print(zipfile.ZipFile('a.zip').testzip())";
+      expect(Bun.spawnSync(["python3", "-c", check], { cwd: sandbox.path }).stdout.toString()).toBe("None\n");
+    },
+  );
+
+  test("a name that a zip cannot hold is an error, and nothing is written", async () => {
+    makeDirectory();
+    expect((await run("import", "dir", "new.json")).status).toBe(0);
+    const { status, stderr } = await run("export", "new.json", "a.zip");
+    expect([status, existsSync(sandbox.at("a.zip"))]).toEqual([89, false]);
+    expect(stderr).toContain('the name "n\uFFFD" is not UTF-8');
+  });
+
+  test("an archive of an unknown kind is an error, unless its name ends with a slash", async () => {
+    for (const name of ["a.rar", "a.7z", "a.tar.bz2", "a.TXZ"]) {
+      const { status, stderr } = await run("export", "--pending", "skip", "tree.json", name);
+      expect([name, status, existsSync(sandbox.at(name))]).toEqual([name, 2, false]);
+      expect(stderr).toContain("use .tar, .tar.gz, .tgz, .tar.zst or .zip. For a directory of that name, add a slash");
+    }
+    for (const name of ["a.rar/", "v1.2"])
+      expect((await run("export", "--pending", "skip", "tree.json", name)).status).toBe(0);
+    expect(readdirSync(sandbox.at("a.rar"))).toEqual(["src"]);
+  });
+});
+
 /** A directory with everything that a copy may lose. */
 function makeDirectory(): string {
   const dir = sandbox.directory("dir");

@@ -1,10 +1,11 @@
-import { mkdirSync, readdirSync, rmdirSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, rmdirSync } from "node:fs";
 import { createGzip, createZstdCompress } from "node:zlib";
 import { UsageError, UserError } from "../../../app/errors.ts";
 import { absolutePath } from "../../../app/machine/current-directory.ts";
 import { describePlace, findPlace } from "../../../app/place.ts";
 import { codeOf, messageOf } from "../../../errno.ts";
 import { findMountOnPath } from "../../../inside-mount.ts";
+import type { OfflineTree } from "../../../offline/offline-tree.ts";
 import { writeAtomically } from "../../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { chooseFlags, generateFlags, placeArgument } from "../../args/flags.ts";
@@ -21,7 +22,7 @@ export const exportTree = defineCommand({
       type: "positional",
       required: true,
       description:
-        "a new or empty directory; an archive NAME.tar, .tar.gz, .tgz or .tar.zst; or - for a tar on standard output",
+        "a new or empty directory; an archive NAME.tar, .tar.gz, .tgz, .tar.zst or .zip; or - for a tar on standard output",
     },
     ...chooseFlags,
     force: { type: "boolean", description: "also write to a directory that is not empty; other files in it stay" },
@@ -32,10 +33,12 @@ export const exportTree = defineCommand({
     "Turns a tree into ordinary files, with modes, times, links, holes and attributes. Pending files that --pending or --only " +
       "excludes are left out. A snapshot needs no mount, and does not change. The flags about the model apply to snapshots; a mount " +
       "uses its own settings.",
+    "A zip archive holds names, permissions, times in seconds and symlinks. A tar archive also holds owners, hard links, attributes, " +
+      "and names that are not UTF-8.",
     `If a file cannot be generated, nothing is written, and the exit status is ${EXIT.incomplete.code}.`,
   ],
   async run(args) {
-    const archive = args.target === "-" || ARCHIVE.test(args.target);
+    const archive = isArchive(args.target);
     if (args.target === "-" && args.json)
       throw new UsageError("--json and - exclude each other: both are standard output");
     if (args.target === "-" && isTerminal(1))
@@ -46,7 +49,7 @@ export const exportTree = defineCommand({
     try {
       const tree = await openSourceTree(place, args);
       if (args.target === "-") for await (const piece of tree.tar(place.path)) showBytes(piece);
-      else if (archive) await wrapSaveErrors(writeAtomically(target, compress(args.target, tree.tar(place.path))));
+      else if (archive) await wrapSaveErrors(writeAtomically(target, createArchive(args.target, tree, place.path)));
       else {
         const written = tree.writeTo(target, place.path);
         if (args.json) showJson({ target, ...written });
@@ -67,7 +70,23 @@ export const exportTree = defineCommand({
   },
 });
 
-const ARCHIVE = /\.(?:tar|tar\.gz|tgz|tar\.zst)$/;
+const ARCHIVE = /\.(?:tar|tar\.gz|tgz|tar\.zst|zip)$/;
+/** Archives of other kinds. A directory with such a name is almost certainly not meant. */
+const OTHER = /\.(?:tar\.\w+|tb2|tbz2?|txz|tzst|tlz|7z|rar|cpio|cab|iso|jar|war|gz|bz2|xz|zst|lz4|lzma|br)$/i;
+
+/** Throws UsageError for a kind of archive that cannot be written. */
+function isArchive(target: string): boolean {
+  if (target === "-" || ARCHIVE.test(target)) return true;
+  const [ending] = OTHER.exec(target.replace(/\/+$/, "")) ?? [];
+  if (ending === undefined || target.endsWith("/") || existsSync(target)) return false;
+  throw new UsageError(
+    `${target}: cannot write ${ending}; use .tar, .tar.gz, .tgz, .tar.zst or .zip. For a directory of that name, add a slash: ${target}/`,
+  );
+}
+
+function createArchive(name: string, tree: OfflineTree, path: string): AsyncGenerator<Uint8Array> {
+  return name.endsWith(".zip") ? tree.zip(path) : compress(name, tree.tar(path));
+}
 
 /** Returns whether the directory was made. */
 function prepareDirectory(named: string, target: string, force: boolean): boolean {

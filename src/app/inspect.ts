@@ -91,10 +91,6 @@ export async function lookAt(
         ? { file: absolutePath(place.snapshot) }
         : { text: place.text }
       : { text: readFileSync(controlFilePath(mountpoint ?? "", "snapshot.json")) };
-  const tree = new OfflineTree(source, {
-    warn: (message) => log.write("warn", "snapshot", message),
-    sharedBy: about.sharedBy,
-  });
   const warn = (message: string) => log.write("warn", "recording", message);
   const { mode, recordings, ownRecordings: local, s3, recordingKeys: keys } = config;
   const location = args.recordings === undefined ? recordingsOf(config, about) : recordings;
@@ -107,6 +103,12 @@ export async function lookAt(
     config.configuration === undefined
       ? undefined
       : await loadGenerators(config.configuration, { print, environment: mountEnvironment(environment) });
+  const tree = new OfflineTree(source, {
+    warn: (message) => log.write("warn", "snapshot", message),
+    sharedBy: about.sharedBy,
+    // A mount has them already.
+    plants: mountpoint === undefined ? configured?.plants : undefined,
+  });
   const rules = known ? mountedRules(about, person.say) : configured?.rules;
   const modelName = about.model ?? (mountpoint === undefined ? await guessModel(config, store) : DEFAULT_MODEL);
   return {

@@ -12,10 +12,11 @@ import { writeTar } from "../disk/write-tar.ts";
 import { writeZip } from "../disk/write-zip.ts";
 import { FsError } from "../errno.ts";
 import { addEntries } from "../fs/lazy/added-entries.ts";
+import { plant } from "../fs/lazy/planted-files.ts";
 import { buildRequest, describeEntry, entryOf, infoOf, textXattr } from "../fs/lazy/request.ts";
 import { collectOutdated } from "../fs/outdated.ts";
 import { Authors } from "../fs/permissions/authors.ts";
-import type { GenerationRequest } from "../rpc/generation.ts";
+import type { GenerationRequest, Plant } from "../rpc/generation.ts";
 import type { Added, NewEntry } from "../rpc/growth.ts";
 import type { StartingTree } from "../rpc/messages.ts";
 import type { DetailedEntry, FileInfo, TreeEntry, TreePort } from "../rpc/tree-port.ts";
@@ -40,6 +41,8 @@ export interface OfflineTreeOptions {
   readonly space?: SpaceOptions;
   /** The user who mounted the tree with --allow-other. */
   readonly sharedBy?: number | undefined;
+  /** What rules add to the tree, as when it is mounted. */
+  readonly plants?: readonly Plant[] | undefined;
 }
 
 export interface WriteOptions {
@@ -71,7 +74,7 @@ export class OfflineTree {
 
   /** Throws SnapshotError, or DirectoryCopyError. Without a source, the tree is empty. */
   constructor(source: StartingTree | undefined, options: OfflineTreeOptions = {}) {
-    const { warn = () => {}, rewrites = false, space, sharedBy } = options;
+    const { warn = () => {}, rewrites = false, space, sharedBy, plants = [] } = options;
     // One moment, so that it also marks entries whose times are not in the snapshot.
     const epoch = options.epoch ?? Math.floor(Date.now() / 1000);
     this.#warn = warn;
@@ -87,6 +90,7 @@ export class OfflineTree {
       const known = hasAllTimes(this.#tree, epoch) ? { times: true } : { unknownTime: epoch };
       this.#save = rewrites ? { owner, ...known } : {};
     }
+    for (const problem of plant(this.#tree, plants, owner)) warn(problem);
   }
 
   // ---------------------------------------------------------------------------------------------------------------

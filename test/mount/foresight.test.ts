@@ -67,6 +67,29 @@ describeMounted("context", () => {
     expect(m.server.requests.length).toBe(1);
   });
 
+  test("llmfs context and llmfs plan see the files of rules in a snapshot, as in a mount", async () => {
+    await using m = await unmounted();
+    writeFileSync(m.sandbox.at("from.json"), SNAPSHOT);
+    const rules = [
+      { match: "units.txt", generator: "static", options: { content: "SI" } },
+      { match: "src/notes.md", generator: "llm" },
+    ];
+    writeFileSync(m.sandbox.at("c.json"), JSON.stringify({ rules }));
+    const flags = ["--config", "c.json", "--model", "scripted", "--recordings", "rec"];
+    await m.mount(["--from", "from.json", ...m.modelArgs(), "--config", "c.json", "--recordings", "rec"]);
+    const keys = async (...args: string[]) => {
+      const plan = JSON.parse((await llmfs(m, "plan", "--json", ...args)).stdout);
+      return plan.each.map(({ path, key }: Record<string, unknown>) => [path, key]);
+    };
+    const planned = await keys("from.json", ...flags);
+    expect(planned).toEqual(await keys("mnt"));
+    expect(planned.map(([path]: string[]) => path)).toContain("/src/notes.md");
+    await m.out("cat src/a.py");
+    expect(await m.xattr("src/a.py", "meta.request")).toBe(planned.find(([path]: string[]) => path === "/src/a.py")[1]);
+    const look = await llmfs(m, "context", "/src/notes.md", "--from", "from.json", ...flags);
+    expect(look.stdout).toContain("units.txt");
+  });
+
   test("llmfs context of a missing file, or of one that no model generates, is an error", async () => {
     await using m = await tides();
     const gone = await llmfs(m, "context", "mnt/nothing");

@@ -5,10 +5,11 @@ import { UserError } from "../../app/errors.ts";
 import { createTemporaryDirectory } from "../../app/machine/temporary-directory.ts";
 import { stateFolder } from "../../app/settings/settings.ts";
 import { codeOf, messageOf } from "../../errno.ts";
+import { MountError } from "../../fuse/mounting/unmount.ts";
 import { getuid } from "../../libc.ts";
 import { modelsAt, rankModels } from "../../llm/models.ts";
 import { LOCAL_SERVERS } from "../../llm/provider.ts";
-import { findWayToMount } from "./mount-capability.ts";
+import { findDevice, findWayToMount, tryDirectMount } from "./mount-capability.ts";
 
 export interface Check {
   readonly name: string;
@@ -62,7 +63,16 @@ function checkNativeCode(): Check {
 
 function checkDevice(): Check {
   const name = DEVICE;
-  if (!existsSync(DEVICE)) {
+  const there = findDevice();
+  if (there === "other") {
+    return {
+      name,
+      ok: false,
+      found: "it is not the FUSE device, which has the number 10:229",
+      cure: "start the container with --device /dev/fuse, or run 'mknod /dev/fuse c 10 229' as root",
+    };
+  }
+  if (there === "missing") {
     return {
       name,
       ok: false,
@@ -87,11 +97,11 @@ async function checkMounting(): Promise<Check> {
   const name = "mounting";
   try {
     const way = await findWayToMount({ certain: true });
-    if (way.how !== "none") {
-      const by =
-        way.how === "direct" ? "mount(2): this process has CAP_SYS_ADMIN" : "fusermount3: a trial mount worked";
-      return { name, ok: true, found: `with ${by}` };
+    if (way.how === "direct") {
+      await tryDirectMount();
+      return { name, ok: true, found: "a trial mount with mount(2) worked" };
     }
+    if (way.how !== "none") return { name, ok: true, found: "a trial mount with fusermount3 worked" };
     const { problem, cure = "install fuse3, or run as root" } = way.refusal;
     const unshare = Bun.which("unshare");
     const works = unshare !== null && Bun.spawnSync([unshare, "--user", "--map-root-user", "--mount", "true"]).success;
@@ -103,7 +113,7 @@ async function checkMounting(): Promise<Check> {
       cure,
     };
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
+    if (!(error instanceof UserError) && !(error instanceof MountError)) throw error;
     return { name, ok: false, found: error.message, cure: "use llmfs run --no-mount, or solve the problem above" };
   }
 }

@@ -128,6 +128,13 @@ function mountDirectly(request: MountRequest): number {
   }
 }
 
+/** Mounts on an empty directory with mount(2), and unmounts it again. Throws MountError if that is not possible. */
+export async function tryDirectly(directory: string): Promise<void> {
+  const request = { mountpoint: directory, source: "llmfs", readOnly: true, allowOther: false, noExec: true };
+  libc.close(mountDirectly({ ...request, temporary: false }));
+  await unmountPath(directory);
+}
+
 function openDevice(): number {
   try {
     return libc.open(DEVICE, libc.O_RDWR | libc.O_CLOEXEC);

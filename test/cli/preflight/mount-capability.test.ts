@@ -45,6 +45,35 @@ testWith(lacking)("without /dev/fuse, run leaves no directory behind", async () 
   expect([status, sandbox.leftovers()]).toEqual([82, []]);
 });
 
+testWith(lacking)("a /dev/fuse that is something else is reported by mount, run and doctor, with the fix", async () => {
+  sandbox.directory("mnt");
+  const other = "mount --bind /dev/null /dev/fuse";
+  for (const args of [
+    ["mount", "mnt"],
+    ["run", "--", "true"],
+  ]) {
+    const { status, stderr } = await after(other, args);
+    expect([args, status]).toEqual([args, 82]);
+    expect(stderr).toStartWith("llmfs: /dev/fuse is not the FUSE device");
+    expect(stderr).toContain("--device /dev/fuse");
+    expect(stderr.includes("--no-mount")).toBe(args[0] === "run");
+  }
+  const { status, stdout } = await after(other, ["doctor"]);
+  expect(status).toBe(82);
+  expect(stdout).toMatch(/✗ \/dev\/fuse: it is not the FUSE device/);
+  expect(stdout).toMatch(/✗ mounting: /);
+});
+
+testWith(lacking ?? programs("strace"))(
+  "doctor makes a trial mount as root, too, which a container may forbid",
+  async () => {
+    const forbid = 'set -- strace -f -qq -o /dev/null -e inject=mount:error=EPERM "$@"';
+    const { status, stdout } = await after(forbid, ["doctor"]);
+    expect(status).toBe(82);
+    expect(stdout).toMatch(/✗ mounting: .*mount\(2\) is not permitted here.* apparmor=unconfined/);
+  },
+);
+
 testWith(lacking ?? userNamespace())(
   "an error for a /dev/fuse without permission names the device and the fix",
   async () => {

@@ -50,6 +50,27 @@ const ANSWER_BYTES = Buffer.from(ANSWER);
 
 /** With a signer, the text is signed by it. Without one, a signature that the recording was read with stays. */
 export function writeRecording(recording: Recording, signer?: Signer): string {
+  const pieces = piecesOf(recording, signer !== undefined);
+  const whole = pieces.map((piece) => (typeof piece === "string" ? piece : piece.text)).join("");
+  return signer === undefined ? whole : signer.sign(whole);
+}
+
+/** The same in UTF-8. Of a long request, most is encoded already. */
+export function encodeRecording(recording: Recording, signer?: Signer): Buffer {
+  if (signer !== undefined) return Buffer.from(writeRecording(recording, signer));
+  const encoded: Buffer[] = [];
+  let text = "";
+  for (const piece of piecesOf(recording, false)) {
+    if (typeof piece === "string") text += piece;
+    else {
+      encoded.push(Buffer.from(text), piece.bytes);
+      text = "";
+    }
+  }
+  return Buffer.concat([...encoded, Buffer.from(text)]);
+}
+
+function piecesOf(recording: Recording, signed: boolean): readonly (string | Quoted)[] {
   const { key, label, request, answer, owner } = recording;
   const text = answer.text.toWellFormed();
   const lines = [
@@ -68,9 +89,8 @@ export function writeRecording(recording: Recording, signer?: Signer): string {
   if (answer.frozen !== undefined) lines.push(`frozen: ${JSON.stringify(answer.frozen)}`);
   if (owner !== undefined) lines.push(`owner: ${toOneLine(owner)}`);
   lines.push(`answer: ${digest(text)}`);
-  if (signer === undefined && recording.signature !== undefined) lines.push(`${SIGNED}: ${recording.signature}`);
-  const whole = `${lines.join("\n")}${conversation(request)}${ANSWER}${text}`;
-  return signer === undefined ? whole : signer.sign(whole);
+  if (!signed && recording.signature !== undefined) lines.push(`${SIGNED}: ${recording.signature}`);
+  return [lines.join("\n"), ...conversation(request), ANSWER, text];
 }
 
 function parametersText({ model: _, messages: __, schema, ...parameters }: ChatRequest) {
@@ -81,12 +101,11 @@ function parametersText({ model: _, messages: __, schema, ...parameters }: ChatR
   };
 }
 
-function conversation({ messages }: ChatRequest): string {
-  const quoted = messages.map(({ role, content }) => {
-    const [head, rest] = quoteContent(content);
-    return formatRole(role) + (head?.text ?? "") + rest;
+function conversation({ messages }: ChatRequest): readonly (string | Quoted)[] {
+  return messages.flatMap((message) => {
+    const [head, rest] = quoteContent(message);
+    return head === undefined ? [formatRole(message.role) + rest] : [formatRole(message.role), head, rest];
   });
-  return quoted.join("");
 }
 
 function formatRole(role: string): string {
@@ -94,8 +113,9 @@ function formatRole(role: string): string {
 }
 
 /** The content with a mark before each line, in pieces; the first is often the same as before. */
-function quoteContent(content: string): readonly [head: Quoted | undefined, rest: string] {
-  const head = requestHeads.of(content);
+function quoteContent(message: ChatMessage): readonly [head: Quoted | undefined, rest: string] {
+  const { content } = message;
+  const head = requestHeads.of(content, message);
   const lines = head === undefined ? undefined : quotedHeads.of(head);
   if (lines === undefined || lines.length === 0) return [undefined, quoteInstructions(content)];
   return [lines, markLines(content.slice(lines.length))];
@@ -143,8 +163,9 @@ function endOf({ messages }: ChatRequest, bytes: Buffer, from: number): number |
     at = end;
     return true;
   };
-  for (const { role, content } of messages) {
-    const [head, rest] = quoteContent(content);
+  for (const message of messages) {
+    const [head, rest] = quoteContent(message);
+    const { role } = message;
     if (head === undefined) {
       if (!takes(Buffer.from(formatRole(role) + rest))) return undefined;
     } else if (!takes(Buffer.from(formatRole(role))) || !takes(head.bytes) || !takes(Buffer.from(rest)))

@@ -14,9 +14,9 @@ export interface JsonSink {
 /** As JSON in UTF-8, without the final quotation mark. */
 export const jsonOfHead = new PerHead((text) => Buffer.from(JSON.stringify(text).slice(0, -1)));
 
-/** Throws for values that JSON cannot hold (functions, NaN, bigint). */
-export function writeJson(value: unknown, sink: JsonSink): void {
-  if (typeof value === "string") return writeString(value, sink);
+/** `holder` is the object that the value is a member of. Throws for values that JSON cannot hold (functions, NaN, bigint). */
+export function writeJson(value: unknown, sink: JsonSink, holder?: object): void {
+  if (typeof value === "string") return writeString(value, sink, holder);
   if (value === null || typeof value === "boolean") return sink.text(JSON.stringify(value));
   if (typeof value === "number" && Number.isFinite(value)) return sink.text(JSON.stringify(value));
   if (Array.isArray(value)) {
@@ -33,7 +33,7 @@ export function writeJson(value: unknown, sink: JsonSink): void {
     sink.text("{");
     for (const [index, [name, member]] of members.entries()) {
       sink.text(`${index > 0 ? "," : ""}${JSON.stringify(name)}:`);
-      writeJson(member, sink);
+      writeJson(member, sink, value);
     }
     return sink.text("}");
   }
@@ -41,8 +41,8 @@ export function writeJson(value: unknown, sink: JsonSink): void {
 }
 
 /** The head and the rest are two pieces. */
-function writeString(text: string, sink: JsonSink): void {
-  const head = requestHeads.of(text);
+function writeString(text: string, sink: JsonSink, holder: object | undefined): void {
+  const head = requestHeads.of(text, holder);
   if (head === undefined) return sink.text(JSON.stringify(text));
   sink.head(head);
   sink.text(JSON.stringify(text.slice(head.text.length)).slice(1));

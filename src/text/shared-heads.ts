@@ -28,14 +28,36 @@ interface HeadGroup {
   readonly heads: Head[];
 }
 
+/** A text, and the head that whoever composed it declared. */
+interface Declared {
+  readonly text: string;
+  readonly head: Head;
+}
+
 export class SharedHeads {
+  /** By the object that holds the text. */
+  readonly #declared = new WeakMap<object, Declared>();
   /** In order of use: the most recent one is last. */
   readonly #groups = new Map<string, HeadGroup>();
   #units = 0;
 
-  /** The beginning that the text shares with an earlier one, never cut inside a surrogate pair; undefined if it is short. */
-  of(text: string): Head | undefined {
+  /**
+   * Declares the head of a text that was composed from it, so that nobody needs to compare long texts. Use the same head for
+   * other texts that begin alike. `holder` is the object that holds the text, such as a message. A short head is ignored.
+   * Precondition: the text begins with the head, and the head does not end inside a surrogate pair.
+   */
+  declare(holder: object, text: string, head: Head): void {
+    if (head.text.length >= SHORTEST) this.#declared.set(holder, { text, head });
+  }
+
+  /**
+   * The beginning that the text shares with an earlier one, never cut inside a surrogate pair; undefined if it is short.
+   * `holder` is the object that holds the text.
+   */
+  of(text: string, holder?: object): Head | undefined {
     if (text.length < SHORTEST) return undefined;
+    const declared = holder && this.#declared.get(holder);
+    if (declared?.text === text) return declared.head;
     const start = text.slice(0, SHORTEST);
     const group = this.#groups.get(start) ?? { start, last: "", heads: [] };
     this.#groups.delete(start);

@@ -40,6 +40,19 @@ test("a text that is used several times has the same head as before", () => {
   expect(first?.text).toBe(all);
 });
 
+test("a declared head is used for that text of that object only, and only if it is long", () => {
+  const heads = new SharedHeads();
+  const head = { text: page("all") };
+  const message = { role: "user", content: `${head.text}one` };
+  heads.declare(message, message.content, head);
+  expect(heads.of(message.content, message)).toBe(head);
+  expect(heads.of(`${page("other")}one`, message)).toBeUndefined();
+  expect(heads.of(message.content, { ...message })).toBeUndefined();
+  const short = { content: `short${page("all")}` };
+  heads.declare(short, short.content, { text: "short" });
+  expect(heads.of(short.content, short)).toBeUndefined();
+});
+
 test("old heads are forgotten when the texts take too much memory", () => {
   const heads = new SharedHeads();
   const long = (name: string) => page(name).repeat(400);

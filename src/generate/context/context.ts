@@ -5,12 +5,14 @@
  * not depend on earlier reads or generated content, or on times, owners, states, sizes and the mountpoint. So the same tree
  * gives the same request for any order of reads.
  */
+import { LRUCache } from "lru-cache";
 import { DEPENDS } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { GeneratorContext, RelatedFile } from "../../generators/contract.ts";
 import type { ChatMessage } from "../../llm/llm.ts";
 import type { GenerationRequest } from "../../rpc/generation.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
+import { type Head, requestHeads } from "../../text/shared-heads.ts";
 import { parseDependencies } from "../depends.ts";
 import { namedFiles } from "../named-files.ts";
 import { countTokens } from "../spending/tokens.ts";
@@ -102,10 +104,7 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
     },
     async compose(path, context) {
       const parts = (await sections(path, context)).map(({ text }) => clean(text));
-      return [
-        { role: "system", content: CONTENT_INSTRUCTIONS },
-        { role: "user", content: (await Promise.all(parts)).join("\n\n") },
-      ];
+      return [{ role: "system", content: CONTENT_INSTRUCTIONS }, joinParts(await Promise.all(parts))];
     },
     async related(file, prompts) {
       const outline = await shown();
@@ -113,6 +112,22 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
       return selectRelated(file, words, outline, tree, { budget: options.tokens ?? DEFAULT_TOKENS, clean });
     },
   };
+}
+
+/** More than this behind the outline may have a beginning of its own that files have in common. */
+const FEW = 2048;
+
+/** By the text of an outline, which many files share. */
+const outlineHeads = new LRUCache<string, Head>({ max: 256 });
+
+function joinParts([tree = "", ...others]: readonly string[]): ChatMessage {
+  const rest = others.join("\n\n");
+  const message: ChatMessage = { role: "user", content: `${tree}\n\n${rest}` };
+  if (rest.length > FEW) return message;
+  const head = outlineHeads.get(tree) ?? { text: tree };
+  outlineHeads.set(tree, head);
+  requestHeads.declare(message, message.content, head);
+  return message;
 }
 
 /** The entries that may be sent, by the ignore rules of the whole tree. A rule applies even if the user cannot read it. */

@@ -70,6 +70,7 @@ export async function rankFiles(
   options: RelatedOptions,
 ): Promise<readonly RelatedFile[]> {
   const statics = staticsOf(outline);
+  if (statics.paths.length === 0) return [];
   const home = folderOf(file.path);
   const nearest = findNearest(home, statics, (options.candidates ?? 200) + 1);
   const pace = new Pace(options.signal);

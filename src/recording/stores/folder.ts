@@ -1,6 +1,6 @@
 /** Recordings in a folder, one text file for each answer, which can be committed, read and compared. */
 
-import { statSync } from "node:fs";
+import { existsSync, renameSync, statSync } from "node:fs";
 import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { codeOf, messageOf } from "../../errno.ts";
@@ -10,12 +10,12 @@ import { describeThisProcess } from "../holder.ts";
 import { Labels, stem } from "../labels.ts";
 import {
   decodeRecording,
+  encodeRecording,
   faultOf,
   type Keyed,
   LONGEST_RECORDING,
   readAnswerTo,
   readRecording,
-  writeRecording,
 } from "../record.ts";
 import type { Recording, RecordingStore, StoreEntry } from "../recording.ts";
 import type { Signer } from "../signature.ts";
@@ -72,7 +72,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   async function tryRead(file: string, key: string, request?: ChatRequest): Promise<Recording | undefined> {
     try {
       // Most answers are looked up three times before they are there.
-      if (isLocal() && statSync(join(folder, file), { throwIfNoEntry: false }) === undefined) return undefined;
+      if (isLocal() && !existsSync(join(folder, file))) return undefined;
       const recording = await read(file, request && { key, request });
       return recording.key === key ? recording : undefined;
     } catch (error) {
@@ -109,18 +109,18 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
 
   async function put(recording: Recording): Promise<void> {
     const file = fileName(recording.label, recording.key);
-    const text = writeRecording(recording, signer);
+    const bytes = encodeRecording(recording, signer);
     const there = await names.listWithEnd(shortenKey(recording.key));
     try {
       if (!there.includes(file)) {
-        const mode = await modeForNew(folder);
-        await writeWhole(folder, file, text, mode).catch(async (error: unknown) => {
+        const mode = await modeForNew(folder, isLocal());
+        await writeWhole(folder, file, bytes, mode, isLocal()).catch(async (error: unknown) => {
           if (codeOf(error) !== "ENOENT") throw error;
           await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
-          await writeWhole(folder, file, text, mode);
+          await writeWhole(folder, file, bytes, mode, isLocal());
         });
-      } else if (!(await isSameText(join(folder, file), text))) {
-        await writeWhole(folder, file, text, (await stat(join(folder, file))).mode & 0o777);
+      } else if (!(await hasBytes(join(folder, file), bytes))) {
+        await writeWhole(folder, file, bytes, (await stat(join(folder, file))).mode & 0o777, isLocal());
       }
     } catch (error) {
       throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
@@ -211,19 +211,30 @@ function shortenKey(key: string): string {
 /**
  * Users who may add recordings to the folder may read those in it; others may not, unless the folder's owner allows it.
  */
-async function modeForNew(folder: string): Promise<number> {
-  const mode = (await stat(folder).catch(() => undefined))?.mode ?? 0;
+async function modeForNew(folder: string, local: boolean): Promise<number> {
+  const found = local ? statSync(folder, { throwIfNoEntry: false }) : await stat(folder).catch(() => undefined);
+  const mode = found?.mode ?? 0;
   return 0o600 | (mode & 0o020 ? 0o040 : 0) | (mode & 0o002 ? 0o044 : 0);
 }
 
-/** Writes a temporary file, flushes it, then renames it: readers see the old file or the new one. */
-async function writeWhole(folder: string, file: string, text: string, mode: number): Promise<void> {
+/**
+ * Writes a temporary file, flushes it, then renames it: readers see the old file or the new one. On a local disk, only the
+ * writing is worth a wait for another thread.
+ */
+async function writeWhole(
+  folder: string,
+  file: string,
+  bytes: Uint8Array,
+  mode: number,
+  local: boolean,
+): Promise<void> {
   const path = join(folder, file);
   const temporary = join(folder, `.${process.pid}-${crypto.randomUUID()}.tmp`);
   try {
     // Opened, written, flushed and closed in one call: at a thousand answers a second, every call counts.
-    await writeFile(temporary, text, { flag: "wx", flush: true, mode });
-    await rename(temporary, path);
+    await writeFile(temporary, bytes, { flag: "wx", flush: true, mode });
+    if (local) renameSync(temporary, path);
+    else await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
     throw error;
@@ -237,9 +248,9 @@ async function ageOf(path: string): Promise<number | undefined> {
 }
 
 /** Identical files are not rewritten, so that programs that watch the folder see only changes. */
-async function isSameText(path: string, text: string): Promise<boolean> {
+async function hasBytes(path: string, bytes: Uint8Array): Promise<boolean> {
   try {
-    return (await readRegular(path, LONGEST_RECORDING)).equals(Buffer.from(text));
+    return (await readRegular(path, LONGEST_RECORDING)).equals(bytes);
   } catch {
     return false;
   }

@@ -15,10 +15,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ChatRequest } from "../../../src/llm/llm.ts";
 import { requestKey } from "../../../src/recording/key.ts";
-import { readAnswerTo, readRecording, writeRecording } from "../../../src/recording/record.ts";
+import { encodeRecording, readAnswerTo, readRecording, writeRecording } from "../../../src/recording/record.ts";
 import type { Recording } from "../../../src/recording/recording.ts";
 import { createFolderStore, fileName } from "../../../src/recording/stores/folder.ts";
 import { FolderIndex } from "../../../src/recording/stores/folder-index.ts";
+import { requestHeads } from "../../../src/text/shared-heads.ts";
 import { likeRequests } from "../../support/like-requests.ts";
 import { faultsIn, pruneTo } from "../../support/store-contract.ts";
 
@@ -54,6 +55,7 @@ describe("a recording as text", () => {
         const one = recording(text, label);
         expect(readRecording(writeRecording(one))).toEqual(one);
         expect(readAnswerTo(one, writeRecording(one))).toEqual(one);
+        expect(encodeRecording(one).toString()).toBe(writeRecording(one));
       }
     }
     const bare: Recording = {
@@ -137,6 +139,21 @@ describe("a recording as text", () => {
     expect(readAnswerTo(recording("x"), writeRecording(longer))).toEqual(longer);
     expect(readAnswerTo(longer, writeRecording(recording("x")))).toEqual(recording("x"));
   });
+});
+
+test("a declared beginning of a message changes neither the key nor the recording", () => {
+  for (const head of [`${"line ü\n\n".repeat(500)}end`, "no line ends".repeat(500), "\n".repeat(4000)]) {
+    const plain = { role: "user" as const, content: `${head}\n\nWrite\n\n\na.c` };
+    const declared = { ...plain };
+    requestHeads.declare(declared, declared.content, { text: head });
+    const [one, other] = [plain, declared].map((message) =>
+      recording("int x;\n", "/a.c", { model: "m", messages: [message] }),
+    );
+    if (one === undefined || other === undefined) throw new Error("two recordings");
+    expect(other.key).toBe(one.key);
+    expect(encodeRecording(other).toString()).toBe(writeRecording(one));
+    expect(readAnswerTo(other, writeRecording(one))).toEqual(one);
+  }
 });
 
 describe("a recording changed by another program", () => {

@@ -37,8 +37,8 @@ export interface KeeperOptions {
   readonly file: string;
   /** Called during a save. */
   readonly progress: (saving: Saving) => void;
-  /** Called with the outcome of each save. */
-  readonly done: (outcome: Kept) => void;
+  /** Called with the outcome of each save, and the time that it took. The save has ended when it resolves. */
+  readonly done: (outcome: Kept, ms: number) => Promise<void> | void;
 }
 
 interface Saved {
@@ -80,10 +80,12 @@ export class Keeper {
     failed(outcome);
     while (outcome.kind === "failed" && !givenUp.aborted) {
       await sleep(RETRY_MS, undefined, { signal: givenUp }).catch(() => {});
-      outcome = isUnchanged(before, statIfThere(file))
-        ? await this.save()
-        : await this.#saveElsewhere("another file has taken its place");
-      this.#options.done(outcome);
+      if (isUnchanged(before, statIfThere(file))) outcome = await this.save();
+      else {
+        const start = performance.now();
+        outcome = await this.#saveElsewhere("another file has taken its place");
+        await this.#options.done(outcome, performance.now() - start);
+      }
     }
     return outcome;
   }
@@ -92,6 +94,7 @@ export class Keeper {
     const { filesystem, file, done } = this.#options;
     const revision = await filesystem.revision().catch(() => undefined);
     if (this.#last !== undefined && this.#isStillSaved(this.#last, revision)) return this.#last.outcome;
+    const start = performance.now();
     const outcome = await this.#write(file).then(
       (): Kept => ({ kind: "saved", file }),
       (error): Kept | Promise<Kept> => {
@@ -102,7 +105,7 @@ export class Keeper {
     this.#last = outcome.kind === "failed" ? undefined : { outcome, revision, written: statIfThere(outcome.file) };
     // The rescued copy is no longer needed after a save to the right file.
     if (outcome.kind === "saved" && this.#rescues) await unlink(this.#rescue).catch(() => {});
-    done(outcome);
+    await done(outcome, performance.now() - start);
     return outcome;
   }
 

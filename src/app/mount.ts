@@ -6,8 +6,9 @@ import { PROMPT } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
 import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
+import type { SaveEvent } from "../rpc/programs.ts";
 import { UserError } from "./errors.ts";
-import type { Keeper } from "./keeper.ts";
+import type { Keeper, Kept } from "./keeper.ts";
 import { findStartingTree } from "./layout/starting-tree.ts";
 import { raiseLimits } from "./machine/limits.ts";
 import { Audit } from "./running/audit.ts";
@@ -128,8 +129,8 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
         await freezing;
         const unsettled = (await generation.settleRecordings()).join("; ") || undefined;
         await generation[Symbol.asyncDispose]();
-        audit?.close();
         const outcome = await insist(givenUp, `until then process ${process.pid} keeps it`);
+        audit?.close();
         record.change({ state: "done", last: outcome, unsettled });
         const problem = describeProblem(outcome);
         if (problem !== undefined) throw new UserError("save", problem);
@@ -176,6 +177,7 @@ async function keeperOf(
   if (save === undefined) return undefined;
   const { Keeper } = await import("./keeper.ts");
   let reportedAt = 0;
+  let failedWith: string | undefined;
   return new Keeper({
     filesystem,
     file: save,
@@ -184,8 +186,22 @@ async function keeperOf(
       reportedAt = performance.now();
       record.change({ saving });
     },
-    done: (last) => record.change({ saving: undefined, last }),
+    async done(last, ms) {
+      record.change({ saving: undefined, last });
+      const event = describeSave(last, ms);
+      // A save that is repeated until it works is reported once.
+      const repeated = event.errno !== undefined && event.reason === failedWith;
+      failedWith = event.errno && event.reason;
+      if (!repeated) await filesystem.files.noteSave(event).catch(() => {});
+    },
   });
+}
+
+function describeSave(outcome: Kept, ms: number): SaveEvent {
+  const { kind } = outcome;
+  const reason = kind === "saved" ? {} : { reason: outcome.reason };
+  if (kind === "failed") return { to: outcome.wanted, errno: "EIO", ...reason };
+  return { to: outcome.file, ms: Math.round(ms), ...reason };
 }
 
 function saveAtIntervals(

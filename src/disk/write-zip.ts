@@ -9,7 +9,7 @@ import type { Tree } from "../tree/tree.ts";
 import type { TarOptions } from "./write-tar.ts";
 
 /** A tree has a name that a zip archive cannot hold. */
-export class ZipNameError extends Error {
+class ZipNameError extends Error {
   override readonly name = "ZipNameError";
 }
 

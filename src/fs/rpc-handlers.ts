@@ -15,6 +15,7 @@ import type {
   StaticsRequest,
 } from "../rpc/messages.ts";
 import { packOutline } from "../rpc/packed-outline.ts";
+import type { SaveEvent } from "../rpc/programs.ts";
 import type { TreeEntry } from "../rpc/tree-port.ts";
 import { SnapshotSaver } from "../snapshot/write/save.ts";
 import { withoutTrailing } from "../text/trailing.ts";
@@ -293,6 +294,10 @@ export class RpcHandlers {
     setMetadata(this.#mount, files);
     // What is saved of them has changed.
     this.answerCount++;
+  }
+
+  noteSave(event: SaveEvent): void {
+    this.#mount.programs.noteSave(event);
   }
 
   /** Starts a snapshot; `beforeChange` reports every change to it until it ends. */

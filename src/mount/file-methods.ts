@@ -3,7 +3,7 @@ import type { Methods } from "../rpc/messages.ts";
 
 export type FileMethods = Pick<
   Methods,
-  "version" | "generated" | "requestsFor" | "setMetadata" | "listAll" | "writeFile" | "regenerate"
+  "version" | "generated" | "requestsFor" | "setMetadata" | "listAll" | "writeFile" | "regenerate" | "noteSave"
 >;
 
 type Call = <K extends keyof Methods>(
@@ -20,5 +20,6 @@ export function createFileMethods(call: Call): FileMethods {
     listAll: () => call("listAll"),
     writeFile: (path, content, writer) => call("writeFile", path, content, writer),
     regenerate: (path, options) => call("regenerate", path, options),
+    noteSave: (event) => call("noteSave", event),
   };
 }

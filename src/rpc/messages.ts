@@ -20,7 +20,7 @@ import type {
 } from "./generation.ts";
 import type { Added, Adder, NewEntry } from "./growth.ts";
 import type { PackedEntries } from "./packed-outline.ts";
-import type { MountEvent, ProgramSettings } from "./programs.ts";
+import type { MountEvent, ProgramSettings, SaveEvent } from "./programs.ts";
 import type { DetailedEntry, FileInfo, TreeEntry } from "./tree-port.ts";
 
 export type { LogLevel };
@@ -85,6 +85,8 @@ export interface Methods {
   /** Returns the next piece of the snapshot, as UTF-8; undefined at the end. */
   saveNext(id: number): Promise<Uint8Array | undefined>;
   saveEnd(id: number): Promise<void>;
+  /** Adds the end of a save to the events. Resolves when it is reported. */
+  noteSave(event: SaveEvent): Promise<void>;
   /** Counts what is held. Rejects if an invariant of the tree is violated. */
   check(): Promise<HeldCounts>;
   /** Every file that has no content yet, in the order of the tree. */

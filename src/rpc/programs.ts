@@ -33,6 +33,7 @@ export interface PolicyRule {
  * | `cancelled` | nobody waited for it any more |
  * | `denied` | the policy does not let the program have it generated |
  * | `control` | a request through `control` |
+ * | `saved` | the tree was saved |
  * | `open` | a program opened a file that has its content |
  * | `change` | a program changed a file or directory |
  */
@@ -44,8 +45,15 @@ export type EventName =
   | "cancelled"
   | "denied"
   | "control"
+  | "saved"
   | "open"
   | "change";
+
+/** What is noted of a save. With an errno, it failed; with a reason alone, the tree is in another file than was asked for. */
+export type SaveEvent = Pick<
+  MountEvent,
+  "to" | "path" | "pid" | "program" | "uid" | "user" | "ms" | "errno" | "reason"
+>;
 
 /** A line of `.llmfs/events`. It never contains the content of a file, a prompt or a key. */
 export interface MountEvent {
@@ -56,7 +64,7 @@ export interface MountEvent {
   readonly event: EventName;
   /** As text; see tree/path.ts for names that are not UTF-8. */
   readonly path?: string;
-  /** The new path, of a file that was renamed or linked. */
+  /** The new path, of a file that was renamed or linked; or the file outside the mount to which the tree was saved. */
   readonly to?: string;
   /** The process, its program and its user, as far as /proc shows them. */
   readonly pid?: number;

@@ -52,6 +52,47 @@ describeMounted("the audit", () => {
     expect(logged.some(({ tag, level }) => tag !== "event" && level === "warn")).toBe(true);
   });
 
+  test("each save is an event: at intervals, on request, at the end, and if it fails", async () => {
+    await using mount = await unmounted();
+    writeFileSync(mount.sandbox.at("from.json"), snapshotOf([]));
+    mkdirSync(mount.sandbox.at("saved"));
+    const save = ["--save", "saved/tree.json", "--save-every", "1s"];
+    await mount.mount(["--from", "from.json", ...save, "--audit", "audit.jsonl"]);
+    const to = mount.sandbox.at("saved/tree.json");
+    const saves = () => eventsIn(mount.sandbox.at("audit.jsonl")).filter(({ op }) => op === "save");
+    const ends = () => saves().filter(({ event }) => event !== "control");
+    await mount.out("echo one > one.txt");
+    await eventually("the save at an interval", () => ends().length > 0);
+    expect(ends()).toEqual([expect.objectContaining({ event: "saved", to, ms: expect.any(Number) })]);
+    expect(await mount.out("cat .llmfs/events")).toContain(`"event":"saved","op":"save","to":${JSON.stringify(to)}`);
+
+    rmSync(mount.sandbox.at("saved"), { recursive: true });
+    await mount.out("echo two > two.txt");
+    await eventually("the failure", () => ends().at(-1)?.event === "failed");
+    expect(ends().at(-1)).toMatchObject({ event: "failed", to, errno: "EIO", reason: expect.any(String) });
+    mkdirSync(mount.sandbox.at("saved"));
+    await eventually("the next save", () => ends().at(-1)?.event === "saved");
+    // A failure that is repeated every second is one event.
+    expect(ends().map(({ event }) => event)).toEqual(["saved", "failed", "saved"]);
+
+    await mount.out("echo three > three.txt");
+    expect((await mount.sandbox.llmfs(["save", mount.dir, mount.sandbox.at("other.json")])).status).toBe(0);
+    await eventually("the save by a command", () => ends().some(({ path }) => path !== undefined));
+    const byCommand = {
+      event: "saved",
+      path: "/.llmfs/snapshot.json",
+      pid: expect.any(Number),
+      uid: process.getuid?.(),
+    };
+    expect(ends().find(({ path }) => path !== undefined)).toMatchObject(byCommand);
+    const before = ends().length;
+    await mount.out("echo four > four.txt");
+    await mount.unmount();
+    expect(ends().length).toBeGreaterThan(before);
+    expect(ends().at(-1)).toMatchObject({ event: "saved", to });
+    expect(readFileSync(to, "utf8")).toContain("four.txt");
+  });
+
   test("an audit inside the mount, or required and not writable, is an error before anything is mounted", async () => {
     await using mount = await unmounted();
     for (const [file, problem] of [

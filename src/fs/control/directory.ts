@@ -42,7 +42,10 @@ export interface ControlHandle {
 }
 
 /** A control file that can be read. */
-export type ReadableFile = () => ControlHandle;
+export type ReadableFile = (opener?: Opener) => ControlHandle;
+
+/** Who opens a control file. */
+export type Opener = Pick<Caller, "pid" | "uid">;
 
 /** A control file that can also be written. `writes`: it was opened for writing; `waits`: reads may wait. */
 export interface DialogueFile {
@@ -104,7 +107,7 @@ export class ControlDirectory {
   }
 
   /** Throws EACCES when a read-only file is opened for writing. */
-  open(file: RegularFile, flags: number): StructValue<typeof abi.openOut> {
+  open(file: RegularFile, flags: number, caller?: Opener): StructValue<typeof abi.openOut> {
     const opener = this.#openers.get(file);
     if (opener === undefined) throw new FsError("ENOENT");
     const writes = isWritable(flags);
@@ -116,7 +119,7 @@ export class ControlDirectory {
     }
     if (writes) throw new FsError("EACCES", "this control file is read-only");
     if (typeof opener === "function") {
-      this.#handles.set(fh, opener());
+      this.#handles.set(fh, opener(caller));
       return { fh, open_flags: ALWAYS, backing_id: 0 };
     }
     this.#handles.set(fh, opener.follow());

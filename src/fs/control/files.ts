@@ -1,5 +1,5 @@
 /** The files in `.llmfs`. */
-import { OURS } from "../../attributes.ts";
+import { CONTROL_NAME, OURS } from "../../attributes.ts";
 import { printableLine } from "../../text/printable.ts";
 import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
@@ -64,18 +64,33 @@ export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: St
     "pending.json": serveLongText(mount, () => formatList(findPendingFiles(mount))),
     "usage.json": serveText(() => handlers.getPublished("usage.json")),
     "config.json": serveText(() => handlers.getPublished("config.json")),
-    "snapshot.json": serveSnapshot(mount, handlers, false),
-    "full-snapshot.json": serveSnapshot(mount, handlers, true),
+    "snapshot.json": serveSnapshot(mount, handlers, "snapshot.json"),
+    "full-snapshot.json": serveSnapshot(mount, handlers, FULL_SNAPSHOT),
     events: { follow: () => mount.programs.events.follow(), size: () => mount.programs.events.size },
     control: { dialogue: (writes, waits) => new ControlChannel(mount, handlers, writes, waits) },
   };
 }
 
-/** With `times`, it includes times. */
-function serveSnapshot(mount: FsContext, handlers: RpcHandlers, times: boolean): ReadableFile {
-  return serveStream(mount, () => {
-    const saver = handlers.beginSnapshot(times);
-    return { next: () => saver.next({ milliseconds: SLICE_MS }), close: () => handlers.endSnapshot(saver) };
+/** It includes times. */
+const FULL_SNAPSHOT = "full-snapshot.json";
+
+/** Whoever reads it to its end has saved the tree. */
+function serveSnapshot(mount: FsContext, handlers: RpcHandlers, name: string): ReadableFile {
+  return serveStream(mount, (opener) => {
+    const { programs } = mount;
+    const start = performance.now();
+    const saver = handlers.beginSnapshot(name === FULL_SNAPSHOT);
+    return {
+      next() {
+        const piece = saver.next({ milliseconds: SLICE_MS });
+        if (piece === undefined) {
+          const who = opener === undefined ? {} : programs.describe(opener.pid, opener.uid);
+          programs.noteSave({ path: `/${CONTROL_NAME}/${name}`, ...who, ms: Math.round(performance.now() - start) });
+        }
+        return piece;
+      },
+      close: () => handlers.endSnapshot(saver),
+    };
   });
 }
 

@@ -7,7 +7,7 @@ import { type Header, PARKED, type Parked } from "../../fuse/ops.ts";
 import { printable } from "../../text/printable.ts";
 import type { FsContext } from "../context.ts";
 import type { Timer } from "../waiting/timers.ts";
-import type { ControlHandle, ReadableFile } from "./directory.ts";
+import type { ControlHandle, Opener, ReadableFile } from "./directory.ts";
 
 /** How long work on a control file may delay other requests. */
 export const SLICE_MS = 5;
@@ -35,10 +35,10 @@ interface Piece {
  */
 export function serveStream(
   mount: Pick<FsContext, "timers" | "session">,
-  begin: () => Production,
+  begin: (opener?: Opener) => Production,
   options: ProducedOptions = {},
 ): ReadableFile {
-  return () => new ProducedFile(mount, begin(), options.keeps ?? false);
+  return (opener) => new ProducedFile(mount, begin(opener), options.keeps ?? false);
 }
 
 /** A read, and how much of its target is filled. */

@@ -131,7 +131,7 @@ export function fileOperations(mount: FsContext) {
     open({ flags, open_flags }, header) {
       const file = nodes.getFile(header.nodeid);
       const opener = mount.revalidation.identifyOpener(header.pid);
-      if (control.owns(file)) return control.open(file, flags);
+      if (control.owns(file)) return control.open(file, flags, header);
       if (isWritable(flags)) mount.replacement.requireCurrent(file, opener);
       if ((flags & O_TRUNC) !== 0) {
         mount.beforeChange(file);

@@ -2,7 +2,7 @@
 import { ORIGIN } from "../../attributes.ts";
 import type { FsError } from "../../errno.ts";
 import type { GeneratedContent } from "../../rpc/generation.ts";
-import type { MountEvent, ProgramSettings } from "../../rpc/programs.ts";
+import type { MountEvent, ProgramSettings, SaveEvent } from "../../rpc/programs.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
@@ -90,6 +90,10 @@ export class Programs {
 
   onCallOff({ inode, ticket }: Attempt): void {
     this.events.add("cancelled", { path: this.pathOf(inode), generation: ticket });
+  }
+
+  noteSave(event: SaveEvent): void {
+    this.events.add(event.errno === undefined ? "saved" : "failed", { op: "save", ...event });
   }
 
   #fail(inode: Inode, generation: number, { code, message }: FsError): void {

@@ -40,7 +40,7 @@ describe("llmfs init", () => {
           .findIndex((line) => /^\s*"?max-?calls"?:/i.test(line)) + 1,
     });
     writeFileSync(`${cwd}/tree.json`, '{ "llmfs": 1, "entries": [] }');
-    expect((await llmfs(["plan", "tree.json"], { cwd })).stdout).toContain("no pending files");
+    expect((await llmfs(["plan", "tree.json"], { cwd })).stdout).toContain("1 file is pending");
     const tested = await llmfs(["generators", "test", "hello.txt"], { cwd });
     expect([tested.status, tested.stdout]).toEqual([0, "Hello from /hello.txt.\n"]);
     const run = await llmfs(["run", "--no-mount", "--", "cat", "hello.txt"], { cwd });

@@ -95,7 +95,7 @@ export const ATTRIBUTES = {
   error: {
     on: BOTH,
     by: "llmfs",
-    meaning: "why the file could not be generated, or the directory could not be listed",
+    meaning: "why the file could not be generated, refreshed or regenerated, or the directory could not be listed",
   },
   denied: {
     on: BOTH,

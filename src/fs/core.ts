@@ -3,11 +3,13 @@ import type { Session } from "../fuse/session.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
+import type { FailedRenewals } from "./failed-renewals.ts";
 import type { Timers } from "./waiting/timers.ts";
 
 export interface FsCore {
   readonly tree: Tree;
   readonly timers: Timers;
+  readonly failedRenewals: FailedRenewals;
   /**
    * Does work of our own, such as storing generated content. Its changes get the time that SOURCE_DATE_EPOCH may fix.
    */

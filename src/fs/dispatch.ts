@@ -15,6 +15,7 @@ import { Passthrough } from "./coherence/passthrough.ts";
 import { Writeback } from "./coherence/writeback.ts";
 import type { FsContext } from "./context.ts";
 import { ControlDirectory, type ControlFiles } from "./control/directory.ts";
+import { FailedRenewals } from "./failed-renewals.ts";
 import { Handles } from "./handles.ts";
 import { Expiry } from "./lazy/expiry.ts";
 import { Listings, listingOperations } from "./lazy/listings.ts";
@@ -104,6 +105,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
   const untold = new WeakSet<Inode>();
   const mount: FsContext = {
     tree,
+    failedRenewals: new FailedRenewals(),
     nodes: new Nodes(tree, options.generation ?? 0),
     dcache: new Dcache(() => mount),
     copyUps: new CopyUps(revalidation, () => (session().granted?.minor ?? 0) > LINUX_5_6),

@@ -120,7 +120,7 @@ export class OfflineTree {
     const outdated = collectOutdated(this.#tree);
     return [...this.#tree.walk(from.directory, from.path)]
       .filter(({ inode }) => inode !== from.directory)
-      .map((at) => describeEntry(at.path, at.inode, outdated));
+      .map((at) => describeEntry(at.path, at.inode, { outdated }));
   }
 
   stat(path: string): FileInfo {

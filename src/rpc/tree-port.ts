@@ -24,6 +24,17 @@ export interface DetailedEntry extends TreeEntry {
   readonly generator?: string;
   /** A file that was made from others that have changed since. */
   readonly outdated?: true;
+  /** Absent if the last one succeeded, or if there was none. */
+  readonly failedRenewal?: FailedRenewal;
+}
+
+/** A file that keeps its content because it could not be generated again, or a directory that could not be listed. */
+export interface FailedRenewal {
+  readonly what: "refresh" | "regeneration" | "listing";
+  /** "EHOSTUNREACH: no connection to …". */
+  readonly error: string;
+  /** When it failed, in ISO 8601. */
+  readonly at: string;
 }
 
 /** The file to be generated. */

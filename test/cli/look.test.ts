@@ -1,5 +1,6 @@
 /** The commands that look at mounts: list, status and tree, in the compiled binary, on a terminal and off it. */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { documented } from "../support/json-shapes.ts";
 import { describeMounted, Gate, IS_ROOT, killBoth, mounted, processesOf, snapshotOf } from "../support/mounted.ts";
@@ -239,6 +240,55 @@ describeMounted("llmfs tree", () => {
     });
     expect(documented("tree", (await run("tree.json", "--json")).stdout)).toEqual(entries);
     expect(m.asked("src/a.md")).toBe(0);
+  });
+
+  test("a failed refresh is shown by llmfs why, status and tree, and is gone after the next one", async () => {
+    const script = 'test -e "$FLAG" || { echo the source is down >&2; exit 69; }; echo content';
+    using sandbox = new Sandbox();
+    await Bun.write(
+      sandbox.at("llmfs.config.json"),
+      JSON.stringify({
+        rules: [
+          {
+            match: "view.txt",
+            generator: "exec",
+            refresh: "always",
+            options: { command: ["sh", "-c", script], env: ["FLAG"] },
+          },
+        ],
+      }),
+    );
+    const dir = sandbox.directory("mnt");
+    const env = { FLAG: sandbox.at("up") };
+    const run = async (...args: string[]) => (await sandbox.llmfs(args, { program: BINARY, env })).stdout;
+    const read = () => finished(Bun.spawn({ cmd: ["cat", join(dir, "view.txt")], stdio: ["pipe", "pipe", "pipe"] }));
+    await Bun.write(sandbox.at("up"), "");
+    expect(
+      await sandbox.llmfs(["mount", dir, "--config", "llmfs.config.json"], { program: BINARY, env }),
+    ).toMatchObject({
+      status: 0,
+    });
+    try {
+      expect((await read()).stdout).toBe("content\n");
+      rmSync(sandbox.at("up"));
+      expect((await read()).status).toBe(1);
+      const reason = /the last refresh failed at \d{4}-\S+Z:\s+EHOSTUNREACH: .*69.*the source is down/;
+      expect((await run("why", join(dir, "view.txt"))).replace(/\s+/g, " ")).toMatch(reason);
+      expect(await run("status", dir)).toMatch(new RegExp(`failed +/view.txt: ${reason.source}`));
+      expect(documented("status", await run("status", dir, "--json"))).toMatchObject({
+        failed: [],
+        failedRenewals: [{ path: "/view.txt", what: "refresh" }],
+      });
+      const tree = await run("tree", dir);
+      expect(tree).toMatch(/view\.txt +ready .*refresh failed/);
+      expect(tree).toContain("1 ready; 1 not renewed");
+      documented("tree", await run("tree", dir, "--json"));
+      await Bun.write(sandbox.at("up"), "");
+      expect((await read()).status).toBe(0);
+      for (const command of ["why", "status", "tree"]) expect(await run(command, dir)).not.toContain("refresh failed");
+    } finally {
+      await run("unmount", dir);
+    }
   });
 
   test("llmfs tree has colors on a terminal, but not with NO_COLOR", async () => {

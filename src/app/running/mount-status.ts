@@ -4,9 +4,10 @@ import { findMountAt } from "../../mountinfo.ts";
 import { statusOf } from "../../procfs.ts";
 import type { StoreStatus } from "../../recording/metrics.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
+import type { FailedRenewal } from "../../rpc/tree-port.ts";
 import { UserError } from "../errors.ts";
 import { isAbout, isUsage } from "../mount-info.ts";
-import { readControlFile } from "./mounted.ts";
+import { readControlFile, readEntries } from "./mounted.ts";
 import { serverOf } from "./server-process.ts";
 import { describe, type FileCounts } from "./survey.ts";
 
@@ -32,6 +33,8 @@ export interface MountStatus {
   /** How many files were made from others that have changed since. */
   readonly outdated: number;
   readonly failed: readonly { readonly path: string; readonly error: string }[];
+  /** What could not be renewed and keeps what it has: files after a refresh or a regeneration, and listed directories. */
+  readonly failedRenewals: readonly ({ readonly path: string } & FailedRenewal)[];
   /** What the contents take, in bytes. */
   readonly bytes: number;
   readonly inodes: number;
@@ -55,6 +58,7 @@ interface ControlStatus {
   readonly bytes: number;
   readonly generating: number;
   readonly outdated: number;
+  readonly failedRenewals: number;
   /** Empty before the store was asked for the first time. */
   readonly recordings: StoreStatus | Readonly<Record<string, never>>;
 }
@@ -70,6 +74,7 @@ export async function readMountStatus(mountpoint: string): Promise<MountStatus> 
   const { files, pid, inodes, bytes, outdated, recordings: store } = status;
   const pending = files.generating > 0 || files.failed > 0 ? await readJson(mountpoint, "pending.json") : [];
   if (!isPendingList(pending)) throw createVersionError(mountpoint);
+  const entries = status.failedRenewals > 0 ? await readEntries(mountpoint) : [];
   const mount = findMountAt(mountpoint);
   using server = mount && serverOf(mount);
   const { model, server: address, mode, recordings, concurrency } = about;
@@ -89,6 +94,9 @@ export async function readMountStatus(mountpoint: string): Promise<MountStatus> 
       state === "generating" ? [{ path, generator, ...(waitsFor === undefined ? {} : { waitsFor }) }] : [],
     ),
     failed: pending.flatMap(({ path, state, error = "" }) => (state === "failed" ? [{ path, error }] : [])),
+    failedRenewals: entries.flatMap(({ path, failedRenewal }) =>
+      failedRenewal === undefined ? [] : [{ path, ...failedRenewal }],
+    ),
     bytes,
     inodes,
     memoryBytes: 1024 * Number.parseInt(statusOf(pid, "VmRSS") ?? "0", 10),

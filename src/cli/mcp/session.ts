@@ -4,7 +4,7 @@ import { FsError } from "../../errno.ts";
 import type { Growth } from "../../rpc/growth.ts";
 import type { RegenerateOptions } from "../../rpc/messages.ts";
 import type { DetailedEntry } from "../../rpc/tree-port.ts";
-import type { Live, Waits } from "../output/provenance-report.ts";
+import type { Live, LiveState } from "../output/provenance-report.ts";
 
 /** Paths begin with "/" and are those in the tree. Methods reject with an Error whose message is for people. */
 export interface TreeSession extends AsyncDisposable {
@@ -23,7 +23,7 @@ export interface TreeSession extends AsyncDisposable {
   look(): Promise<Looking>;
   /** Attributes that only a mount has. */
   readonly live: (path: string) => Live;
-  waits(path: string): Promise<Waits>;
+  waits(path: string): Promise<LiveState>;
 }
 
 /** The entry at a path, undefined for the root, and all below it. Throws FsError ENOENT. */

@@ -7,7 +7,7 @@ import { NO_PROGRESS } from "../../app/progress.ts";
 import { FsError, messageOf } from "../../errno.ts";
 import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import { formatPlan, planFiles, summarizeFile } from "../output/plan-report.ts";
-import { reportProvenance } from "../output/provenance-report.ts";
+import { failedRenewalOf, reportProvenance } from "../output/provenance-report.ts";
 import { formatBytes } from "../output/quantity.ts";
 import { editText } from "./edit.ts";
 import { cutLines, decodeText } from "./read-text.ts";
@@ -120,7 +120,8 @@ export function registerTools(server: McpServer, session: TreeSession, { readOnl
         const name = normalizePath(args.path);
         await using looking = await session.look();
         const file = await looking.tree.stat(name);
-        return (await reportProvenance(file, session.live(name), looking, await session.waits(name))).join("\n");
+        const now = { ...(await session.waits(name)), failedRenewal: failedRenewalOf(name, await session.entries()) };
+        return (await reportProvenance(file, session.live(name), looking, now)).join("\n");
       }),
   );
   if (!readOnly) registerChanges(server, session);

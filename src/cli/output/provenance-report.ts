@@ -9,7 +9,8 @@ import type { Foreseen } from "../../offline/dry-run.ts";
 import type { OfflineTree } from "../../offline/offline-tree.ts";
 import { describeDifference } from "../../recording/explain-miss.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
-import type { FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
+import type { DetailedEntry, FailedRenewal, FileInfo, TreeEntry } from "../../rpc/tree-port.ts";
+import { describeFailedRenewal } from "./tree-report.ts";
 
 /** Reads an attribute from the mount, if there is one. Snapshots omit attributes that differ between runs. */
 export type Live = (name: string) => string | undefined;
@@ -20,16 +21,22 @@ const NAME = 13;
 const MOST_PARTS = 12;
 const MOST_LINES = 3;
 
-/** The files that wait for each other while they are generated, by path. */
-export interface Waits {
+/** What the mount knows about a file at the moment: the files that wait for each other, by path, and a failure. */
+export interface LiveState {
   readonly waitsFor: readonly string[];
   readonly awaitedBy: readonly string[];
   /** Whether the file itself is being generated. A snapshot of the tree calls it pending. */
   readonly generating?: boolean;
+  readonly failedRenewal?: FailedRenewal | undefined;
+}
+
+/** Why the last attempt to renew what is at a path failed. `entries`: those of `.llmfs/tree.json`. */
+export function failedRenewalOf(path: string, entries: readonly DetailedEntry[]): FailedRenewal | undefined {
+  return entries.find((entry) => entry.path === path)?.failedRenewal;
 }
 
 /** `pending`: all files without content. */
-export function waitsOf(path: string, pending: readonly PendingFile[]): Waits {
+export function waitsOf(path: string, pending: readonly PendingFile[]): LiveState {
   const own = pending.find((one) => one.path === path);
   return {
     generating: own?.state === "generating",
@@ -42,21 +49,21 @@ export async function reportProvenance(
   file: FileInfo,
   live: Live,
   looking: Looking,
-  waits: Waits = { waitsFor: [], awaitedBy: [] },
+  now: LiveState = { waitsFor: [], awaitedBy: [] },
 ): Promise<readonly string[]> {
   const { path, state = file.type } = file;
   const lines = [
-    `${path}: ${waits.generating ? "generating" : state}${file.size === undefined ? "" : `, ${file.size} bytes`}`,
+    `${path}: ${now.generating ? "generating" : state}${file.size === undefined ? "" : `, ${file.size} bytes`}`,
   ];
   const add = (name: string, value: string | undefined, most = MOST_LINES) => {
     if (value !== undefined && value !== "") lines.push(...formatParagraph(name, value, most));
   };
   const meta: Live = (name) => live(`meta.${name}`) ?? file.xattrs.get(`${METADATA}${name}`);
   add("described", file.description);
-  add("failed", live("error"), 6);
+  add("failed", now.failedRenewal === undefined ? live("error") : describeFailedRenewal(now.failedRenewal), 6);
   add("denied", live("denied"), 6);
-  add("waits for", waits.waitsFor.join(", "));
-  add("awaited by", waits.awaitedBy.join(", "));
+  add("waits for", now.waitsFor.join(", "));
+  add("awaited by", now.awaitedBy.join(", "));
   if (file.type === "directory") {
     for (const [name, value] of listSettings(file)) add(name, value);
     add("made by", "nobody: it has no content of its own");
@@ -103,7 +110,7 @@ export async function reportProvenance(
   );
   const changed = state === "ready" ? looking.tree.changedUses(path) : [];
   if (changed.length > 0) add("outdated", `it was written before these changed: ${changed.join(", ")}`);
-  if (waits.generating) add("today", "a request for it is under way; a read waits for that");
+  if (now.generating) add("today", "a request for it is under way; a read waits for that");
   else add("today", await describeFreshness(state, meta("request"), foreseen, looking), 6);
   return lines;
 }

@@ -4,6 +4,7 @@ import type { MountStatus } from "../../app/running/mount-status.ts";
 import type { FileCounts } from "../../app/running/survey.ts";
 import { printableLine } from "../../text/printable.ts";
 import { formatAge, formatBytes, formatCount, formatMoney, plural } from "./quantity.ts";
+import { describeFailedRenewal } from "./tree-report.ts";
 
 /** A status and when it was read, in milliseconds. */
 export interface Sample {
@@ -18,7 +19,7 @@ const MOST_FILES = 8;
 /** `before`: an earlier sample, from which rates are computed. */
 export function formatStatus(now: Sample, before?: Sample): readonly string[] {
   const { status } = now;
-  const { mountpoint, pid, ageSeconds, files, usage, underWay, failed } = status;
+  const { mountpoint, pid, ageSeconds, files, usage, underWay, failed, failedRenewals } = status;
   const age = ageSeconds === undefined ? "" : `, mounted for ${formatAge(ageSeconds)}`;
   const lines = [`${printableLine(mountpoint)}: serving, process ${pid}${age}`];
   const add = (name: string, ...values: readonly (string | undefined)[]) => {
@@ -56,7 +57,11 @@ export function formatStatus(now: Sample, before?: Sample): readonly string[] {
     "memory",
     `${formatBytes(status.memoryBytes)}; contents ${formatBytes(status.bytes)} in ${plural(status.inodes, "inode")}`,
   );
-  add("failed", ...listSome(failed, ({ path, error }) => `${printableLine(path)}: ${oneLine(error)}`));
+  const problems = [
+    ...failed,
+    ...failedRenewals.map(({ path, ...renewal }) => ({ path, error: describeFailedRenewal(renewal) })),
+  ];
+  add("failed", ...listSome(problems, ({ path, error }) => `${printableLine(path)}: ${oneLine(error)}`));
   return lines;
 }
 

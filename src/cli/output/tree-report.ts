@@ -1,6 +1,6 @@
 /** Draws a tree with the state, size and generator of each file. */
 import { basename } from "node:path";
-import type { DetailedEntry } from "../../rpc/tree-port.ts";
+import type { DetailedEntry, FailedRenewal } from "../../rpc/tree-port.ts";
 import { printableLine } from "../../text/printable.ts";
 import { formatBytes, plural } from "./quantity.ts";
 
@@ -43,8 +43,10 @@ export function drawTree(
   const width = Math.min(WIDEST, Math.max(0, ...names.map((name) => Bun.stringWidth(name))));
   return rows.map(({ branch, entry }, index) => {
     const name = { text: nameOf(entry), color: entry.type === "directory" ? BOLD_BLUE : "" };
-    const { state, size, generator } = entry;
-    if (entry.type !== "file" || state === undefined) return [{ text: branch, color: "" }, name];
+    const { state, size, generator, failedRenewal } = entry;
+    const failed =
+      failedRenewal === undefined ? [] : [{ text: `  ${failedRenewal.what} failed`, color: COLORS.failed }];
+    if (entry.type !== "file" || state === undefined) return [{ text: branch, color: "" }, name, ...failed];
     const gap = " ".repeat(Math.max(0, width - Bun.stringWidth(names[index] ?? "")) + 2);
     const details = `${(size === undefined ? "" : formatBytes(size)).padStart(SIZE)}  ${printableLine(generator ?? "")}`;
     return [
@@ -54,6 +56,7 @@ export function drawTree(
       { text: state.padEnd(STATE), color: COLORS[state] },
       { text: ` ${details}`.trimEnd(), color: "" },
       ...(entry.outdated === true ? [{ text: "  outdated", color: COLORS.pending }] : []),
+      ...failed,
     ];
   });
 }
@@ -69,6 +72,10 @@ function nameOf({ path, type, target }: DetailedEntry): string {
   return target === undefined ? name : `${name} -> ${printableLine(target)}`;
 }
 
+export function describeFailedRenewal({ what, error, at }: FailedRenewal): string {
+  return `the last ${what} failed at ${at}: ${error}`;
+}
+
 /** "3 directories, 12 files: 4 ready, 8 pending". */
 export function countEntries(entries: readonly DetailedEntry[]): string {
   const directories = entries.filter(({ type }) => type === "directory").length;
@@ -80,5 +87,10 @@ export function countEntries(entries: readonly DetailedEntry[]): string {
   });
   const counts = `${plural(directories, "directory", "directories")}, ${plural(files.length, "file")}`;
   const outdated = files.filter((file) => file.outdated).length;
-  return `${[counts, ...(parts.length === 0 ? [] : [parts.join(", ")])].join(": ")}${outdated === 0 ? "" : `; ${outdated} outdated`}`;
+  const failed = entries.filter(({ failedRenewal }) => failedRenewal !== undefined).length;
+  return [
+    [counts, ...(parts.length === 0 ? [] : [parts.join(", ")])].join(": "),
+    ...(outdated === 0 ? [] : [`${outdated} outdated`]),
+    ...(failed === 0 ? [] : [`${failed} not renewed`]),
+  ].join("; ");
 }

@@ -2,7 +2,6 @@
 import { CONTROL_NAME, OURS } from "../../attributes.ts";
 import { printableLine } from "../../text/printable.ts";
 import { toText } from "../../tree/path.ts";
-import type { Tree } from "../../tree/tree.ts";
 import { type Walked, walkInSteps } from "../../tree/walk.ts";
 import type { FsContext } from "../context.ts";
 import { findPendingFiles } from "../lazy/request.ts";
@@ -58,9 +57,9 @@ export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: St
   return {
     README: serveText(() => README),
     "status.json": serveLongText(mount, () => formatStatus(mount, handlers, source)),
-    tree: serveLongText(mount, () => renderTree(mount.tree)),
+    tree: serveLongText(mount, () => renderTree(mount)),
     "outdated.json": serveLongText(mount, () => listOutdated(mount)),
-    "tree.json": serveLongText(mount, () => formatList(listEntries(mount.tree))),
+    "tree.json": serveLongText(mount, () => formatList(listEntries(mount))),
     "pending.json": serveLongText(mount, () => formatList(findPendingFiles(mount))),
     "usage.json": serveText(() => handlers.getPublished("usage.json")),
     "config.json": serveText(() => handlers.getPublished("config.json")),
@@ -106,7 +105,9 @@ function* formatList(values: Iterable<unknown>): Generator<string | undefined> {
 
 function* formatStatus(mount: FsContext, handlers: RpcHandlers, source: StatusSource): Generator<string | undefined> {
   const outdated = yield* findOutdated(mount.tree);
-  yield `${JSON.stringify({ ...describeStatus(mount, handlers, source), outdated: outdated.size }, null, 2)}\n`;
+  const failedRenewals = yield* mount.failedRenewals.count(mount.tree);
+  const status = { ...describeStatus(mount, handlers, source), outdated: outdated.size, failedRenewals };
+  yield `${JSON.stringify(status, null, 2)}\n`;
 }
 
 function* listOutdated({ tree, passthrough }: FsContext): Generator<string | undefined> {
@@ -138,19 +139,23 @@ function describeStatus(mount: FsContext, handlers: RpcHandlers, source: StatusS
 const MOST_WAITING = 100;
 
 /** One path per line. Directories end in a slash; files with generated or pending content show their state. */
-function* renderTree(tree: Tree): Generator<string | undefined> {
+function* renderTree({ tree, failedRenewals }: FsContext): Generator<string | undefined> {
   const outdated = yield* findOutdated(tree);
   for (const at of walkInSteps(tree.root, "/")) {
-    const old = at?.inode.kind === "file" && outdated.has(at.inode);
-    yield at === undefined || at.path === "/" ? undefined : line(at, old);
+    if (at === undefined || at.path === "/") {
+      yield undefined;
+      continue;
+    }
+    const old = at.inode.kind === "file" && outdated.has(at.inode);
+    const failed = failedRenewals.of(at.inode);
+    yield line(at, [...(old ? ["outdated"] : []), ...(failed === undefined ? [] : [`${failed.what} failed`])]);
   }
 }
 
-function line({ path, inode }: Walked, outdated: boolean): string {
+function line({ path, inode }: Walked, notes: readonly string[]): string {
   const shown = printableLine(toText(path));
-  if (inode.kind === "directory") return `${shown}/\n`;
   if (inode.kind === "symlink") return `${shown} -> ${printableLine(toText(inode.target))}\n`;
-  if (inode.kind === "file" && inode.state !== "static")
-    return `${shown} (${inode.state}${outdated ? ", outdated" : ""})\n`;
-  return `${shown}\n`;
+  const state = inode.kind === "file" && inode.state !== "static" ? [inode.state] : [];
+  const details = [...state, ...notes].join(", ");
+  return `${shown}${inode.kind === "directory" ? "/" : ""}${details === "" ? "" : ` (${details})`}\n`;
 }

@@ -14,8 +14,8 @@ export interface WriteRequest {
 }
 
 /** Every entry but the root, as `.llmfs/tree.json` has it. */
-export function listAll({ tree }: FsContext): readonly DetailedEntry[] {
-  return [...listEntries(tree)].filter((entry) => entry !== undefined);
+export function listAll(mount: FsContext): readonly DetailedEntry[] {
+  return [...listEntries(mount)].filter((entry) => entry !== undefined);
 }
 
 /**

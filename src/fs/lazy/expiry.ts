@@ -155,6 +155,7 @@ export class Expiry {
         onContent: (content) => {
           // The owner changed; the new owner may not be allowed to read content composed for the old one.
           if (this.#mount().authors.viewerOf(series.current) === viewer) this.#take(series, content);
+          this.#mount().failedRenewals.forget(series.current);
         },
       },
       onFailure: (error) => this.#onFailure(series.current, error),
@@ -164,10 +165,11 @@ export class Expiry {
     return series;
   }
 
-  /** Removes a file that was created on demand if its generator now answers ENOENT. */
+  /** Notes why. Removes a file that was created on demand if its generator now answers ENOENT. */
   #onFailure(file: RegularFile, error: FsError): void {
-    const { onDemandFiles, listings, tree } = this.#mount();
+    const { onDemandFiles, listings, tree, failedRenewals } = this.#mount();
     const { dentry } = file;
+    failedRenewals.note(file, "refresh", error);
     if (error.code !== "ENOENT" || dentry === undefined || file.state !== "ready") return;
     if (!listings.lists(dentry.parent) && onDemandFiles.concerns(dentry.parent, dentry.name)) {
       tree.unlink(dentry.parent, dentry.name);

@@ -26,7 +26,7 @@ export interface ContentSource {
   /** Stores the result. Throws FsError if it cannot be stored. */
   take: Pick<AttemptHandler, "onContent" | "onListing">;
   /** Called after a failure, before the waiters are notified. */
-  onFailure?(error: FsError): void;
+  onFailure(error: FsError): void;
 }
 
 interface RunningAttempt {
@@ -40,7 +40,6 @@ export class Freshness {
   /** When the current result's generation began, as a `moment`; 0: never. */
   #begun = 0;
   #madeAt = Number.NEGATIVE_INFINITY;
-  #error: FsError | undefined;
   #running: RunningAttempt | undefined;
   #next: Attempt | undefined;
   readonly #failures = new Failures<Freshness>();
@@ -53,11 +52,6 @@ export class Freshness {
   /** Whether the current content is new enough for a request made at that moment. */
   isFresh({ ms }: ExpiryPolicy, since: number): boolean {
     return this.#begun > since || (ms > 0 && performance.now() - this.#madeAt < ms);
-  }
-
-  /** The reason why the last attempt failed; undefined after a success. */
-  get error(): FsError | undefined {
-    return this.#error;
   }
 
   get isMade(): boolean {
@@ -155,7 +149,6 @@ export class Freshness {
     }
     this.#begun = begun;
     this.#madeAt = performance.now();
-    this.#error = undefined;
     this.#failures.forgive(this);
     this.#forget(attempt);
     this.#waiters.end(attempt, (waiter) => waiter.done());
@@ -164,8 +157,7 @@ export class Freshness {
 
   #fail(attempt: Attempt, error: FsError): void {
     this.#failures.add(this);
-    this.#error = error;
-    this.#source.onFailure?.(error);
+    this.#source.onFailure(error);
     this.#forget(attempt);
     this.#waiters.end(attempt, (waiter) => waiter.fail(error));
     this.#goOn();

@@ -15,7 +15,6 @@ import {
   parsePolicy,
   REFRESH,
 } from "../../attributes.ts";
-import type { FsError } from "../../errno.ts";
 import { FOPEN_CACHE_DIR, FOPEN_KEEP_CACHE } from "../../fuse/abi.ts";
 import { type Filesystem, PARKED } from "../../fuse/ops.ts";
 import type { Listing, ListingEntry } from "../../rpc/generation.ts";
@@ -95,11 +94,6 @@ export class Listings {
     return true;
   }
 
-  /** The reason why the last listing failed. */
-  errorOf(directory: Directory): FsError | undefined {
-    return this.#freshness.get(directory)?.error;
-  }
-
   /** Whether it has been listed. */
   isListed(directory: Directory): boolean {
     return this.#freshnessOf(directory).isMade;
@@ -139,6 +133,7 @@ export class Listings {
         this.#post({ type: "list", request });
       },
       take: { onListing: (listing) => this.#mount().withGenerationClock(() => this.#take(directory, listing)) },
+      onFailure: (error) => this.#mount().failedRenewals.note(directory, "listing", error),
     });
     this.#freshness.set(directory, freshness);
     return freshness;
@@ -151,6 +146,7 @@ export class Listings {
     const apply = () => dcache.batch(() => this.#apply(directory, listing, first));
     if (first) tree.keepMtimes(apply);
     else apply();
+    mount.failedRenewals.forget(directory);
     mount.ruleEntries.enter(directory);
   }
 

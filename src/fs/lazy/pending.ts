@@ -116,6 +116,7 @@ export class Pending {
     }
     file.state = "ready";
     file.error = undefined;
+    mount.failedRenewals.forget(file);
     this.#failures.forgive(file);
     for (const problem of keepMetadata(file, content)) {
       mount.warn(`attempt ${attempt.ticket}: ${problem}`);

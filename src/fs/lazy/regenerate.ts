@@ -133,6 +133,7 @@ export class Regeneration {
     const request = textXattr(previous, REQUEST);
     const same = request !== undefined && request === textXattr(lineage.current, REQUEST);
     line.previous = this.#mount().replacement.put(lineage.current, previous);
+    this.#mount().failedRenewals.forget(lineage.current);
     // Otherwise any user could set this attribute to restore the recording of a different file.
     if (same && this.#mount().authors.trusts(lineage.current.uid)) this.#post({ type: "undone", request });
   }
@@ -230,6 +231,9 @@ export class Regeneration {
     const end = (error: FsError | undefined, answer: Parameters<Waiters["end"]>[1]) => {
       line.attempt = undefined;
       line.error = error;
+      const { failedRenewals } = this.#mount();
+      if (error === undefined) failedRenewals.forget(line.lineage.current);
+      else failedRenewals.note(line.lineage.current, "regeneration", error);
       this.#waiters.end(attempt, answer);
     };
     const { state } = target;

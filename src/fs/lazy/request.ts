@@ -12,6 +12,7 @@ import { toText } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import type { Passthrough } from "../coherence/passthrough.ts";
 import type { FsCore } from "../core.ts";
+import type { FailedRenewals } from "../failed-renewals.ts";
 import type { Authors } from "../permissions/authors.ts";
 import type { View } from "../permissions/view.ts";
 
@@ -49,9 +50,19 @@ export function entryOf(path: string, inode: Inode): TreeEntry {
   }
 }
 
-/** `outdated`: the outdated files of the tree. */
-export function describeEntry(path: string, inode: Inode, outdated?: ReadonlyMap<RegularFile, unknown>): DetailedEntry {
-  const entry = { ...entryOf(path, inode), mode: (inode.mode & 0o7777).toString(8).padStart(4, "0") };
+/** What is known about the entries of a tree beside the tree: its outdated files, and what could not be renewed. */
+interface EntryNotes {
+  readonly outdated?: ReadonlyMap<RegularFile, unknown>;
+  readonly failedRenewals?: Pick<FailedRenewals, "of">;
+}
+
+export function describeEntry(path: string, inode: Inode, { outdated, failedRenewals }: EntryNotes): DetailedEntry {
+  const failedRenewal = failedRenewals?.of(inode);
+  const entry = {
+    ...entryOf(path, inode),
+    mode: (inode.mode & 0o7777).toString(8).padStart(4, "0"),
+    ...(failedRenewal === undefined ? {} : { failedRenewal }),
+  };
   if (inode.kind !== "file" || inode.state === "static") return entry;
   const generator = textXattr(inode, `${METADATA}generator`) ?? textXattr(inode, GENERATOR);
   return {

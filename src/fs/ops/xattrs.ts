@@ -43,14 +43,14 @@ function checkName(name: string): void {
 function deriveXattr(inode: Inode, name: string, mount: FsContext): string | undefined {
   if (name === STATE && inode.kind === "file") return inode.state;
   if (name === DENIED) return mount.programs.denialOf(inode);
-  const error = name === ERROR ? errorOf(inode, mount) : undefined;
-  return error && printable(`${error.code}: ${error.message}`);
+  return name === ERROR ? errorOf(inode, mount) : undefined;
 }
 
-/** The reason why a file has no content, or a directory no entries. */
-function errorOf(inode: Inode, mount: FsContext): FsError | undefined {
-  if (inode.kind === "file") return inode.error;
-  return inode.kind === "directory" ? mount.listings.errorOf(inode) : undefined;
+/** Why a file has no content or could not be renewed, or why a directory could not be listed. */
+function errorOf(inode: Inode, mount: FsContext): string | undefined {
+  const error = inode.kind === "file" ? inode.error : undefined;
+  if (error !== undefined) return printable(`${error.code}: ${error.message}`);
+  return mount.failedRenewals.of(inode)?.error;
 }
 
 /** As bytes, cut to the maximum size of an attribute. */

@@ -1,7 +1,9 @@
 /** Content that expires: what opens see, through the in-memory kernel. */
-import { expect, test } from "bun:test";
-import { ERRNO } from "../../../src/errno.ts";
+import { expect, spyOn, test } from "bun:test";
+import { ERRNO, FsError } from "../../../src/errno.ts";
+import { controlFiles } from "../../../src/fs/control/files.ts";
 import type { RegularFile } from "../../../src/tree/file.ts";
+import { setXattr } from "../../../src/tree/xattrs.ts";
 import { type ServedTree, served } from "../../support/served.ts";
 
 const ALWAYS = { "user.llmfs.refresh": "always" };
@@ -284,3 +286,41 @@ test("the kernel is notified with the open if it could not be notified during th
   const told = fs.kernel.notifications.map((one) => (one.code === "store" ? one.data.toString() : one.code));
   expect(told).toEqual(["inval inode", "inval inode", "changed where it is"]);
 });
+
+test.each(["always", "300s", "300s stale"])(
+  "a failed refresh is visible in the attributes and the control files until one succeeds (refresh: %s)",
+  (refresh) => {
+    using fs = served({
+      control: (mount, answers) => controlFiles(mount, answers, { mountpoint: "/", counts: () => ({}) }),
+    });
+    const file = view(fs);
+    const error = () =>
+      fs.kernel.call("getxattr", fs.node("/view"), { name: "user.llmfs.error", size: 100 }).toString();
+    const entry = () => JSON.parse(fs.cat("/.llmfs/tree.json"))[0];
+    expect(error).toThrow(new FsError("ENODATA"));
+    setXattr(file, "user.llmfs.refresh", Buffer.from(refresh));
+    const sooner = spyOn(performance, "now").mockReturnValue(performance.now() + 400_000);
+    const open = start(fs);
+    sooner.mockRestore();
+    fs.mount.waiters.takeFailure(fs.ticket, new FsError("EHOSTUNREACH", "the source is down"));
+    expect(read(fs, open)).toBe(refresh.endsWith("stale") ? "first" : "EHOSTUNREACH");
+    expect(error()).toBe("EHOSTUNREACH: the source is down");
+    expect(entry()).toMatchObject({
+      state: "ready",
+      failedRenewal: {
+        what: "refresh",
+        error: "EHOSTUNREACH: the source is down",
+        at: expect.stringMatching(/^\d{4}-.*Z$/),
+      },
+    });
+    expect(fs.cat("/.llmfs/tree")).toBe("/view (ready, refresh failed)\n");
+    expect(JSON.parse(fs.cat("/.llmfs/status.json")).failedRenewals).toBe(1);
+    setXattr(file, "user.llmfs.refresh", Buffer.from("always"));
+    const again = start(fs);
+    fs.content("second");
+    expect(read(fs, again)).toBe("second");
+    expect(error).toThrow(new FsError("ENODATA"));
+    expect(entry()).not.toHaveProperty("failedRenewal");
+    expect(JSON.parse(fs.cat("/.llmfs/status.json")).failedRenewals).toBe(0);
+  },
+);

@@ -147,6 +147,12 @@ test("the reason why a directory could not be listed is in its attributes until 
   fs.mount.waiters.takeFailure(requests(fs).at(-1)?.ticket ?? 0, new FsError("EACCES", "the shop is shut"));
   expect(error()).toBe("EACCES: the shop is shut");
   expect(shown()).toEqual(["user.llmfs.error", "user.llmfs.generator"]);
+  expect(fs.answers.listAll()).toEqual([
+    expect.objectContaining({
+      path: "/d",
+      failedRenewal: { what: "listing", error: "EACCES: the shop is shut", at: expect.any(String) },
+    }),
+  ]);
   const value = Buffer.from("none");
   const told = { name: "user.llmfs.error", value, size: value.length, flags: 0, setxattr_flags: 0 };
   expect(fs.kernel.errno("setxattr", nodeid, told)).toBe("EPERM");

@@ -1,5 +1,7 @@
 /** Regenerating a file and undoing that: what readers see, through the in-memory kernel. */
+
 import { describe, expect, spyOn, test } from "bun:test";
+import { FsError } from "../../../src/errno.ts";
 import { type ServedTree, served } from "../../support/served.ts";
 
 interface Open {
@@ -467,4 +469,34 @@ describe("errors when regenerating", () => {
     poem(fs, { "user.llmfs.refresh": "300s" });
     expect(refused(fs, "again")).toBe("EOPNOTSUPP");
   });
+});
+
+test("a failed regeneration is visible until the content is another", () => {
+  using fs = served();
+  poem(fs);
+  const error = () => fs.kernel.call("getxattr", fs.node("/poem"), { name: "user.llmfs.error", size: 100 }).toString();
+  const fail = () => {
+    const regeneration = demand(fs);
+    fs.mount.waiters.takeFailure(fs.ticket, new FsError("EBUSY", "too many requests"));
+    expect(read(fs, regeneration)).toBe("EBUSY");
+    expect(error()).toBe("EBUSY: too many requests");
+    expect(fs.answers.listAll()[0]).toMatchObject({ state: "ready", failedRenewal: { what: "regeneration" } });
+  };
+  const write = (text: string) => {
+    const nodeid = fs.node("/poem");
+    const { fh } = fs.kernel.call("open", nodeid, { flags: 1 });
+    fs.kernel.call("write", nodeid, { fh, offset: 0, size: text.length, flags: 1, data: Buffer.from(text) });
+    fs.kernel.release(nodeid, fh);
+  };
+  fail();
+  const regeneration = demand(fs);
+  fs.content("second");
+  expect(read(fs, regeneration)).toBe("second");
+  expect(error).toThrow(new FsError("ENODATA"));
+  fail();
+  set(fs, "undo");
+  expect(error).toThrow(new FsError("ENODATA"));
+  fail();
+  write("mine");
+  expect(error).toThrow(new FsError("ENODATA"));
 });

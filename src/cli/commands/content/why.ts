@@ -1,11 +1,11 @@
 import { fileAt, lookAt } from "../../../app/inspect.ts";
-import { findMountedFile, readFileXattr, readPendingFiles } from "../../../app/running/mounted.ts";
+import { findMountedFile, readEntries, readFileXattr, readPendingFiles } from "../../../app/running/mounted.ts";
 import { OURS } from "../../../attributes.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { fileArguments, lookFlags } from "../../args/flags.ts";
 import { person } from "../../output/ask.ts";
 import { EXIT } from "../../output/exit-codes.ts";
-import { reportProvenance, waitsOf } from "../../output/provenance-report.ts";
+import { failedRenewalOf, type LiveState, reportProvenance, waitsOf } from "../../output/provenance-report.ts";
 import { show } from "../../output/terminal.ts";
 import { createQuietLog } from "../../process/serve.ts";
 
@@ -23,9 +23,14 @@ export const why = defineCommand({
     await using looking = await lookAt(place, args, { log, person });
     const file = await looking.tree.port.stat(path);
     const readLive = (name: string) => ("mounted" in place ? readFileXattr(args.path, `${OURS}${name}`) : undefined);
-    const waits =
-      "mounted" in place ? waitsOf(path, readPendingFiles((await findMountedFile(args.path)).mountpoint)) : undefined;
-    show(`${(await reportProvenance(file, readLive, looking, waits)).join("\n")}\n`);
+    const now = "mounted" in place ? await readState(args.path, path, readLive("error") !== undefined) : undefined;
+    show(`${(await reportProvenance(file, readLive, looking, now)).join("\n")}\n`);
     return EXIT.ok.code;
   },
 });
+
+async function readState(file: string, path: string, hasFailed: boolean): Promise<LiveState> {
+  const { mountpoint } = await findMountedFile(file);
+  const waits = waitsOf(path, readPendingFiles(mountpoint));
+  return hasFailed ? { ...waits, failedRenewal: failedRenewalOf(path, await readEntries(mountpoint)) } : waits;
+}

@@ -1,4 +1,5 @@
 /** All operations of a mounted tree, put together: the session dispatches to this. */
+import { DEPENDS } from "../attributes.ts";
 import { ERRNO, type FsError } from "../errno.ts";
 import * as abi from "../fuse/abi.ts";
 import type { Filesystem } from "../fuse/ops.ts";
@@ -9,6 +10,7 @@ import type { FromFilesystem } from "../rpc/messages.ts";
 import type { ProgramSettings } from "../rpc/programs.ts";
 import type { Inode, Owner } from "../tree/inode.ts";
 import { isAcl } from "../tree/permissions/acl.ts";
+import { noteReferences } from "../tree/references/moved-names.ts";
 import type { Tree } from "../tree/tree.ts";
 import { Dcache } from "./coherence/dcache.ts";
 import { Passthrough } from "./coherence/passthrough.ts";
@@ -142,7 +144,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     },
     definitions: 0,
     writes: 0,
-    hasAcls: hasAcls(tree),
+    hasAcls: surveyXattrs(tree),
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
     umask: options.umask ?? 0o022,
     withGenerationClock: options.withGenerationClock ?? ((work) => work()),
@@ -243,7 +245,15 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
   return { mount, handlers, operations, timers, interrupt, expire };
 }
 
-function hasAcls(tree: Tree): boolean {
-  for (const { xattrs } of tree.inodes()) if (xattrs?.keys().some(isAcl) === true) return true;
-  return false;
+/** Notes what later changes of the tree need to know. Returns whether something has an access control list. */
+function surveyXattrs(tree: Tree): boolean {
+  let hasAcls = false;
+  for (const inode of tree.inodes()) {
+    const { xattrs } = inode;
+    if (xattrs === undefined) continue;
+    hasAcls ||= xattrs.keys().some(isAcl);
+    const depends = xattrs.get(DEPENDS);
+    if (depends !== undefined) noteReferences(inode, depends);
+  }
+  return hasAcls;
 }

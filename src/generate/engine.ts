@@ -32,7 +32,7 @@ import { folderOf } from "./context/outline.ts";
 import { askForFileAlone, rewritePrompt } from "./context/prompts.ts";
 import { redact } from "./context/redact.ts";
 import { textOf } from "./context/related.ts";
-import { stamp } from "./provenance.ts";
+import { LEFT_OUT, stamp } from "./provenance.ts";
 import { listDirectory } from "./run-list.ts";
 import { sightOf } from "./sight.ts";
 import { type SlotPlace, Slots } from "./slots.ts";
@@ -212,13 +212,19 @@ export function createEngine(options: EngineOptions): Engine {
     sink: ContentSink | undefined,
   ): Promise<GeneratedContent> {
     const { request, binding } = bound;
+    const leftOut = new Set<string>();
     const origin = `${request.path}: generator "${binding.generator}"`;
     const generator = requireGenerator(binding.generator, origin);
     if (request.rewrite !== undefined && generator !== llm) {
       throw new FsError("EOPNOTSUPP", `${origin} cannot rewrite a file from an instruction`);
     }
     const rewrite = request.rewrite && (await prepareRewrite(request, request.rewrite));
-    const context: LlmContext = { ...contextFor(bound, signal, place), ...(rewrite && { rewrite }) };
+    const common = contextFor(bound, signal, place);
+    const leaveOut = (other: string) => {
+      if (!leftOut.has(other)) common.log.warn(`it depends on ${other}, which does not exist and is left out`);
+      leftOut.add(other);
+    };
+    const context: LlmContext = { ...common, leaveOut, ...(rewrite && { rewrite }) };
     if (generator !== llm) place.stages.set("working");
     const result: unknown = await generator.generate(originOf(request), context);
     const refresh = binding.refresh === undefined ? {} : { refresh: policyText(binding.refresh) };
@@ -230,7 +236,8 @@ export function createEngine(options: EngineOptions): Engine {
     if (!isFileContent(result)) throw new FsError("EIO", `${origin} returned an object without "content"`);
     const limits = { bytes: binding.maxBytes ?? maxContentBytes };
     const content = await deliver(result.content, origin, limits, signal, sink);
-    const metadata = metadataText(result.metadata, (text) => log("warn", `${origin}: ${text}`));
+    const about = { ...result.metadata, ...(leftOut.size > 0 && { [LEFT_OUT]: [...leftOut].join("\n") }) };
+    const metadata = metadataText(about, (text) => log("warn", `${origin}: ${text}`));
     return { ...content, metadata: new Map([...metadata].map(([key, value]) => [key, hide(value)])), ...refresh };
   }
 

@@ -6,12 +6,15 @@
  * | `generator` | the name of the generator |
  * | `at` | when generation finished, in UTC |
  * | `ms` | how long generation took, not counting the wait for a slot |
+ * | `left_out` | the files that it depends on and that did not exist, one path a line |
  *
  * The generator "llm" adds: `model`, `input_tokens`, `output_tokens`, `usd`, `request` (the key), `recorded`.
  *
  * A snapshot omits values that differ between runs, unless times are requested: see `VARYING` in snapshot/write/save.ts.
  */
 import type { GeneratedContent } from "../rpc/generation.ts";
+
+export const LEFT_OUT = "left_out";
 
 export interface GenerationClock {
   /** Milliseconds since 1970. */

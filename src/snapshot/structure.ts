@@ -3,6 +3,7 @@ import { DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, GENERATOR, PROMPT } from "../a
 import type { Directory } from "../tree/directory.ts";
 import type { Inode, Owner } from "../tree/inode.ts";
 import { join, toBytes } from "../tree/path.ts";
+import { asLine } from "../tree/references/moved-names.ts";
 import { Tree } from "../tree/tree.ts";
 import { splitPath } from "./entry-names.ts";
 import { SnapshotPosition } from "./error.ts";
@@ -81,12 +82,7 @@ function create(tree: Tree, parent: Directory, name: string, entry: StructureEnt
 function describe(inode: Inode, entry: StructureEntry): void {
   setText(inode, DESCRIPTION, entry.description);
   setText(inode, PROMPT, entry.prompt);
-  setText(inode, DEPENDS, entry.uses?.map(dependencyLine).join("\n"));
-}
-
-/** Spaces at the end of a line do not count, so a name that ends with one is not the end of its line. */
-function dependencyLine(path: string): string {
-  return path === path.trimEnd() ? path : `${path}/.`;
+  setText(inode, DEPENDS, entry.uses?.map(asLine).join("\n"));
 }
 
 function directoryAt(tree: Tree, names: readonly string[], place: SnapshotPosition): Directory {

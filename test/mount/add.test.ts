@@ -3,7 +3,7 @@ import { expect, setDefaultTimeout, test } from "bun:test";
 import { existsSync, mkdirSync, symlinkSync } from "node:fs";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
 import { contentOf, describeMounted, mounted } from "../support/mounted.ts";
-import { BINARY } from "../support/program.ts";
+import { BINARY, eventually } from "../support/program.ts";
 
 setDefaultTimeout(60_000);
 
@@ -21,6 +21,31 @@ describeMounted("llmfs add", () => {
     expect(await m.out("cat docs/deep/guide.md")).toBe(contentOf("docs/deep/guide.md"));
     const sent = JSON.stringify(m.server.received(1).body);
     for (const words of ["how to use it", "Be brief.", "content of src/a.c"]) expect(sent).toContain(words);
+  });
+
+  test("dependencies follow renames of files and directories, and a removed one is left out with a warning", async () => {
+    await using m = await mounted({ pending: ["/src/a.c", "/src/b.c", "/gone.c"] });
+    const add = (path: string, ...depends: string[]) => {
+      const named = depends.map((one) => `mnt/${one}`).join(",");
+      return m.sandbox.llmfs(["add", `mnt/${path}`, "x", "--depends", named], { program: BINARY });
+    };
+    await add("one.c", "src/a.c", "gone.c");
+    await m.out("mv src/a.c src/main.c; mv src lib; rm gone.c");
+    expect(await m.out("cat one.c")).toBe(contentOf("one.c"));
+    expect(await m.xattr("one.c", "depends")).toBe("/lib/main.c\n/gone.c");
+    expect(await m.xattr("one.c", "meta.left_out")).toBe("/gone.c");
+    const sent = m.server.requests.map(({ body }) => JSON.stringify(body));
+    expect(sent.some((body) => body.includes("lib/main.c (this file depends on it)"))).toBe(true);
+    const why = (file: string) => m.sandbox.llmfs(["why", `mnt/${file}`], { program: BINARY });
+    expect((await why("one.c")).stdout.replace(/\s+/g, " ")).toContain("left out /gone.c: there was no such file");
+    await m.out("rm lib/main.c");
+    await add("three.c", "lib/b.c");
+    await m.out("rm lib/b.c");
+    expect((await why("three.c")).stdout.replace(/\s+/g, " ")).toContain("it is generated without it");
+    expect(await m.out("cat three.c")).toBe(contentOf("three.c"));
+    await eventually("the warning is logged", () =>
+      m.sandbox.log().includes("/one.c: it depends on /gone.c, which does"),
+    );
   });
 
   test("llmfs add refuses a path that exists, is a directory or leads through a file, and changes nothing", async () => {

@@ -82,6 +82,7 @@ export function treePort(plain: PlainTree, read?: TreePort["read"]): PlainPort {
     async readStatic(path, limit) {
       calls.push(`readStatic ${path}`);
       const node = tree.get(path);
+      if (node === undefined) throw new FsError("ENOENT", `${path}: no such file`);
       if (typeof node === "string") return new TextEncoder().encode(node).subarray(0, limit);
       return node instanceof Uint8Array ? node.subarray(0, limit) : undefined;
     },

@@ -2,9 +2,13 @@
 
 import type { Looking } from "../../app/inspect.ts";
 import { attribute, DEPENDS, GENERATOR, METADATA, MODEL } from "../../attributes.ts";
+import { isMissingError } from "../../generate/context/dependencies.ts";
 import type { Section } from "../../generate/context/prompts.ts";
+import { parseDependencies } from "../../generate/depends.ts";
+import { LEFT_OUT } from "../../generate/provenance.ts";
 import { countTokens } from "../../generate/spending/tokens.ts";
 import { parseReasons, REWRITTEN } from "../../generators/builtin/rewritten.ts";
+import { rulesOf } from "../../generators/config/rule-summary.ts";
 import type { Foreseen } from "../../offline/dry-run.ts";
 import type { OfflineTree } from "../../offline/offline-tree.ts";
 import { describeDifference } from "../../recording/explain-miss.ts";
@@ -108,6 +112,7 @@ export async function reportProvenance(
       .filter((line) => line !== "")
       .join(", "),
   );
+  add("left out", await describeLeftOut(file, state === "ready" ? (meta(LEFT_OUT) ?? "") : undefined, looking));
   const changed = state === "ready" ? looking.tree.changedUses(path) : [];
   if (changed.length > 0) add("outdated", `it was written before these changed: ${changed.join(", ")}`);
   if (now.generating) add("today", "a request for it is under way; a read waits for that");
@@ -176,6 +181,21 @@ function describeRequest({ path, asks }: Foreseen, tree: OfflineTree): string | 
     .join(", ");
 }
 
+/** Describes the files that it depends on and that do not exist. `noted`: those that did not when it was generated. */
+async function describeLeftOut({ path, xattrs }: FileInfo, noted: string | undefined, { tree, about }: Looking) {
+  const rules = about.rules && rulesOf(about.rules);
+  const left: string[] = [];
+  for (const one of parseDependencies(path, noted ?? xattrs.get(DEPENDS))) {
+    const missing = noted !== undefined || (await tree.port.readStatic(one, 1).then(() => false, isMissingError));
+    if (missing && rules?.makes(one) !== true) left.push(one);
+  }
+  if (left.length === 0) return undefined;
+  const them = left.length === 1 ? "it" : "them";
+  return noted === undefined
+    ? `${left.join(", ")}: no such file; unless you correct ${DEPENDS}, it is generated without ${them}`
+    : `${left.join(", ")}: there was no such file; to use another one, correct ${DEPENDS} and run "llmfs regen"`;
+}
+
 function describeRewriting(reasons: readonly string[]): string | undefined {
   if (reasons.length === 0) return undefined;
   const times = reasons.length === 1 ? "once" : reasons.length === 2 ? "twice" : `${reasons.length} times`;
@@ -204,6 +224,7 @@ const KNOWN = new Set([
   "request",
   "recorded",
   REWRITTEN,
+  LEFT_OUT,
   "used",
 ]);
 const MOST_OTHERS = 5;

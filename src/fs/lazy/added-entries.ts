@@ -1,4 +1,5 @@
 /** Adds entries to a tree that exists, and touches nothing that is there: all entries that are new, or none. */
+import { DEPENDS } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { Added, Adder, NewEntry } from "../../rpc/growth.ts";
 import { addEntry } from "../../snapshot/structure.ts";
@@ -6,6 +7,7 @@ import type { Directory } from "../../tree/directory.ts";
 import type { Owner } from "../../tree/inode.ts";
 import { components, join, toBytes, toText } from "../../tree/path.ts";
 import { MAY_EXEC, MAY_WRITE, mayAccess } from "../../tree/permissions/access.ts";
+import { noteReferences } from "../../tree/references/moved-names.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { XATTR_SIZE_MAX } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
@@ -56,6 +58,9 @@ export function addEntries(tree: Tree, entries: readonly NewEntry[], options: Ad
   const made: { readonly parent: Directory; readonly name: string }[] = [];
   const make = (parent: Directory, name: string, entry: NewEntry) => {
     addEntry(tree, parent, name, entry, options.owner);
+    const inode = parent.get(name)?.inode;
+    const depends = inode?.xattrs?.get(DEPENDS);
+    if (inode !== undefined && depends !== undefined) noteReferences(inode, depends);
     made.push({ parent, name });
   };
   try {

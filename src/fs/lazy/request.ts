@@ -9,12 +9,13 @@ import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
+import { currentPaths } from "../../tree/references/moved-names.ts";
 import type { Tree } from "../../tree/tree.ts";
 import type { Passthrough } from "../coherence/passthrough.ts";
 import type { FsCore } from "../core.ts";
 import type { FailedRenewals } from "../failed-renewals.ts";
 import type { Authors } from "../permissions/authors.ts";
-import type { View } from "../permissions/view.ts";
+import { revealedBy, type View } from "../permissions/view.ts";
 
 /** What a request is built from. Without `passthrough`, the kernel writes nothing by itself. */
 interface RequestContext extends Pick<FsCore, "tree" | "definitions" | "writes"> {
@@ -72,9 +73,12 @@ export function describeEntry(path: string, inode: Inode, { outdated, failedRene
   };
 }
 
-export function infoOf(path: string, inode: Inode): FileInfo {
+/** `mayReveal`: see `currentPaths`. */
+export function infoOf(path: string, inode: Inode, mayReveal?: (directory: Directory) => boolean): FileInfo {
   const xattrs = new Map<string, string>();
-  for (const [name, value] of inode.xattrs ?? []) xattrs.set(toText(name), xattrText(value));
+  for (const [name, value] of inode.xattrs ?? []) {
+    xattrs.set(toText(name), xattrText(name === DEPENDS ? currentPaths(inode, value, mayReveal) : value));
+  }
   return { ...entryOf(path, inode), mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid, xattrs };
 }
 
@@ -98,7 +102,8 @@ export function* findPendingFiles(mount: PendingFilesContext): Generator<Pending
 function pendingOf(mount: PendingFilesContext, file: RegularFile): PendingFile | undefined {
   const path = firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
   if (path === undefined) return undefined;
-  const depends = textXattr(file, DEPENDS);
+  const value = file.xattrs?.get(DEPENDS);
+  const depends = value && xattrText(currentPaths(file, value));
   const waits = file.state === "generating" ? mount.waiters.waitsOf(file) : [];
   const waitsFor = waits.flatMap((inode) => mount.tree.pathOf(inode) ?? []).map(toText);
   return {
@@ -213,7 +218,7 @@ export function buildRequest(
     ino: file.ino,
     path: toText(path),
     generator: textXattr(file, GENERATOR) ?? DEFAULT_GENERATOR,
-    file: infoOf(path, file),
+    file: infoOf(path, file, viewer === undefined ? undefined : revealedBy(view)),
     ...collectInherited(mount, file, at?.directory, view),
     pause,
     layout: layoutOf(mount),

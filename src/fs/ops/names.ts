@@ -7,6 +7,8 @@ import { MalformedMessage } from "../../fuse/wire.ts";
 import type { Directory } from "../../tree/directory.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../../tree/inode.ts";
 import { NAME_MAX } from "../../tree/path.ts";
+import { noteMove, noteRemoval } from "../../tree/references/moved-names.ts";
+import { RENAME_EXCHANGE } from "../../tree/tree.ts";
 import { KEEP_SECONDS } from "../coherence/caching.ts";
 import type { FsContext } from "../context.ts";
 import { keepOrigins } from "../permissions/origins.ts";
@@ -34,13 +36,26 @@ export function nameOperations(mount: FsContext) {
   ): void {
     const source = requireChangeable(mount, from, name);
     const target = requireChangeable(mount, to, newName);
-    const keep = keepOrigins(mount, [source.get(name)?.inode, target.get(newName)?.inode], uid);
+    const [moved, replaced] = [source.get(name)?.inode, target.get(newName)?.inode];
+    const keep = keepOrigins(mount, [moved, replaced], uid);
     tree.rename(source, name, target, newName, flags, { uid, gid });
     keep();
-    for (const [nodeid, moved] of [[to, newName] as const, [from, name] as const]) {
-      const inode = nodes.getDirectory(nodeid).get(moved)?.inode;
+    const exchanges = (flags & RENAME_EXCHANGE) !== 0;
+    if (moved !== undefined && moved !== replaced) {
+      noteMove(source, name, moved, source.get(name) !== undefined);
+      if (exchanges && replaced !== undefined) noteMove(target, newName, replaced, true);
+    }
+    for (const [nodeid, changed] of [[to, newName] as const, [from, name] as const]) {
+      const inode = nodes.getDirectory(nodeid).get(changed)?.inode;
       if (inode !== undefined) mount.ruleEntries.claim(inode);
     }
+  }
+
+  function remove(nodeid: number, name: string, work: (directory: Directory) => void): void {
+    const directory = requireChangeable(mount, nodeid, name);
+    const inode = directory.get(name)?.inode;
+    work(directory);
+    if (inode !== undefined) noteRemoval(directory, name, inode);
   }
 
   return {
@@ -137,11 +152,11 @@ export function nameOperations(mount: FsContext) {
     },
 
     unlink({ name }, header) {
-      tree.unlink(requireChangeable(mount, header.nodeid, name), name);
+      remove(header.nodeid, name, (directory) => tree.unlink(directory, name));
     },
 
     rmdir({ name }, header) {
-      tree.rmdir(requireChangeable(mount, header.nodeid, name), name);
+      remove(header.nodeid, name, (directory) => tree.rmdir(directory, name));
     },
 
     rename({ name, newname, newdir }, header) {

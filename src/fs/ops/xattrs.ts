@@ -2,17 +2,31 @@
  * Extended attributes, and the effects of setting and reading llmfs's own. ATTRIBUTES (attributes.ts) describes each of
  * them. On a shared mount not every user may set all of them: see authors.ts.
  */
-import { checkSetting, DENIED, ERROR, GENERATOR, ORIGIN, PROMPT, REGEN, STATE, suggestName } from "../../attributes.ts";
+import {
+  checkSetting,
+  DENIED,
+  DEPENDS,
+  ERROR,
+  GENERATOR,
+  ORIGIN,
+  PROMPT,
+  REGEN,
+  STATE,
+  suggestName,
+} from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
 import type { Filesystem, Header } from "../../fuse/ops.ts";
 import { printable } from "../../text/printable.ts";
+import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, S_ISGID } from "../../tree/inode.ts";
 import { compareBytes } from "../../tree/path.ts";
 import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../../tree/permissions/acl.ts";
+import { currentPaths, noteReferences } from "../../tree/references/moved-names.ts";
 import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames, xattrSpace } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
+import { revealedBy } from "../permissions/view.ts";
 import { inGroup } from "./attributes.ts";
 
 /**
@@ -102,6 +116,11 @@ export function xattrOperations(mount: FsContext) {
     return value.length;
   }
 
+  /** On a shared mount, a user sees only those new names of other files that the user could list. */
+  function mayRevealTo(uid: number): ((directory: Directory) => boolean) | undefined {
+    return mount.authors.trusts(uid) ? undefined : revealedBy(mount.authors.viewFor(uid));
+  }
+
   function becomePending(file: RegularFile): void {
     if (file.state === "generating") return;
     file.state = "pending";
@@ -154,6 +173,7 @@ export function xattrOperations(mount: FsContext) {
     mount.authors.check(inode, name, Buffer.from(value).toString("utf8"), uid, copies);
     checkSetting(name, value);
     setXattr(inode, name, Uint8Array.from(value), flags);
+    if (name === DEPENDS) noteReferences(inode, value);
     warnIfMisspelt(name);
     if (inode.kind !== "file" || (name !== GENERATOR && name !== PROMPT)) return;
     if (name === GENERATOR && Buffer.from(value).toString("utf8") === "static") return becomeStatic(inode);
@@ -168,7 +188,8 @@ export function xattrOperations(mount: FsContext) {
       const told =
         name === REGEN && inode.kind === "file" ? mount.regen.errorOf(inode) : deriveXattr(inode, name, mount);
       if (name === SELINUX && inode.xattrs?.has(name) !== true) throw new FsError("EOPNOTSUPP");
-      const value = told === undefined ? getXattr(inode, name) : clip(told);
+      const stored = told === undefined ? getXattr(inode, name) : clip(told);
+      const value = name === DEPENDS ? currentPaths(inode, stored, mayRevealTo(header.uid)) : stored;
       if (name === ORIGIN && size >= value.length) noteOrigin(value);
       return replyValue(value, size, target);
     },

@@ -83,3 +83,8 @@ export class View {
     return this.#who === undefined || mayAccess(inode, this.#who, wanted);
   }
 }
+
+/** For `currentPaths`: whether names in a directory may be shown. */
+export function revealedBy(view: View): (directory: Directory) => boolean {
+  return (directory) => view.mayRead(directory) && view.maySearch(directory);
+}

@@ -16,7 +16,7 @@ import { type Head, requestHeads } from "../../text/shared-heads.ts";
 import { parseDependencies } from "../depends.ts";
 import { namedFiles } from "../named-files.ts";
 import { countTokens } from "../spending/tokens.ts";
-import { fitDependencies, readDependencies } from "./dependencies.ts";
+import { fitDependencies, isMissingError, readDependencies } from "./dependencies.ts";
 import { AROUND, fill } from "./fill.ts";
 import { createHiddenCheck, filterVisible } from "./ignore.ts";
 import { folderOf, renderOutline } from "./outline.ts";
@@ -42,7 +42,11 @@ export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic" | "
 
 /** The parts of the generator context that a request is composed from. */
 export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "read"> &
-  Pick<GenerationRequest, "rulePrompt"> & { readonly signal?: AbortSignal };
+  Pick<GenerationRequest, "rulePrompt"> & {
+    readonly signal?: AbortSignal;
+    /** Called with each file that this one depends on and that does not exist. */
+    readonly leaveOut?: (path: string) => void;
+  };
 
 export interface ContextMaker {
   /** The messages of the request for one file. */
@@ -74,7 +78,9 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
     const { rulePrompt } = context;
     const named = rulePrompt === undefined ? [] : namedFiles([rulePrompt], path, createFileCheck(entries));
     const paths = [...new Set([...parseDependencies(path, file.xattrs.get(DEPENDS)), ...named])];
-    const needed = await readDependencies(path, { paths, read, clean, isKeptOut });
+    const isMissing = (one: string) => tree.readStatic(one, 1).then(() => false, isMissingError);
+    const { leaveOut = () => {} } = context;
+    const needed = await readDependencies(path, { paths, read, clean, isKeptOut, isMissing, leaveOut });
     const names = new Set(needed.map((one) => one.path));
     const ranked = await rankFiles(file, [file.description ?? "", ...prompts], entries, tree, { clean, signal });
     signal?.throwIfAborted();

@@ -3,7 +3,7 @@
  * declarations, otherwise only their beginning.
  */
 import { DEPENDS } from "../../attributes.ts";
-import { FsError, reasonOf } from "../../errno.ts";
+import { codeOf, FsError, reasonOf } from "../../errno.ts";
 import type { GeneratorContext } from "../../generators/contract.ts";
 import { declarationsOf } from "../declarations/declarations.ts";
 import { countTokens } from "../spending/tokens.ts";
@@ -28,12 +28,19 @@ export interface DependencyReading {
   readonly clean: Redact;
   /** Whether a path must not be sent. */
   readonly isKeptOut: (path: string) => boolean;
+  /** Whether the tree has no such file. It is asked only about files that could not be read. */
+  readonly isMissing: (path: string) => Promise<boolean>;
+  /** Called with each missing file. */
+  readonly leaveOut: (path: string) => void;
 }
 
-/** Reads the files, which generates those that are pending. No other generated content is part of a request. */
+/**
+ * Reads the files, which generates those that are pending. No other generated content is part of a request. A file that does
+ * not exist, because somebody removed it for example, is left out: the others can still be written from what is there.
+ */
 export async function readDependencies(
   path: string,
-  { paths, read, clean, isKeptOut }: DependencyReading,
+  { paths, read, clean, isKeptOut, isMissing, leaveOut }: DependencyReading,
 ): Promise<readonly Filled[]> {
   for (const one of paths) {
     if (!isKeptOut(one)) continue;
@@ -42,7 +49,8 @@ export async function readDependencies(
   }
   // All at once, so that files that do not depend on each other are generated in parallel.
   const readings = paths.map((one) =>
-    read(one).catch((error: unknown) => {
+    read(one).catch(async (error: unknown) => {
+      if (isMissingError(error) && (await isMissing(one))) return undefined;
       throw createUnreadableError(path, one, error);
     }),
   );
@@ -50,7 +58,10 @@ export async function readDependencies(
   const found: Filled[] = [];
   for (const [index, one] of paths.entries()) {
     const bytes = await readings[index];
-    if (bytes === undefined) continue;
+    if (bytes === undefined) {
+      leaveOut(one);
+      continue;
+    }
     const { text, cut } = textToShow(bytes);
     found.push({ path: one, reason: cut ? BEGINNING : WHOLE, content: await clean(text), whole: true });
   }
@@ -75,11 +86,17 @@ function beginningOf(bytes: Uint8Array): Uint8Array {
   return part.subarray(0, end);
 }
 
+/** A generator that fails may have the same errno. */
+export function isMissingError(error: unknown): boolean {
+  const code = codeOf(error);
+  return code === "ENOENT" || code === "ENOTDIR";
+}
+
 /** "No such file" is true for the dependency, but would mislead the reader of this file. */
 function createUnreadableError(path: string, dependency: string, error: unknown): FsError {
   const failed = toFsError(error, dependency);
   const { code } = failed;
-  const misleading = code === "ENOENT" || code === "ENOTDIR" || code === "EISDIR";
+  const misleading = isMissingError(failed) || code === "EISDIR";
   // The message already names the dependency, and for a cycle it names all files of the cycle.
   const why = reasonOf(failed, dependency);
   if (code === "EDEADLK" && ` ${why} `.includes(` ${path} `)) return new FsError(code, why, { cause: error });

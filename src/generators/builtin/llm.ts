@@ -28,6 +28,8 @@ export interface LlmContext extends GeneratorContext {
   /** As in GenerationRequest. */
   readonly viewer?: number;
   readonly rulePrompt?: string;
+  /** As in ComposeContext. */
+  readonly leaveOut?: (path: string) => void;
   /** The file is written again. */
   readonly rewrite?: {
     /** The content so far, without secrets. */

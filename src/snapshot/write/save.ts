@@ -5,9 +5,10 @@
  * Names, attributes and xattrs are captured at once. Contents are read when their turn comes: `beforeChange` must be
  * called before a file changes, so that only changed parts are in memory twice. The text is never in memory as a whole.
  */
-import { CONTROL_NAME, METADATA } from "../../attributes.ts";
+import { CONTROL_NAME, DEPENDS, METADATA } from "../../attributes.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode, Owner } from "../../tree/inode.ts";
+import { currentPaths } from "../../tree/references/moved-names.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { VERSION } from "../format.ts";
 import { type Fragments, formatContent } from "./content.ts";
@@ -198,9 +199,10 @@ function capture(tree: Tree, options: SaveOptions): Captured[] {
 /** When content was generated and how long it took: like times, these make every snapshot differ from the last. */
 const VARYING: readonly string[] = [`${METADATA}at`, `${METADATA}ms`];
 
-function xattrsOf({ xattrs }: Inode, varying: boolean): [string, Uint8Array][] | undefined {
-  if (xattrs === undefined) return undefined;
-  return varying ? [...xattrs] : [...xattrs].filter(([name]) => !VARYING.includes(name));
+function xattrsOf(inode: Inode, varying: boolean): [string, Uint8Array][] | undefined {
+  if (inode.xattrs === undefined) return undefined;
+  const all = varying ? [...inode.xattrs] : [...inode.xattrs].filter(([name]) => !VARYING.includes(name));
+  return all.map(([name, value]) => [name, name === DEPENDS ? currentPaths(inode, value) : value]);
 }
 
 function timesOf(inode: Inode): [string, number, number][] {

@@ -165,15 +165,20 @@ describe("user.llmfs.depends", () => {
     expect(text).toContain("body of /src/tides.c");
   });
 
-  test("a missing dependency fails with EIO and an explanation; one that fails keeps its errno", async () => {
-    const fails = async (code: ErrnoName): Promise<unknown> => {
-      const port = treePort(tree("gone.c"), () => Promise.reject(new FsError(code, `it is ${code}`)));
-      const engine = createEngine({ openModel: opened(scriptedModel("x")), tree: port });
+  test("a missing dependency is left out with a warning, and a failure of one that exists is passed on", async () => {
+    const log: string[] = [];
+    const attempt = (code: ErrnoName, name: string): Promise<unknown> => {
+      const port = treePort(tree(name), () => Promise.reject(new FsError(code, `it is ${code}`)));
+      const options = { openModel: opened(scriptedModel("x")), tree: port };
+      const engine = createEngine({ ...options, log: (level, text) => log.push(`${level} ${text}`) });
       return engine.generate(port.request("/src/main.c"), never).catch((error) => error);
     };
+    const fails = (code: ErrnoName) => attempt(code, "tides.c");
+    expect(await attempt("ENOENT", "gone.c")).toMatchObject({ metadata: expect.any(Map) });
+    expect(log).toEqual(["warn /src/main.c: it depends on /src/gone.c, which does not exist and is left out"]);
     expect(await fails("ENOENT")).toMatchObject({
       code: "EIO",
-      message: "/src/main.c depends on /src/gone.c: it is ENOENT; correct user.llmfs.depends",
+      message: "/src/main.c depends on /src/tides.c: it is ENOENT; correct user.llmfs.depends",
     });
     expect(await fails("EDEADLK")).toMatchObject({ code: "EDEADLK" });
     expect(await fails("EDQUOT")).toMatchObject({ code: "EDQUOT" });

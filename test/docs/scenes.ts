@@ -79,7 +79,11 @@ const AFRESH = "if mountpoint -q mnt; then llmfs unmount mnt; fi";
 
 export const SCENES: Readonly<Record<string, Scene>> = {
   "README.md": {
-    given: REPO + SHOP + file("fixtures.txt", "a command-line to-do list in C\n"),
+    given:
+      REPO +
+      SHOP +
+      file("fixtures.txt", "a command-line to-do list in C\n") +
+      file("Makefile", 'test:\n\tgrep -q "nothing to do" "$(LLMFS_MOUNT)/todo.c"\n'),
     words: { MODEL: "gpt-6.1-terra" },
     replaced: {
       "npm ci": INSTALLED,
@@ -143,9 +147,10 @@ export const SCENES: Readonly<Record<string, Scene>> = {
   },
   "docs/growing.md": {
     given: `${TREE}${REPO}${file("outline.md", "an outline\n")}mkdir mnt
+      git -C repo init -q && git -C repo add -A && git -C repo -c user.name=me -c user.email=me@localhost commit -qm tides
       llmfs mount mnt --from repo && mkdir mnt/src && echo 'x = 1' > mnt/src/config.py\n`,
     words: { DIR: "mnt" },
-    finally: `grep -q tides.1 tree.json && [ -e mnt/tests/test_tides.py ] && [ ! -e mnt/docs/outline.md ] &&
+    finally: `grep -q tides.1 tree.json && grep -q metres repo/tides.py && [ -e mnt/tests/test_tides.py ] && [ ! -e mnt/docs/outline.md ] &&
       [ "$(getfattr --only-values -n user.llmfs.depends mnt/docs/guide.md)" = /src/config.py ]`,
   },
   "docs/layout.md": {

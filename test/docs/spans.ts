@@ -188,6 +188,14 @@ export const SPANS: Scene = {
     "bun bench": MINUTES,
     "bun build": MINUTES,
     "node_modules/.bin/bun build": MINUTES,
+    install: {
+      because: "it would change the machine",
+      by: (text) => text.replace(" dist/", " $ROOT/dist/").replace(" /usr/local/bin/", " ./"),
+    },
+    "npm start": {
+      because: "it runs in a checkout",
+      by: (text) => `cd $ROOT && ${text} | grep -q 'llmfs COMMAND'`,
+    },
     docker: {
       because: "a container needs a daemon; llmfs doctor prints the same flags",
       by: (text) => `llmfs doctor | grep -F -e '${text}'`,

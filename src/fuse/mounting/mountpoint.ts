@@ -24,7 +24,9 @@ export function checkMountpoint(path: string, name = path): "free" | "dead" {
   const first = listEntries(path, name)[0];
   if (first !== undefined) {
     const held = `it holds ${JSON.stringify(first)}`;
-    throw createUnusableError(`${name} is not empty (${held}); a mount would hide that: choose an empty directory`);
+    throw createUnusableError(
+      `${name} is not empty (${held}); a mount would hide that: choose an empty directory, or to work on a copy of it, mount one with --from ${shellWord(name)}`,
+    );
   }
   return "free";
 }

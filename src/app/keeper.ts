@@ -153,7 +153,7 @@ function formatTimestamp(): string {
   return new Date().toISOString().replace(/[-:]|\..*/g, "");
 }
 
-function statIfThere(file: string): Stats | undefined {
+export function statIfThere(file: string): Stats | undefined {
   try {
     return statSync(file, { throwIfNoEntry: false });
   } catch {
@@ -162,7 +162,7 @@ function statIfThere(file: string): Stats | undefined {
 }
 
 /** Whether the file was not replaced, written or created in the meantime. For other types of file this is unknown. */
-function isUnchanged(one: Stats | undefined, other: Stats | undefined): boolean {
+export function isUnchanged(one: Stats | undefined, other: Stats | undefined): boolean {
   if (one === undefined || other === undefined) return one === other;
   if (!one.isFile() && !other.isFile()) return true;
   return one.dev === other.dev && one.ino === other.ino && one.size === other.size && one.mtimeMs === other.mtimeMs;

@@ -227,11 +227,13 @@ describe("llmfs mcp on a snapshot", () => {
     expect(saved()).toContain("written by hand");
   });
 
-  test("generated content is in the snapshot when the client has left", async () => {
+  test("generated content is in the snapshot soon, and when the client has left", async () => {
     const client = await open();
     await succeed(client, "read", { path: "a.md" });
-    await client.close();
     await eventually("the snapshot has the content", () => saved().includes("again: content of a.md"));
+    await succeed(client, "read", { path: "src/b.md" });
+    await client.close();
+    await eventually("the snapshot has the content", () => saved().includes("again: content of src/b.md"));
   });
 
   test("with --read-only the snapshot stays as it is", async () => {
@@ -250,6 +252,20 @@ describe("llmfs mcp on a snapshot", () => {
     mkdirSync(place.sandbox.at("tree.json"));
     expect(await fail(client, "write", { path: "a.md", content: "x" })).toContain("could not be saved");
     expect(await succeed(client, "read", { path: "a.md" })).toBe("x");
+  });
+
+  test("what another command writes to the snapshot in the meantime is never undone", async () => {
+    const client = await open();
+    await succeed(client, "write", { path: "mine.md", content: "1" });
+    const { status } = await place.sandbox.llmfs(["write", "tree.json/theirs.md"], { program: BINARY, stdin: "2" });
+    expect(status).toBe(0);
+    expect(await fail(client, "write", { path: "mine.md", content: "3" })).toContain("was changed by another program");
+    await client.close();
+    const text = readFileSync(place.sandbox.at("tree.json"), "utf8");
+    expect(JSON.parse(text).entries.map(({ path }: { path: string }) => path)).toContain("/theirs.md");
+    // A server that changed nothing does not write the snapshot when it ends.
+    await (await open()).close();
+    expect(readFileSync(place.sandbox.at("tree.json"), "utf8")).toBe(text);
   });
 
   test("a path in the tree is refused, because the tools have the whole of it", async () => {

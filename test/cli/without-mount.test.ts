@@ -112,6 +112,34 @@ describe("llmfs ls and write", () => {
   });
 });
 
+describe("commands that change the same snapshot", () => {
+  test("no change is lost when several run at the same time", async () => {
+    const names = Array.from({ length: 6 }, (_, index) => `new${index}`);
+    const writes = names.map((name) => sandbox.llmfs(["write", `tree.json/${name}`], { program: BINARY, stdin: name }));
+    mkdirSync(sandbox.at("more"));
+    writeFileSync(sandbox.at("more/imported"), "");
+    const results = await Promise.all([
+      ...writes,
+      run("import", "more", "tree.json/"),
+      run("cat", ...model(), "--save", "tree.json", "tree.json/a.md"),
+    ]);
+    expect(results.map(({ status }) => status)).toEqual(results.map(() => 0));
+    expect((await run("ls", "tree.json")).stdout.split("\n").sort()).toEqual(
+      ["", "a.md", "imported", ...names, "src/"].sort(),
+    );
+    expect((await run("ls", "-l", "tree.json/a.md")).stdout).toContain("ready");
+  });
+
+  test("a snapshot that its owner has made read-only stays as it is", async () => {
+    await using user = await ordinary([]);
+    chmodSync(user.mounted.sandbox.at("from.json"), 0o444);
+    expect(await user.llmfs(["write", "from.json/b.md"])).toMatchObject({
+      status: 89,
+      stderr: expect.stringMatching(/from.json cannot be written: EACCES/),
+    });
+  });
+});
+
 describe("llmfs export", () => {
   test("llmfs export generates pending files and writes a directory, but not into one that is not empty", async () => {
     const { status, stdout } = await run("export", ...model(), "--json", "tree.json", "out");
@@ -485,6 +513,24 @@ describeMounted("files of a mount", () => {
     expect(readFileSync(join(m.dir, "copy/src/c.md"), "utf8")).toBe(contentOf("src/c.md"));
     expect(m.asked("a.md")).toBe(0);
     expect((await at("import", m.dir, m.sandbox.at("x.json"))).status).toBe(84);
+  });
+
+  test("a snapshot to which a mount saves its tree is changed through the mount only", async () => {
+    await using mount = await mounted({ args: ["--save", "saved.json"] });
+    writeFileSync(mount.sandbox.at("saved.json"), snapshotOf([]));
+    mount.sandbox.directory("more");
+    for (const args of [
+      ["write", "saved.json/b.md"],
+      ["import", "more", "saved.json/"],
+      ["mcp", "saved.json"],
+    ]) {
+      const { status, stderr } = await mount.sandbox.llmfs(args, { program: BINARY });
+      expect([args[0], status, stderr]).toEqual([
+        args[0],
+        89,
+        expect.stringContaining(`the mount at ${mount.dir} saves`),
+      ]);
+    }
   });
 
   test("cat reports why a file cannot be generated", async () => {

@@ -3,9 +3,12 @@
  * content that was generated is saved soon afterwards, and at the end.
  */
 
+import type { Stats } from "node:fs";
 import { abortable } from "../../abort.ts";
+import { UserError } from "../../app/errors.ts";
 import { openGeneration } from "../../app/generation.ts";
 import { lookAt } from "../../app/inspect.ts";
+import { isUnchanged, statIfThere } from "../../app/keeper.ts";
 import { growMount } from "../../app/layout/growing.ts";
 import { NO_PROGRESS } from "../../app/progress.ts";
 import type { Config } from "../../app/settings/settings.ts";
@@ -17,6 +20,7 @@ import type { Log } from "../../log.ts";
 import type { MountedFilesystem } from "../../mount/filesystem.ts";
 import { person } from "../output/ask.ts";
 import { waitsOf } from "../output/provenance-report.ts";
+import { holdSnapshot, refuseSavedByMount } from "../preflight/hold-snapshot.ts";
 import { wrapSaveErrors } from "../preflight/output-paths.ts";
 import type { TreeSession } from "./session.ts";
 
@@ -40,9 +44,11 @@ export async function withSnapshotSession(
   use: (session: TreeSession) => Promise<void>,
 ): Promise<void> {
   const { config, log, signal } = options;
+  if (!options.readOnly) refuseSavedByMount(options.file);
+  const before = statIfThere(options.file);
   const generation = openGeneration(config, log);
   await withTree({ config, generation, log, progress: NO_PROGRESS, signal }, async (filesystem) => {
-    const saver = new Saver(filesystem, options);
+    const saver = await Saver.open(filesystem, options, before);
     try {
       await use(createSession(filesystem, saver, { ...options, generation }));
     } finally {
@@ -98,12 +104,30 @@ class Saver {
   readonly #filesystem: MountedFilesystem;
   readonly #options: SnapshotSessionOptions;
   #timer: Timer | undefined;
-  #saved: number | undefined;
+  /** The state of the tree that is in the file, and the file as it was then. */
+  #saved: string;
+  #written: Stats | undefined;
   #saving: Promise<void> = Promise.resolve();
 
-  constructor(filesystem: MountedFilesystem, options: SnapshotSessionOptions) {
+  /** `before`: the file when it was read. */
+  static async open(
+    filesystem: MountedFilesystem,
+    options: SnapshotSessionOptions,
+    before: Stats | undefined,
+  ): Promise<Saver> {
+    return new Saver(filesystem, options, await stateOf(filesystem), before);
+  }
+
+  private constructor(
+    filesystem: MountedFilesystem,
+    options: SnapshotSessionOptions,
+    saved: string,
+    before: Stats | undefined,
+  ) {
     this.#filesystem = filesystem;
     this.#options = options;
+    this.#saved = saved;
+    this.#written = before;
   }
 
   saveSoon(): void {
@@ -126,9 +150,21 @@ class Saver {
   }
 
   async #save(): Promise<void> {
-    const version = await this.#filesystem.files.version();
-    if (version === this.#saved) return;
-    await wrapSaveErrors(this.#filesystem.save(this.#options.file));
-    this.#saved = version;
+    const state = await stateOf(this.#filesystem);
+    if (state === this.#saved) return;
+    const { file } = this.#options;
+    await using _ = await holdSnapshot(file);
+    if (!isUnchanged(this.#written, statIfThere(file))) {
+      throw new UserError("save", `${file} was changed by another program; nothing was saved. Start this server again`);
+    }
+    await wrapSaveErrors(this.#filesystem.save(file));
+    this.#saved = state;
+    this.#written = statIfThere(file);
   }
+}
+
+/** Different after every change: the version counts what is written, the revision what is generated. */
+async function stateOf({ files, revision }: MountedFilesystem): Promise<string> {
+  const [version, { count }] = await Promise.all([files.version(), revision()]);
+  return `${version} ${count}`;
 }

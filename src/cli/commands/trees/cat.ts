@@ -12,6 +12,7 @@ import { defineCommand, defineFlags } from "../../args/command.ts";
 import { generateFlags } from "../../args/flags.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { say, showExactly } from "../../output/terminal.ts";
+import { holdSnapshot } from "../../preflight/hold-snapshot.ts";
 import { checkSave, wrapSaveErrors } from "../../preflight/output-paths.ts";
 import { generateTree } from "../../process/generated-tree.ts";
 import { asUserError, configureSnapshot, requireComplete } from "../../process/source-tree.ts";
@@ -37,7 +38,8 @@ export const cat = defineCommand({
     `The exit status is ${EXIT.incomplete.code} if a file could not be generated.`,
   ],
   async run(args, paths) {
-    if (args.save !== undefined) await checkSave("--save", absolutePath(args.save));
+    const save = args.save === undefined ? undefined : absolutePath(args.save);
+    if (save !== undefined) await checkSave("--save", save);
     const places = await Promise.all(paths.map(findPlace));
     const snapshots = Map.groupBy(
       places.filter((place) => place.kind === "snapshot"),
@@ -46,14 +48,16 @@ export const cat = defineCommand({
     if (args.save !== undefined && snapshots.size !== 1) {
       throw new UserError("usage", "--save needs paths in one snapshot");
     }
+    // Which may be the snapshot itself.
+    await using _ = save === undefined ? undefined : await holdSnapshot(save);
     const trees = new Map<string, OfflineTree>();
     for (const [file, wanted] of snapshots) trees.set(file, await generateWanted(file, wanted, args));
     for (const place of places) {
       if (place.kind === "mount") await showMounted(place);
       else showExactly(readFrom(trees.get(place.file), place) ?? throwMissing(place));
     }
-    for (const tree of args.save === undefined ? [] : trees.values()) {
-      await wrapSaveErrors(writeAtomically(absolutePath(args.save ?? ""), tree.snapshot()));
+    if (save !== undefined) {
+      for (const tree of trees.values()) await wrapSaveErrors(writeAtomically(save, tree.snapshot()));
     }
     return EXIT.ok.code;
   },

@@ -18,6 +18,7 @@ import { EXIT } from "../../output/exit-codes.ts";
 import { failureOfModel } from "../../output/explain-error.ts";
 import { createProgress } from "../../output/progress.ts";
 import { say, show, showExactly, showJson } from "../../output/terminal.ts";
+import { holdSnapshot } from "../../preflight/hold-snapshot.ts";
 import { checkSave, wrapSaveErrors } from "../../preflight/output-paths.ts";
 import { openLog } from "../../process/serve.ts";
 import { Interrupted, onSignals, signalStatus } from "../../process/signals.ts";
@@ -125,6 +126,8 @@ async function growFile(given: GrowArgs, from: string, prompt: string): Promise<
   if (given.json && !toFile && !dryRun)
     throw new UsageError("--json needs --output FILE or --dry-run: the snapshot is JSON itself");
   if (toFile) await checkSave("--output", absolutePath(output));
+  // Which may be the snapshot itself.
+  await using _held = toFile ? await holdSnapshot(absolutePath(output)) : undefined;
   const progress = createProgress();
   const log = openLog(config, "warn", progress);
   const interrupted = new AbortController();

@@ -13,6 +13,7 @@ import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { plural } from "../../output/quantity.ts";
 import { say, showJson } from "../../output/terminal.ts";
+import { holdSnapshot } from "../../preflight/hold-snapshot.ts";
 import { wrapSaveErrors } from "../../preflight/output-paths.ts";
 import { asUserError } from "../../process/source-tree.ts";
 
@@ -77,6 +78,7 @@ function findSource(named: string): Source {
 }
 
 async function importSnapshot({ file, path }: Place & { kind: "snapshot" }, source: Source): Promise<number> {
+  await using _ = await holdSnapshot(file);
   const tree = new OfflineTree(existsSync(file) ? { file } : undefined, { warn: say, rewrites: true });
   const entries = await add(tree, source, path);
   await wrapSaveErrors(writeAtomically(file, tree.snapshot()));

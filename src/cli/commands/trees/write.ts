@@ -12,6 +12,7 @@ import { writeAtomically } from "../../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { say } from "../../output/terminal.ts";
+import { holdSnapshot } from "../../preflight/hold-snapshot.ts";
 import { wrapSaveErrors } from "../../preflight/output-paths.ts";
 import { asUserError } from "../../process/source-tree.ts";
 
@@ -75,6 +76,7 @@ async function writeFile(path: string, content: Uint8Array, { append, parents }:
 }
 
 async function writeSnapshot(place: SnapshotPlace, content: Uint8Array, flags: WriteFlags): Promise<void> {
+  await using _ = await holdSnapshot(place.file);
   const tree = new OfflineTree({ file: place.file }, { warn: say, rewrites: true });
   try {
     tree.write(place.path, content, flags);

@@ -34,6 +34,17 @@ describeMounted("a regenerated file", () => {
     expect(await Bun.file(m.sandbox.at(`rec/${readdirSync(m.sandbox.at("rec"))[0]}`)).text()).toEndWith("a.txt 2");
   });
 
+  test("a file that expires is regenerated at once, by a new answer", async () => {
+    await using m = await counted();
+    expect(await m.out("cat a.txt; setfattr -n user.llmfs.refresh -v 3600s a.txt; cat a.txt")).toBe(
+      "a.txt 1\na.txt 1\n",
+    );
+    expect((await regen(m, `${m.dir}/a.txt`)).status).toBe(0);
+    expect(await m.out("cat a.txt; getfattr --only-values -n user.llmfs.refresh a.txt")).toBe("a.txt 2\n3600s");
+    const undone = await regen(m, "--undo", `${m.dir}/a.txt`);
+    expect([undone.status, undone.stderr]).toEqual([90, expect.stringContaining("there is no earlier content")]);
+  });
+
   test("regenerating by the attribute gives new content each time, however soon after the last time", async () => {
     await using m = await counted();
     const script = `

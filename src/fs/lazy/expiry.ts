@@ -18,7 +18,7 @@ import type { Authors } from "../permissions/authors.ts";
 import { allowRunning, isScript } from "../permissions/scripts.ts";
 import type { ArrivedContent, Waiter } from "../waiting/attempt.ts";
 import type { Waiters } from "../waiting/waiters.ts";
-import { Freshness } from "./freshness.ts";
+import { Freshness, nextMoment } from "./freshness.ts";
 import { fill, keepMetadata } from "./pending.ts";
 import type { InodeReplacement } from "./replace-inode.ts";
 import { buildRequest, textXattr } from "./request.ts";
@@ -29,6 +29,8 @@ import type { RuleEntries } from "./rule-entries.ts";
 interface Series {
   current: RegularFile;
   readonly freshness: Freshness;
+  /** Whether the next request is for a new answer even if one is recorded. */
+  again: boolean;
 }
 
 export interface Opening {
@@ -48,6 +50,8 @@ interface ExpiryContext extends FsCore {
   readonly listings: { readonly enabled: boolean; lists(directory: Directory): boolean };
   readonly onDemandFiles: { readonly enabled: boolean; concerns(directory: Directory, name: string): boolean };
 }
+
+const AT_ONCE: ExpiryPolicy = { ms: 0, stale: false };
 
 export class Expiry {
   readonly #enabled: boolean;
@@ -139,6 +143,19 @@ export class Expiry {
     series.freshness.wait({ ...requester, done: () => done(series.current), fail }, since, policy);
   }
 
+  /** Whether `renew` regenerates the file. A file that a user wrote does not expire. */
+  renews(file: RegularFile): boolean {
+    return file.state === "ready" && this.policyOf(file) !== undefined;
+  }
+
+  /** Generates new content now, however long the current one is valid. Throws EDEADLK. */
+  renew(file: RegularFile, waiter: Waiter): void {
+    const series = this.#seriesOf(file);
+    series.again = true;
+    series.freshness.forgive();
+    series.freshness.wait(waiter, nextMoment(), AT_ONCE);
+  }
+
   #seriesOf(file: RegularFile): Series {
     const known = this.#series.get(file);
     if (known !== undefined) return known;
@@ -149,7 +166,9 @@ export class Expiry {
         const brief = buildRequest(this.#mount(), series.current, ticket, pause);
         viewer = brief.viewer;
         const ino = this.#waiters.get(ticket)?.inode.ino ?? brief.ino;
-        this.#post({ type: "generate", request: { ...brief, ino, renews: true } });
+        const again = series.again ? { again: true as const } : {};
+        series.again = false;
+        this.#post({ type: "generate", request: { ...brief, ino, renews: true, ...again } });
       },
       take: {
         onContent: (content) => {
@@ -160,7 +179,7 @@ export class Expiry {
       },
       onFailure: (error) => this.#onFailure(series.current, error),
     });
-    const series: Series = { current: file, freshness };
+    const series: Series = { current: file, freshness, again: false };
     this.#series.set(file, series);
     return series;
   }

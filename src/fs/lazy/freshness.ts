@@ -78,6 +78,11 @@ export class Freshness {
     this.#madeAt = performance.now();
   }
 
+  /** Forgets earlier failures: the next attempt begins without a pause. */
+  forgive(): void {
+    this.#failures.forgive(this);
+  }
+
   /** Waits for a result whose generation began after this moment. Throws EDEADLK. */
   wait(given: Waiter, since: number, { ms }: ExpiryPolicy): void {
     const waiter = this.#waiters.admit(this.#running?.attempt.inode ?? this.#source.inode(), given);

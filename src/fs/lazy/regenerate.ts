@@ -30,6 +30,11 @@ const BUSY = new FsError("EBUSY", "the file is being generated");
 
 const THEIRS = new FsError("EEXIST", "a user or program wrote the file's content");
 
+const EXPIRES = new FsError(
+  "EOPNOTSUPP",
+  `its ${REFRESH} replaces the content again; remove that attribute (setfattr -x ${REFRESH}) or the rule's refresh first`,
+);
+
 const NO_CONTENT = new FsError("ENODATA", "the file has no content that could be written again");
 
 const WRITTEN = new FsError("EBUSY", "the file was changed while it was regenerated; the change was kept");
@@ -205,9 +210,6 @@ export class Regeneration {
   /** Returns the file to regenerate, if that is allowed. A pending file gets the prompt at once. */
   #resolveTarget(file: RegularFile, prompt: string | undefined): RegularFile {
     const target = this.#mount().replacement.currentOf(file);
-    if (this.#mount().expiry.policyOf(target) !== undefined) {
-      throw new FsError("EOPNOTSUPP", `the file is regenerated automatically because of its ${REFRESH}`);
-    }
     if (this.#mount().pending.isAwaited(target)) throw BUSY;
     if (prompt === undefined) return target;
     const value = Buffer.from(prompt);
@@ -221,6 +223,10 @@ export class Regeneration {
 
   #make(target: RegularFile, { prompt, instruction, recorded }: Partial<Wish>, given: Waiter): void {
     if (instruction !== undefined && target.size > LONGEST_REWRITTEN) throw TOO_LONG;
+    if (this.#mount().expiry.renews(target)) {
+      if (instruction !== undefined) throw EXPIRES;
+      return this.#renew(target, prompt, given);
+    }
     const line = this.#lineOf(target);
     const running = this.#waiters.reuse(line.attempt, given.pid);
     if (running !== undefined && !this.#waiters.isLeft(running)) throw BUSY;
@@ -265,6 +271,25 @@ export class Regeneration {
     const rewrite = instruction === undefined ? {} : { rewrite: { content: target.bytes(), instruction } };
     const again = recorded === true ? {} : { again: true as const };
     this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), ...rewrite, ...again } });
+  }
+
+  /** New content for a file that expires. Its next one comes by itself, so the previous one is not kept. */
+  #renew(target: RegularFile, prompt: string | undefined, waiter: Waiter): void {
+    const { expiry, replacement } = this.#mount();
+    const before = target.xattrs?.get(PROMPT);
+    const setPrompt = (file: RegularFile, value: Uint8Array | undefined) => {
+      if (value === undefined) file.xattrs?.delete(PROMPT);
+      else setXattr(file, PROMPT, value);
+      this.#mount().definitions++;
+    };
+    if (prompt !== undefined) setPrompt(target, Buffer.from(prompt));
+    expiry.renew(target, {
+      ...waiter,
+      fail(error) {
+        if (prompt !== undefined) setPrompt(replacement.currentOf(target), before);
+        waiter.fail(error);
+      },
+    });
   }
 
   #take(line: RegenState, content: ArrivedContent, prompt: string | undefined): void {

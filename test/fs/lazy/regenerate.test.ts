@@ -464,10 +464,33 @@ describe("errors when regenerating", () => {
     expect(read(fs, reader)).toBe("first");
   });
 
-  test("regenerating a file from its own generator is an error", () => {
+  test.each(["300s", "300s stale", "always"])("a file with refresh is regenerated at once: %s", (refresh) => {
     using fs = served();
-    poem(fs, { "user.llmfs.refresh": "300s" });
-    expect(refused(fs, "again")).toBe("EOPNOTSUPP");
+    poem(fs, { "user.llmfs.refresh": refresh });
+    const regeneration = demand(fs);
+    expect(read(fs, regeneration)).toBe("waiting");
+    expect(fs.requests.at(-1)).toMatchObject({ path: "/poem", again: true, renews: true, pause: 0 });
+    fs.content("second", undefined, { model: "m2" });
+    expect(read(fs, regeneration)).toBe("second");
+    expect([xattr(fs, "state"), xattr(fs, "refresh"), xattr(fs, "meta.model")]).toEqual(["ready", refresh, "m2"]);
+    expect(fs.requests).toHaveLength(2);
+    expect(refused(fs, "undo")).toBe("ENODATA");
+    if (refresh === "always") return;
+    expect(cat(fs)).toBe("second");
+    expect(fs.requests).toHaveLength(2);
+  });
+
+  test("a file with refresh that cannot be regenerated keeps its content and its prompt", () => {
+    using fs = served();
+    poem(fs, { "user.llmfs.refresh": "300s", "user.llmfs.prompt": "of the sea" });
+    const regeneration = demand(fs, "again:of the moon");
+    expect(fs.requests.at(-1)?.prompts).toEqual(["of the moon"]);
+    fs.failed("EIO");
+    expect(read(fs, regeneration)).toBe("EIO");
+    expect([cat(fs), xattr(fs, "prompt")]).toEqual(["first", "of the sea"]);
+    const next = demand(fs, "again:of the moon");
+    fs.content("second");
+    expect([read(fs, next), xattr(fs, "prompt")]).toEqual(["second", "of the moon"]);
   });
 });
 

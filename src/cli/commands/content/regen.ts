@@ -32,7 +32,7 @@ export const regen = defineCommand({
   notes: [
     "The new content replaces the old one when it is complete; a program that has the file open keeps the old one. If " +
       "generation fails, the old content stays. --undo restores the previous content, which is kept in memory until the " +
-      "file is removed or emptied, or the mount ends.",
+      "file is removed or emptied, or the mount ends. The previous content of a file with `refresh` is not kept.",
     "The model is asked even if an answer is recorded, and the new answer replaces the recording. With --mode replay, the " +
       "recorded answer is used again.",
     "Several files are generated in parallel, up to the --concurrency of the mount. The exit status is " +

@@ -115,10 +115,11 @@ function formatRole(role: string): string {
 /** The content with a mark before each line, in pieces; the first is often the same as before. */
 function quoteContent(message: ChatMessage): readonly [head: Quoted | undefined, rest: string] {
   const { content } = message;
-  const head = requestHeads.of(content, message);
-  const lines = head === undefined ? undefined : quotedHeads.of(head);
-  if (lines === undefined || lines.length === 0) return [undefined, quoteInstructions(content)];
-  return [lines, markLines(content.slice(lines.length))];
+  const cut = requestHeads.cut(content, message);
+  if (cut === undefined) return [undefined, quoteInstructions(content)];
+  const lines = quotedHeads.of(cut.head);
+  if (lines.length === 0) return [undefined, quoteInstructions(content)];
+  return [lines, markLines(cut.head.text.slice(lines.length) + cut.rest)];
 }
 
 /** The whole lines of a head, with marks. */

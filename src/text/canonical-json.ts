@@ -42,10 +42,10 @@ export function writeJson(value: unknown, sink: JsonSink, holder?: object): void
 
 /** The head and the rest are two pieces. */
 function writeString(text: string, sink: JsonSink, holder: object | undefined): void {
-  const head = requestHeads.of(text, holder);
-  if (head === undefined) return sink.text(JSON.stringify(text));
-  sink.head(head);
-  sink.text(JSON.stringify(text.slice(head.text.length)).slice(1));
+  const cut = requestHeads.cut(text, holder);
+  if (cut === undefined) return sink.text(JSON.stringify(text));
+  sink.head(cut.head);
+  sink.text(JSON.stringify(cut.rest).slice(1));
 }
 
 export function canonicalJson(value: unknown): string {

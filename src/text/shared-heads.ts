@@ -28,10 +28,15 @@ interface HeadGroup {
   readonly heads: Head[];
 }
 
-/** A text, and the head that whoever composed it declared. */
-interface Declared {
-  readonly text: string;
+/** A text in two pieces. */
+export interface Cut {
   readonly head: Head;
+  readonly rest: string;
+}
+
+/** A text, and the pieces that whoever composed it declared. */
+interface Declared extends Cut {
+  readonly text: string;
 }
 
 export class SharedHeads {
@@ -42,22 +47,33 @@ export class SharedHeads {
   #units = 0;
 
   /**
-   * Declares the head of a text that was composed from it, so that nobody needs to compare long texts. Use the same head for
-   * other texts that begin alike. `holder` is the object that holds the text, such as a message. A short head is ignored.
-   * Precondition: the text begins with the head, and the head does not end inside a surrogate pair.
+   * Declares the head of a text that was composed from it, and returns the text. Then nobody needs to compare long texts, and
+   * JavaScript need not even put this one together. Use the same head for other texts that begin alike. `holder` is the
+   * object that holds the text, such as a message.
+   * Precondition: the head does not end inside a surrogate pair.
    */
-  declare(holder: object, text: string, head: Head): void {
-    if (head.text.length >= SHORTEST) this.#declared.set(holder, { text, head });
+  declare(holder: object, head: Head, rest: string): string {
+    const text = head.text + rest;
+    // A short head is not worth it.
+    if (head.text.length >= SHORTEST) this.#declared.set(holder, { text, head, rest });
+    return text;
   }
 
   /**
-   * The beginning that the text shares with an earlier one, never cut inside a surrogate pair; undefined if it is short.
-   * `holder` is the object that holds the text.
+   * The text with the beginning that it shares with an earlier one; undefined if it is short. `holder` is the object that
+   * holds the text.
    */
-  of(text: string, holder?: object): Head | undefined {
+  cut(text: string, holder?: object): Cut | undefined {
     if (text.length < SHORTEST) return undefined;
     const declared = holder && this.#declared.get(holder);
-    if (declared?.text === text) return declared.head;
+    if (declared?.text === text) return declared;
+    const head = this.of(text);
+    return head && { head, rest: text.slice(head.text.length) };
+  }
+
+  /** The beginning that the text shares with an earlier one, never cut inside a surrogate pair; undefined if it is short. */
+  of(text: string): Head | undefined {
+    if (text.length < SHORTEST) return undefined;
     const start = text.slice(0, SHORTEST);
     const group = this.#groups.get(start) ?? { start, last: "", heads: [] };
     this.#groups.delete(start);

@@ -43,14 +43,14 @@ test("a text that is used several times has the same head as before", () => {
 test("a declared head is used for that text of that object only, and only if it is long", () => {
   const heads = new SharedHeads();
   const head = { text: page("all") };
-  const message = { role: "user", content: `${head.text}one` };
-  heads.declare(message, message.content, head);
-  expect(heads.of(message.content, message)).toBe(head);
-  expect(heads.of(`${page("other")}one`, message)).toBeUndefined();
-  expect(heads.of(message.content, { ...message })).toBeUndefined();
-  const short = { content: `short${page("all")}` };
-  heads.declare(short, short.content, { text: "short" });
-  expect(heads.of(short.content, short)).toBeUndefined();
+  const message = { role: "user", content: "" };
+  message.content = heads.declare(message, head, "one");
+  expect(message.content).toBe(`${head.text}one`);
+  expect(heads.cut(message.content, message)).toMatchObject({ head, rest: "one" });
+  expect(heads.cut(`${page("other")}one`, message)).toBeUndefined();
+  expect(heads.cut(message.content, { ...message })).toBeUndefined();
+  const holder = {};
+  expect(heads.cut(heads.declare(holder, { text: "short" }, page("all")), holder)).toBeUndefined();
 });
 
 test("old heads are forgotten when the texts take too much memory", () => {

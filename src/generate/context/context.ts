@@ -127,12 +127,12 @@ const FEW = 2048;
 const outlineHeads = new LRUCache<string, Head>({ max: 256 });
 
 function joinParts([tree = "", ...others]: readonly string[]): ChatMessage {
-  const rest = others.join("\n\n");
-  const message: ChatMessage = { role: "user", content: `${tree}\n\n${rest}` };
-  if (rest.length > FEW) return message;
+  const rest = `\n\n${others.join("\n\n")}`;
+  if (rest.length > FEW) return { role: "user", content: tree + rest };
   const head = outlineHeads.get(tree) ?? { text: tree };
   outlineHeads.set(tree, head);
-  requestHeads.declare(message, message.content, head);
+  const message = { role: "user" as const, content: "" };
+  message.content = requestHeads.declare(message, head, rest);
   return message;
 }
 

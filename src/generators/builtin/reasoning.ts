@@ -19,6 +19,7 @@ export function removeReasoning(answer: string, kind: FileKind): Spoken {
   const channels = readFinalChannel(answer, kind);
   if (channels !== undefined)
     return { text: withoutEndMarks(channels.text, kind), onlyThoughts: channels.onlyThoughts };
+  if (!MARKED.test(answer)) return { text: answer, onlyThoughts: false };
   const turn = withoutEndMarks(withoutBeginMark(withoutBothMarks(answer, kind)), kind);
   const begun = withoutLeadingThoughts(turn, kind);
   const after = begun ?? withoutUnopenedThoughts(turn, kind);
@@ -26,6 +27,9 @@ export function removeReasoning(answer: string, kind: FileKind): Spoken {
   if (after.onlyThoughts) return after;
   return { text: withoutWrapper(withoutEndMarks(after.text, kind), kind), onlyThoughts: false };
 }
+
+/** Every mark below contains one of these. */
+const MARKED = /[<[◁]/;
 
 interface Marks {
   readonly open: string;

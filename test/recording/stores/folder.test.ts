@@ -143,9 +143,10 @@ describe("a recording as text", () => {
 
 test("a declared beginning of a message changes neither the key nor the recording", () => {
   for (const head of [`${"line ü\n\n".repeat(500)}end`, "no line ends".repeat(500), "\n".repeat(4000)]) {
-    const plain = { role: "user" as const, content: `${head}\n\nWrite\n\n\na.c` };
+    const rest = "\n\nWrite\n\n\na.c";
+    const plain = { role: "user" as const, content: head + rest };
     const declared = { ...plain };
-    requestHeads.declare(declared, declared.content, { text: head });
+    declared.content = requestHeads.declare(declared, { text: head }, rest);
     const [one, other] = [plain, declared].map((message) =>
       recording("int x;\n", "/a.c", { model: "m", messages: [message] }),
     );

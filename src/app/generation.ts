@@ -24,13 +24,15 @@ import { loadGenerators, openEngine } from "./configured-generators.ts";
 import { type Grower, layOutMore } from "./layout/growing.ts";
 import { openModel, withoutPriceIn } from "./model/open-model.ts";
 import { type OpenedRecordings, openRecordings } from "./model/open-recordings.ts";
-import { describeConfig, formatAbout, withoutPassword } from "./mount-info.ts";
+import { type About, describeConfig, formatAbout, withoutPassword } from "./mount-info.ts";
 import type { Progress } from "./progress.ts";
 import type { Config } from "./settings/settings.ts";
 
 export interface Generation extends Grower, AsyncDisposable {
   /** The requests to the model so far, and their cost. */
   readonly usage: Usage;
+  /** What files are generated with; the model and its server are those in use, once they are chosen. */
+  readonly about: About;
   /** Warns if --max-usd cannot be enforced, as far as that is known before the first request. */
   checkPrices(): Promise<void>;
   /** Turns a prompt into a snapshot. Rejects with LlmError. */
@@ -137,6 +139,9 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   return {
     get usage() {
       return tally.usage;
+    },
+    get about() {
+      return about;
     },
     async checkPrices() {
       const unpriced = config.limits.usd === undefined ? undefined : await withoutPriceIn(config);

@@ -42,6 +42,8 @@ export interface Looking extends AsyncDisposable {
 export interface LookOptions {
   readonly log: Log;
   readonly person: Person;
+  /** What this process generates files of the snapshot with, if it does. */
+  readonly inUse?: About;
 }
 
 /** A directory means a mount, anything else a snapshot. Without `source`, the mount that contains the current directory. */
@@ -78,13 +80,13 @@ export async function fileAt(
 export async function lookAt(
   place: TreePlace,
   args: SettingsArguments,
-  { log, person }: LookOptions,
+  { log, person, inUse }: LookOptions,
 ): Promise<Looking> {
   const mountpoint = "mounted" in place ? (await findMountedFile(place.mounted)).mountpoint : undefined;
   const known = mountpoint !== undefined && args.config === undefined;
   const config = await configure({ ...args, logFile: "-", ...(known && { config: "none" }) }, person);
   const own = describeConfig(config);
-  const about = mountpoint === undefined ? own : { ...readAbout(mountpoint), ...useGiven(args, own) };
+  const about = mountpoint === undefined ? (inUse ?? own) : { ...readAbout(mountpoint), ...useGiven(args, own) };
   const source =
     "snapshot" in place
       ? place.text === undefined

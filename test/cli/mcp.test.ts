@@ -60,6 +60,16 @@ const model = (): readonly string[] => [...place.modelArgs(), "--mode", "off"];
 const paths = () =>
   place.server.requests.map(({ body }) => /Write the file (.*)/.exec(body.messages.at(-1).content)?.[1]);
 
+/** Without a name, the model is the one that the server has. */
+async function expectModelInUse(client: Client): Promise<void> {
+  await succeed(client, "read", { path: "a.md" });
+  const used: string = place.server.received(0).body.model;
+  expect(await succeed(client, "plan")).toContain(used);
+  expect(await succeed(client, "why", { path: "src/b.md" })).toMatch(new RegExp(`^model +${used}$`, "m"));
+}
+
+const unnamed = (): readonly string[] => ["--base-url", place.server.baseUrl, "--mode", "off"];
+
 /** What both kinds of tree do alike. `saved` reads a file where the changes are kept. */
 function describeTools(open: (...flags: string[]) => Promise<Client>): void {
   test("the client sees the tools, which of them change files, and none of those with --read-only", async () => {
@@ -169,6 +179,11 @@ describeMounted("llmfs mcp on a mount", () => {
     return await connect(place.dir, ...flags);
   });
 
+  test("plan and why of a mount name the model that read used", async () => {
+    await place.mount(["--from", "tree.json", ...unnamed()]);
+    await expectModelInUse(await connect(place.dir));
+  });
+
   test("what a tool writes is in the mount, and what a program writes is seen by the tools", async () => {
     await place.mount(["--from", "tree.json", ...model()]);
     const client = await connect(place.dir);
@@ -220,6 +235,10 @@ describe("llmfs mcp on a snapshot", () => {
   const saved = () => readFileSync(place.sandbox.at("tree.json"), "utf8");
 
   describeTools(open);
+
+  test("plan and why of a snapshot name the model that read used", async () => {
+    await expectModelInUse(await connect("tree.json", ...unnamed()));
+  });
 
   test("a change is in the snapshot as soon as the tool has answered", async () => {
     const client = await open();

@@ -91,7 +91,7 @@ function createSession(
     },
     async look() {
       const text = Buffer.concat(await Array.fromAsync(filesystem.snapshot()));
-      return await lookAt({ snapshot: file, text }, args, { log, person });
+      return await lookAt({ snapshot: file, text }, args, { log, person, inUse: generation.about });
     },
     live: () => () => undefined,
     waits: async (path) => waitsOf(path, await filesystem.pending()),

@@ -219,10 +219,6 @@ export function open(path: string | Uint8Array, flags: number, mode = 0): number
   return check("open", load().open(cString(path), flags, mode), Buffer.from(path).toString());
 }
 
-function openat(directory: number, path: string, flags: number, mode = 0): number {
-  return check("openat", load().openat(directory, cString(path), flags, mode), path);
-}
-
 export function close(fd: number): void {
   check("close", load().close(fd), `of descriptor ${fd}`);
 }
@@ -406,6 +402,13 @@ export function futimens(fd: number, atime: number, atimeNsec: number, mtime: nu
   twoTimespecs[2] = BigInt(mtime);
   twoTimespecs[3] = BigInt(mtimeNsec);
   check("futimens", load().futimens(fd, twoTimespecs));
+}
+
+const epoch = new BigInt64Array(4);
+
+/** Sets both times of an open file to 0. */
+export function resetTimes(fd: number): void {
+  check("futimens", load().futimens(fd, epoch));
 }
 
 /** Sets both times of an open file to the kernel's current time. */
@@ -673,8 +676,11 @@ const AT_FDCWD = -100;
 /** Creates an unnamed file in the directory of a descriptor. */
 export function temporaryFile(directory: number): number {
   const O_DIRECTORY = onArm ? 0o40000 : 0o200000;
-  return openat(directory, ".", 0o20000000 | O_DIRECTORY | O_RDWR | O_CLOEXEC | O_NOATIME, 0o600);
+  const flags = 0o20000000 | O_DIRECTORY | O_RDWR | O_CLOEXEC | O_NOATIME;
+  return check("openat", load().openat(directory, itself, flags, 0o600), "an unnamed file");
 }
+
+const itself = cString(".");
 
 export const MNT_DETACH = 2;
 

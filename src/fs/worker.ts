@@ -154,7 +154,7 @@ class FilesystemWorker {
             this.#stamps.advance();
             mount.dcache.flush();
             mount.ruleEntries.balancePages();
-            const settles = paused && mount.passthrough.settle(16);
+            const settles = paused && mount.passthrough.settle();
             return mount.writeback.poll() || settles;
           },
           hasWaiting: () => mount.dcache.hasWaiting,

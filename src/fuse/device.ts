@@ -83,8 +83,8 @@ export interface Mailbox {
   /** Handles all messages. */
   drain(): void;
   /**
-   * Does a slice of background work, for at most a few milliseconds; returns false if there is none. `paused`: no
-   * request came for a while.
+   * Does a slice of background work, for a fraction of a millisecond, because a request that comes in the meantime waits for
+   * it; returns false if there is none. `paused`: no request came for a while.
    */
   work(paused: boolean): boolean;
   /** Whether some work waits for an event that nothing reports: it is checked again after PAUSE_MS. */

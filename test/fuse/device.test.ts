@@ -287,6 +287,28 @@ describe("the loop", () => {
     expect(performance.now() - start).toBeGreaterThan(500);
   });
 
+  test("the loop takes a request before the next slice of background work", () => {
+    const order: string[] = [];
+    const { request, serve, mailbox } = connection({
+      statfs() {
+        order.push("request");
+        throw new FsError("EIO");
+      },
+    });
+    const box: Mailbox = {
+      ...mailbox,
+      work(paused) {
+        if (!paused) return false;
+        order.push("work");
+        if (order.length === 3) request(STATFS);
+        return order.length < 8;
+      },
+    };
+    request(STATFS);
+    serve(() => order.length >= 5, "rest", box);
+    expect(order).toEqual(["request", "work", "work", "request", "work"]);
+  });
+
   test("the loop logs a malformed message and serves the next one", () => {
     const { request, serve, log, session } = connection();
     const bad = Buffer.from(STATFS);

@@ -153,7 +153,10 @@ export class RuleEntries {
     this.#balanced = mount.writes;
     const { space } = mount.tree;
     const least = space.pageLimit * RESERVE;
-    for (let tries = MOST_TRIES; tries > 0 && space.freePages < least; tries--) if (!this.#freePages()) return;
+    let tries = MOST_TRIES;
+    while (tries > 0 && space.freePages < least && this.#freePages()) tries--;
+    // What was freed is for users, whose files the kernel may write without asking.
+    if (tries < MOST_TRIES) space.trim();
   }
 
   #charge(file: RegularFile, pages: number): void {

@@ -80,8 +80,10 @@ export function fileOperations(mount: FsContext) {
   }
 
   function closeFile(fh: number): void {
-    const { file } = handles.get(fh);
+    const { file, flags } = handles.get(fh);
     mount.claimUnseenWrites(file);
+    // The kernel may have written, and nobody may ever ask for the file's times.
+    if (isWritable(flags)) mount.writes++;
     handles.release(fh);
     mount.copyUps.onRelease(fh);
     passthrough.release(file);

@@ -44,6 +44,8 @@ export class Content {
   #counted = 0;
   /** Set while the kernel has the store, and after that until its last changes are taken over. */
   #storeTimes: StoreTimesWatcher | undefined;
+  /** The allocated bytes of a store that only we change; undefined if they have to be asked for. */
+  #allocated: number | undefined;
   /** Whether a store may have reserved pages, which do not hold data. */
   #reserves = false;
   /** Why bytes whose write was confirmed are missing. */
@@ -66,7 +68,9 @@ export class Content {
   /** The number of allocated bytes, in whole pages, as in st_blocks. */
   get allocated(): number {
     if (this.#store === undefined) return this.#counted * PAGE;
-    return this.#statOf(this.#store).blocks * 512;
+    if (this.#storeTimes !== undefined) return this.#storeTimes.stat.blocks * 512;
+    this.#allocated ??= this.#statOf(this.#store).blocks * 512;
+    return this.#allocated;
   }
 
   /** Whether the bytes are in a store. */
@@ -227,10 +231,10 @@ export class Content {
 
   /** Makes a hole: reads return zeros, and whole pages are freed. */
   punch(offset: Wide, length: Wide): void {
-    if (this.#store !== undefined) {
-      this.#store.punch(offset, length);
-      this.#count(this.#store);
-    } else this.#clearHeap(atMost(offset, HEAP_LIMIT), atMost(plus(offset, length), HEAP_LIMIT), false);
+    if (this.#store === undefined)
+      return this.#clearHeap(atMost(offset, HEAP_LIMIT), atMost(plus(offset, length), HEAP_LIMIT), false);
+    this.#promote().punch(offset, length);
+    this.#count(this.#store);
   }
 
   /** The first offset from this one on that holds data, if there is one before the end. */
@@ -269,6 +273,7 @@ export class Content {
 
   /** The space is reserved, so this fails only if the machine has no memory. Then the next reader gets the error. */
   #writePromised(store: Store, offset: number, data: Uint8Array): void {
+    this.#allocated = undefined;
     try {
       if (store.write(offset, data) < data.length) throw new FsError("ENOSPC");
       this.#storeTimes?.take();
@@ -286,6 +291,7 @@ export class Content {
 
   #sync({ store, stat: { size, blocks } }: StoreTimesWatcher): void {
     this.#size = size;
+    this.#allocated = blocks * 512;
     this.#count(store, blocks);
   }
 
@@ -342,8 +348,9 @@ export class Content {
     }
   }
 
-  /** Moves the bytes to a store, unless they are in one. */
+  /** Moves the bytes to a store, unless they are in one. Call this before each change of a store. */
   #promote(): Store {
+    this.#allocated = undefined;
     if (this.#store !== undefined) return this.#store;
     const store = this.space.openStore();
     const heap = this.#heap?.subarray(0, this.#size);
@@ -359,7 +366,10 @@ export class Content {
       }
     } catch (error) {
       store.close();
-      if (store.counted) this.#retake();
+      if (store.counted) {
+        this.#counted = popcount(this.#pages);
+        this.space.pages += this.#counted;
+      }
       throw error;
     }
     this.#store = store;
@@ -367,13 +377,6 @@ export class Content {
     this.#reserves = this.#reserved !== 0;
     this.#pages = this.#reserved = 0;
     return store;
-  }
-
-  /** Counts the heap's pages again after a store could not be filled. */
-  #retake(): void {
-    const count = popcount(this.#pages);
-    this.space.pages += count;
-    this.#counted = count;
   }
 
   /** Updates the count to what the store holds. */

@@ -95,7 +95,7 @@ export class FdStore implements Store {
 
   /** No other change of the kernel's gives it these times. */
   #markUntouched(): void {
-    libc.futimens(this.fd, 0, 0, 0, 0);
+    libc.resetTimes(this.fd);
     this.#untouched = true;
   }
 

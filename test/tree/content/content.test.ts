@@ -49,6 +49,31 @@ function randoms(seed: number): (limit: number) => number {
 }
 
 describe.each(kinds)("content with large parts in %s", (_name, stores) => {
+  test("the allocation of a store is asked for once, until it changes or is shared", () => {
+    const content = new Content(newSpace(stores));
+    const store = content.share();
+    store.write(0, filled(PAGE, 1));
+    content.unshare();
+    let asked = 0;
+    const stat = store.stat.bind(store);
+    store.stat = (into) => {
+      asked++;
+      stat(into);
+    };
+    const allocated = () => content.allocated / PAGE;
+    expect([allocated(), allocated(), asked]).toEqual([1, 1, 0]);
+    content.write(PAGE, filled(PAGE, 1));
+    expect([allocated(), allocated()]).toEqual([2, 2]);
+    content.punch(0, PAGE);
+    expect(allocated()).toBe(1);
+    content.allocate(0, PAGE, true);
+    expect(allocated()).toBe(2);
+    content.truncate(0);
+    expect(allocated()).toBe(0);
+    content.share().write(0, filled(3 * PAGE, 1));
+    expect(allocated()).toBe(3);
+  });
+
   test("content keeps its size when it moves to a store, however much room the heap had", () => {
     const content = new Content(newSpace(stores));
     content.write(0, filled(5000, 1));

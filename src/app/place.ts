@@ -41,7 +41,7 @@ export async function findPlace(named: string | undefined): Promise<Place> {
   const { kind, error } = examine(absolutePath(named));
   if (kind === "directory")
     throw new UserError("notMounted", `${named} is not in an llmfs mount, and is not a snapshot`);
-  if (kind === "missing") throw new UserError("input", `${named} does not exist`);
+  if (kind === "missing") throw new UserError("snapshot", `${named} does not exist`);
   throw new UserError("input", `${named} cannot be used: ${error ?? "it is neither a directory nor a file"}`);
 }
 

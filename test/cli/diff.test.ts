@@ -80,7 +80,7 @@ test("long texts without common lines are compared quickly, and the patch can be
 });
 
 test("an error has a status greater than 1", async () => {
-  expect((await run("one", "missing")).status).toBe(84);
+  expect((await run("one", "missing")).status).toBe(85);
   expect((await run("one.json/nothing", "one")).status).toBe(84);
   expect((await run("one")).status).toBe(2);
   expect((await run("--stat", "--json", "one", "two")).status).toBe(2);

@@ -313,7 +313,7 @@ describeMounted("llmfs tree", () => {
     const run = async (...args: string[]) => (await sandbox.llmfs(["tree", ...args], { program: BINARY })).status;
     expect(await run()).toBe(83);
     expect(await run(".")).toBe(83);
-    expect(await run("missing")).toBe(84);
+    expect(await run("missing")).toBe(85);
     expect(await run("note.txt")).toBe(85);
     expect(await run("--depth", "none", ".")).toBe(2);
   });

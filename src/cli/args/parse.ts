@@ -132,7 +132,7 @@ class Reader {
   #key(spelling: string, token = spelling): string {
     const key = this.#flags.get(spelling);
     if (key !== undefined) return key;
-    const guess = findNearest(spelling, [...this.#flags.keys()]);
+    const guess = findNearest(spelling, [...this.#flags.keys(), "--help"]);
     const within = token === spelling ? "" : ` in ${token}`;
     throw new UsageError(`unknown flag ${spelling}${within}${guess === undefined ? "" : `; did you mean ${guess}?`}`);
   }

@@ -1,8 +1,9 @@
 /** Checks the mountpoint that the user named. */
-import { realpathSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { realpathSync, statSync } from "node:fs";
+import { basename, dirname, join, relative } from "node:path";
 import { codeOf } from "../errno.ts";
-import { checkMountpoint, createTakenError } from "../fuse/mounting/mountpoint.ts";
+import { checkMountpoint, createTakenError, shellWord } from "../fuse/mounting/mountpoint.ts";
+import { MountError } from "../fuse/mounting/unmount.ts";
 import { absolutePath } from "./machine/current-directory.ts";
 import { createUnresponsiveError, isAnswering, isServed } from "./running/answering.ts";
 import { findMount } from "./running/find-mount.ts";
@@ -16,8 +17,31 @@ export async function checkMountpointPath(directory: string): Promise<string> {
   if (known?.within === "" && isServed(known.mount)) throw createTakenError(directory);
   if (known !== undefined && (await isAnswering(known.mount)) === "no") throw createUnresponsiveError(known.mount);
   const path = resolveRealPath(directory);
+  const cure = known === undefined ? mountSnapshotFirst(directory) : undefined;
+  if (cure !== undefined) throw new MountError("bad-mountpoint", `${directory} is a file, not a directory. ${cure}`);
   checkMountpoint(path, directory);
   return path;
+}
+
+/** The cure for a path that names a file, or a path in one such as `tree.json/a.md`. Undefined for any other path. */
+export function mountSnapshotFirst(named: string): string | undefined {
+  const file = findFile(named);
+  if (file === undefined) return undefined;
+  const near = relative(absolutePath("."), file);
+  const from = shellWord(near.startsWith("..") ? file : near);
+  return `If ${from} is a snapshot, mount it first: llmfs mount DIR --from ${from}`;
+}
+
+/** The file that a path names or leads through. Absolute; undefined if there is none. */
+export function findFile(named: string): string | undefined {
+  for (let path = absolutePath(named); path !== "/"; path = dirname(path)) {
+    try {
+      return statSync(path).isFile() ? path : undefined;
+    } catch {
+      // Nothing has this name, but the beginning of the path may be a file.
+    }
+  }
+  return undefined;
 }
 
 /** Like realpath(3), but also works if the last part is a dead mount. Throws UserError("input"). */

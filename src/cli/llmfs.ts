@@ -219,18 +219,54 @@ const WORDS = [...COMMANDS.keys(), ...ALIASES.keys(), "help"];
 /** Words that other tools have for a command. They are suggested, not accepted. */
 const SYNONYMS: ReadonlyMap<string, string> = new Map([
   ["start", "mount"],
+  ["up", "mount"],
+  ["create", "mount"],
+  ["new", "mount"],
+  ["attach", "mount"],
   ["eject", "unmount"],
   ["stop", "unmount"],
+  ["down", "unmount"],
+  ["kill", "unmount"],
+  ["quit", "unmount"],
+  ["exit", "unmount"],
+  ["close", "unmount"],
+  ["detach", "unmount"],
+  ["rm", "unmount"],
+  ["remove", "unmount"],
+  ["delete", "unmount"],
   ["exec", "run"],
+  ["shell", "run"],
   ["dump", "save"],
+  ["backup", "save"],
+  ["commit", "save"],
   ["ps", "list"],
   ["mounts", "list"],
   ["info", "status"],
+  ["show", "status"],
+  ["stat", "status"],
+  ["stats", "status"],
+  ["inspect", "status"],
   ["top", "status"],
   ["watch", "status --watch"],
   ["cost", "status"],
+  ["restart", "unmount, then mount"],
+  ["retry", "regen"],
+  ["edit", "write"],
+  ["cp", "export"],
+  ["find", "ls"],
+  ["explain", "why"],
   ["events", `tail -f DIR/${CONTROL_NAME}/events`],
 ]);
+
+/** The words for which the log is suggested. */
+const LOG_WORDS: ReadonlySet<string> = new Set(["log", "logs", "journal", "tail"]);
+
+/** What another tool's word for a command means here. */
+async function findSynonym(word: string): Promise<string | undefined> {
+  if (!LOG_WORDS.has(word)) return SYNONYMS.get(word);
+  const { defaultLogFile } = await import("../app/settings/settings.ts");
+  return `tail -f ${defaultLogFile()}`;
+}
 
 /** Runs one command line and resolves with the exit status. Never rejects. */
 export async function llmfs(argv: readonly string[]): Promise<number> {
@@ -254,7 +290,7 @@ async function dispatch(argv: readonly string[]): Promise<number> {
   }
   if (first === undefined) throw new UsageError("no command given");
   if (first === "help") return await runHelp(others);
-  const [name, entry, rest] = chooseCommand(argv);
+  const [name, entry, rest] = await chooseCommand(argv);
   if (!asksForHelp(rest)) return (await entry.load()).invoke(rest);
   if (name === "mount" && first !== "mount" && first.startsWith("-")) show(formatHelp());
   else show(formatCommandHelp(name, entry.summary, await entry.load()));
@@ -266,7 +302,7 @@ async function runHelp([topic, surplus]: readonly string[]): Promise<number> {
   if (surplus !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(surplus)}`);
   if (topic === undefined || asksForHelp([topic])) show(formatHelp());
   else {
-    const [name, entry] = findCommand(topic) ?? throwUnknownCommand(topic);
+    const [name, entry] = findCommand(topic) ?? throwUnknownCommand(topic, await findSynonym(topic));
     show(formatCommandHelp(name, entry.summary, await entry.load()));
   }
   return EXIT.ok.code;
@@ -278,21 +314,29 @@ function findCommand(word: string): [name: string, entry: CommandEntry] | undefi
   return entry === undefined ? undefined : [name, entry];
 }
 
-function throwUnknownCommand(word: string, guess = SYNONYMS.get(word) ?? findNearest(word, WORDS)): never {
+function throwUnknownCommand(word: string, synonym: string | undefined): never {
+  const guess = synonym ?? findNearest(word, WORDS);
   throw new UsageError(`unknown command ${word}${guess === undefined ? "" : `; did you mean ${guess}?`}`);
 }
 
 /** `llmfs DIR …` means `llmfs mount DIR …`, unless DIR looks like a command. */
-function chooseCommand(argv: readonly string[]): [name: string, entry: CommandEntry, rest: readonly string[]] {
+async function chooseCommand(
+  argv: readonly string[],
+): Promise<[name: string, entry: CommandEntry, rest: readonly string[]]> {
   const first = argv[0] ?? "";
   const found = findCommand(first);
   if (found !== undefined) return [...found, argv.slice(1)];
-  if (!first.startsWith("-") && !first.includes("/") && !isThere(first)) {
-    const guess = SYNONYMS.get(first) ?? findNearest(first, WORDS);
-    const another = argv[1] !== undefined && !argv[1].startsWith("-");
-    if (guess !== undefined || another) throwUnknownCommand(first, guess);
-    if (!asksForHelp(argv)) {
-      throw new UsageError(`${first} is neither a command nor a directory; to mount there, make the directory first`);
+  if (!first.startsWith("-") && !first.includes("/")) {
+    const synonym = await findSynonym(first);
+    if (!isThere(first)) {
+      const another = argv[1] !== undefined && !argv[1].startsWith("-");
+      if ((synonym ?? findNearest(first, WORDS)) !== undefined || another) throwUnknownCommand(first, synonym);
+      if (!asksForHelp(argv)) {
+        throw new UsageError(`${first} is neither a command nor a directory; to mount there, make the directory first`);
+      }
+    } else if (synonym !== undefined) {
+      const there = `to mount at the directory ${first}, run llmfs mount ${first}, or llmfs ./${first}`;
+      throw new UsageError(`unknown command ${first}; did you mean ${synonym}? Or, ${there}`);
     }
   }
   const mount = COMMANDS.get("mount");
@@ -328,7 +372,7 @@ async function reportUsageError(argv: readonly string[], error: UsageError): Pro
   say(`llmfs: ${error.message}`);
   const first = argv[0] ?? "";
   const own = findCommand(first);
-  const [name, entry] = own ?? findCommand("mount") ?? throwUnknownCommand("mount");
+  const [name, entry] = own ?? findCommand("mount") ?? throwUnknownCommand("mount", undefined);
   if (argv.length === 0 || first === "help") say(`\n${formatHelp().trimEnd()}`);
   else if (argv.length === 1 && own !== undefined && hasActions(await entry.load())) {
     say(`\n${formatCommandHelp(name, entry.summary, await entry.load()).trimEnd()}`);

@@ -18,6 +18,8 @@ export interface FsCore {
   definitions: number;
   /** Counts writes to files: see RpcHandlers.readStatics. */
   writes: number;
+  /** Counts writes by users, and how many of them the last saved snapshot contains. */
+  readonly userWrites: { count: number; saved: number };
   /** Whether something in the tree has, or had, an access control list. */
   hasAcls: boolean;
   /** The size in bytes that a file without content reports. */

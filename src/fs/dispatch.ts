@@ -133,6 +133,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     passthrough: new Passthrough({
       log: (text) => options.post({ type: "log", level: "info", tag: "fs", text }),
       onWrite(file, taken) {
+        mount.userWrites.count++;
         mount.onContentChange(file);
         if (taken) mount.definitions++;
       },
@@ -144,6 +145,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     },
     definitions: 0,
     writes: 0,
+    userWrites: { count: 0, saved: 0 },
     hasAcls: surveyXattrs(tree),
     claimedSize: options.claimedSize ?? CLAIMED_SIZE,
     umask: options.umask ?? 0o022,
@@ -162,6 +164,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
       handlers.invalidateContent(file);
     },
     onWrite(file) {
+      this.userWrites.count++;
       this.onContentChange(file);
       expiry.claim(file);
       ruleEntries.claim(file);

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { writeFileSync } from "node:fs";
 import packageJson from "../../package.json";
 import { COMMANDS } from "../../src/cli/llmfs.ts";
 import { Sandbox } from "../support/program.ts";
@@ -106,6 +107,63 @@ describe("a wrong command line exits with status 2, prints the reason and the us
       ["frobnicate"],
       "frobnicate is neither a command nor a directory; to mount there, make the directory first",
     ],
+    ["another tool's word for the log", ["logs", "-f"], "unknown command logs; did you mean tail -f "],
+    [
+      "a description without its flag",
+      ["mount", "m", "a list in Go"],
+      "unexpected argument \"a list in Go\"; to describe a tree, write --prompt 'a list in Go'",
+    ],
+    [
+      "a description without its flag, for run",
+      ["run", "a list", "--", "ls"],
+      "unexpected argument \"a list\"; to describe a tree, write --prompt 'a list'",
+    ],
+    [
+      "a description without its flag, for generate",
+      ["generate", "x"],
+      'unexpected argument "x"; to describe a tree, write --prompt x',
+    ],
+    [
+      "a description without its flag, for grow",
+      ["grow", "r", "tests for it"],
+      "unexpected argument \"tests for it\"; to describe a tree, write --prompt 'tests for it'",
+    ],
+    [
+      "a command in one word without --",
+      ["run", "make test"],
+      'unexpected argument "make test"; put -- before the command: -- make test …; to describe',
+    ],
+    [
+      "a snapshot without its flag",
+      ["mount", "tree.json", "m"],
+      'unexpected argument "m"; to use a snapshot, write --from tree.json',
+    ],
+    ["the letter of other tools for a prompt", ["mount", "m", "-p", "x"], "unknown flag -p; did you mean --prompt?"],
+    [
+      "a flag's value that looks like a flag",
+      ["mount", "m", "--prompt", "-x"],
+      "--prompt needs a value, but -x looks like a flag; to pass it as the value, write --prompt=-x",
+    ],
+    [
+      "unmount with --save",
+      ["unmount", "m", "--save", "f.json"],
+      "unknown flag --save; mount takes it; to save now, run llmfs save m f.json",
+    ],
+    [
+      "unmount with --save first",
+      ["unmount", "--save=f.json", "m"],
+      "unknown flag --save; mount takes it; to save now, run llmfs save m f.json",
+    ],
+    [
+      "export with --from",
+      ["export", "--from", "tree.json", "out"],
+      "unknown flag --from; name the snapshot itself: tree.json, or",
+    ],
+    [
+      "warm with --from",
+      ["warm", "--from", "tree.json"],
+      "unknown flag --from; this works on mounts: llmfs mount DIR --from tree.json",
+    ],
     ["a surplus argument", ["unmount", "/a", "/b"], 'unexpected argument "/b"'],
     ["a surplus argument after --version", ["--version", "x"], 'unexpected argument "x"'],
     ["a missing argument", ["save", "/tmp"], "FILE is missing"],
@@ -135,6 +193,38 @@ describe("a wrong command line exits with status 2, prints the reason and the us
     expect(stderr).toContain(`llmfs: ${message}`);
     expect(stderr).toContain("Usage: llmfs");
   });
+});
+
+test.each([
+  ["stop", "did you mean unmount?"],
+  ["logs", "did you mean tail -f /"],
+  ["ps", "did you mean list?"],
+])("a directory named %s is mounted only if the command says so", async (name, guess) => {
+  sandbox.directory(name);
+  const { status, stdout, stderr } = await sandbox.llmfs([name], { cwd: sandbox.path });
+  expect([status, stdout]).toEqual([2, ""]);
+  expect(stderr).toContain(`llmfs: unknown command ${name}; ${guess}`);
+  expect(stderr).toContain(`to mount at the directory ${name}, run llmfs mount ${name}, or llmfs ./${name}\n`);
+});
+
+test("a command for mounts says how to use a snapshot", async () => {
+  writeFileSync(sandbox.at("tree.json"), "{}");
+  const mountFirst = "If tree.json is a snapshot, mount it first: llmfs mount DIR --from tree.json";
+  for (const args of [
+    ["warm", "tree.json"],
+    ["regen", "tree.json/a.md"],
+    ["add", "tree.json/a.md", "x"],
+    ["check", "tree.json", "--", "true"],
+    ["save", "tree.json", "out.json"],
+    ["unmount", "tree.json"],
+    ["mount", "tree.json"],
+    ["tree.json"],
+  ]) {
+    const { status, stderr } = await sandbox.llmfs(args, { cwd: sandbox.path });
+    expect([status === 0, args, stderr]).toEqual([false, args, expect.stringContaining(mountFirst)]);
+  }
+  const grow = await sandbox.llmfs(["grow", "tree.json", "--prompt", "a b"], { cwd: sandbox.path });
+  expect(grow.stderr).toContain("if it is a snapshot, write --from tree.json -o tree.json");
 });
 
 describe("an error is reported for", () => {

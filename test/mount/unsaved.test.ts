@@ -7,6 +7,7 @@ import { findMountAt } from "../../src/mountinfo.ts";
 import { describeMounted, IS_ROOT, type Mounted, processesOf, unmounted } from "../support/mounted.ts";
 import { mountNamespace, programs, testWith } from "../support/needs.ts";
 import { BINARY, eventually, finished, isAlive, mountedType } from "../support/program.ts";
+import { Terminal } from "../support/terminal.ts";
 
 setDefaultTimeout(60_000);
 
@@ -48,6 +49,23 @@ function serverPid(m: Mounted): number {
 }
 
 describeMounted("unmount with --save", () => {
+  test("on a terminal, unmount says that what programs wrote is not saved, unless it was", async () => {
+    const unmountAfter = async (script: string, args: readonly string[] = []) => {
+      await using m = await unmounted();
+      await m.mount(args);
+      await m.out(script);
+      const options = { cwd: m.sandbox.path, env: m.sandbox.environment() };
+      await using terminal = new Terminal(["sh", "-c", '"$@"; echo over', "sh", ...BINARY, "unmount", m.dir], options);
+      await eventually("unmount has ended", () => terminal.text.includes("over"));
+      return terminal.text;
+    };
+    const warning = "files that were written by hand or by programs are not saved";
+    expect(await unmountAfter("echo mine > notes")).toContain(warning);
+    expect(await unmountAfter("ls")).not.toContain(warning);
+    expect(await unmountAfter(`echo mine > notes; ${BINARY.join(" ")} save . $OUT/tree.json`)).not.toContain(warning);
+    expect(await unmountAfter("echo mine > notes", ["--save", "tree.json"])).not.toContain(warning);
+  });
+
   test("unmount --save saves to a file that only its owner can read, and leaves no temporary files", async () => {
     await using m = await saving();
     await m.out("echo mine > own");

@@ -57,6 +57,8 @@ interface ControlStatus {
   readonly inodes: number;
   readonly bytes: number;
   readonly generating: number;
+  /** Whether a program wrote to a file since the tree was last saved. */
+  readonly unsavedWrites: boolean;
   readonly outdated: number;
   readonly failedRenewals: number;
   /** Empty before the store was asked for the first time. */
@@ -102,6 +104,13 @@ export async function readMountStatus(mountpoint: string): Promise<MountStatus> 
     memoryBytes: 1024 * Number.parseInt(statusOf(pid, "VmRSS") ?? "0", 10),
     usage,
   };
+}
+
+/** Whether a program wrote to a file of a mount since the tree was last saved. Rejects like `readMountStatus`. */
+export async function hasUnsavedWrites(mountpoint: string): Promise<boolean> {
+  const status = await readJson(mountpoint, "status.json");
+  if (!isStatus(status)) throw createVersionError(mountpoint);
+  return status.unsavedWrites;
 }
 
 async function readJson(

@@ -11,7 +11,7 @@ import type { OutdatedFile, PendingFile } from "../../rpc/messages.ts";
 import type { DetailedEntry } from "../../rpc/tree-port.ts";
 import { UserError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
-import { resolveRealPath } from "../mountpoint.ts";
+import { mountSnapshotFirst, resolveRealPath } from "../mountpoint.ts";
 import { requireAnswer, whileAnswering } from "./answering.ts";
 import { findMount } from "./find-mount.ts";
 import { serverOf } from "./server-process.ts";
@@ -24,10 +24,17 @@ export function requireMountAt(directory: string): MountPoint {
     const around = `it is inside the mount at ${known.mount.path}`;
     throw new UserError("notMounted", `${directory}: no llmfs is mounted there; ${around}`);
   }
+  refuseFile(directory);
   const found = findMountAt(resolveRealPath(directory));
   const what =
     found === undefined ? "no llmfs is mounted there" : `the filesystem mounted there is ${found.type}, not llmfs`;
   throw new UserError("notMounted", `${directory}: ${what}`);
+}
+
+/** Throws UserError for a path that names a snapshot, which other commands accept. */
+function refuseFile(named: string): void {
+  const cure = mountSnapshotFirst(named);
+  if (cure !== undefined) throw new UserError("notMounted", `${named} is not in an llmfs mount. ${cure}`);
 }
 
 /** The path of a running mount. Rejects with UserError("notMounted") or UserError("unresponsive"). */
@@ -40,7 +47,10 @@ export async function findMounted(directory: string): Promise<string> {
 /** The running mount that contains a path, and the path within it. Rejects like `mountedAt`. */
 export async function findMountedFile(file: string): Promise<{ readonly mountpoint: string; readonly path: string }> {
   const known = findMount(file);
-  if (known === undefined) throw new UserError("notMounted", `${file} is not in an llmfs mount`);
+  if (known === undefined) {
+    refuseFile(file);
+    throw new UserError("notMounted", `${file} is not in an llmfs mount`);
+  }
   await requireAnswer(known.mount);
   // Symlinks in the mount may lead to another mount.
   const absolute = absolutePath(file);

@@ -231,8 +231,12 @@ function chooseTree(given: GivenSettings): { readonly prompt?: Given | undefined
 
 function chooseLogFile(given: GivenSettings, environment: Environment): string | undefined {
   const log = given.find("logFile");
-  if (log === undefined) return join(stateFolder(environment), "llmfs.log");
+  if (log === undefined) return defaultLogFile(environment);
   return log.text === "-" ? undefined : parseAbsolutePath(log.source, log.text, log.folder);
+}
+
+export function defaultLogFile(environment: Environment = process.env): string {
+  return join(stateFolder(environment), "llmfs.log");
 }
 
 /** The folder of the user's own configuration, which is always trusted. */

@@ -5,6 +5,7 @@
 import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../../app/errors.ts";
 import { isSetting, kebabCase, rowOf } from "../../app/settings/table.ts";
+import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import { findNearest } from "../../text/did-you-mean.ts";
 
 /** The arguments after `--`, for a command that runs another one; or a variable number of positionals. */
@@ -52,6 +53,17 @@ export function requireChoice<T extends string>(name: string, value: string, cho
   );
 }
 
+/** Single letters that other tools have for our flags. */
+const LETTERS: ReadonlyMap<string, string> = new Map([
+  ["-p", "--prompt"],
+  ["-m", "--model"],
+]);
+
+const SNAPSHOT = /\.json$/;
+
+/** A letter or a word after hyphens. Not "-", a negative number or a sentence. */
+const LIKE_A_FLAG = /^--?[a-z][a-z0-9-]*(?:=\S*)?$/i;
+
 class Reader {
   readonly #argv: readonly string[];
   readonly #args: ArgsDef;
@@ -98,7 +110,28 @@ class Reader {
     this.#positionals.push(token);
     if (this.#rest === undefined || this.#rest.atLeast !== undefined) return;
     if (this.#positionals.length <= this.#wanted.length) return;
-    throw new UsageError(`unexpected argument ${JSON.stringify(token)}; put -- before the command: -- ${token} …`);
+    throw this.#unexpected(token);
+  }
+
+  /** An argument too many. Most often somebody forgot a flag, or the `--` before a command. */
+  #unexpected(token: string): UsageError {
+    const behind = this.#argv.slice(this.#next);
+    const cures: string[] = [];
+    const runs = this.#rest !== undefined && this.#rest.atLeast === undefined;
+    if (runs && !behind.includes("--")) cures.push(`put -- before the command: -- ${token} …`);
+    const named = [...this.#positionals, token].find((one) => SNAPSHOT.test(one));
+    if (named !== undefined && this.#lacks("from")) cures.push(`to use a snapshot, write --from ${shellWord(named)}`);
+    else if (this.#lacks("prompt") && (cures.length === 0 || /\s/.test(token))) {
+      const what = this.#args.prompt?.description?.includes("instruction") ? "give an instruction" : "describe a tree";
+      cures.push(`to ${what}, write --prompt ${shellWord(token)}`);
+    }
+    const advice = cures.length === 0 ? "" : `; ${cures.join("; ")}`;
+    return new UsageError(`unexpected argument ${JSON.stringify(token)}${advice}`);
+  }
+
+  /** Whether the command has this flag, and it is not given. */
+  #lacks(key: string): boolean {
+    return this.#args[key] !== undefined && !this.#given.has(key);
   }
 
   #long(token: string): void {
@@ -132,9 +165,32 @@ class Reader {
   #key(spelling: string, token = spelling): string {
     const key = this.#flags.get(spelling);
     if (key !== undefined) return key;
-    const guess = findNearest(spelling, [...this.#flags.keys(), "--help"]);
     const within = token === spelling ? "" : ` in ${token}`;
-    throw new UsageError(`unknown flag ${spelling}${within}${guess === undefined ? "" : `; did you mean ${guess}?`}`);
+    const advice = this.#otherWay(spelling) ?? this.#nearest(spelling);
+    throw new UsageError(`unknown flag ${spelling}${within}${advice === undefined ? "" : `; ${advice}`}`);
+  }
+
+  #nearest(spelling: string): string | undefined {
+    const usual = LETTERS.get(spelling);
+    const known = usual !== undefined && this.#flags.has(usual) ? usual : undefined;
+    const guess = known ?? findNearest(spelling, [...this.#flags.keys(), "--help"]);
+    return guess === undefined ? undefined : `did you mean ${guess}?`;
+  }
+
+  /** What to do instead of a flag that only other commands have. */
+  #otherWay(spelling: string): string | undefined {
+    if (spelling !== "--from" && spelling !== "--save") return undefined;
+    const token = this.#argv[this.#next - 1] ?? "";
+    const equals = token.indexOf("=");
+    const value = equals < 0 ? this.#argv[this.#next] : token.slice(equals + 1);
+    const file = value === undefined || value.startsWith("-") ? "FILE" : shellWord(value);
+    const others = this.#argv.filter((one, at) => at >= this.#next + (equals < 0 ? 1 : 0) && !one.startsWith("-"));
+    const dir = shellWord(this.#positionals[0] ?? others[0] ?? "DIR");
+    if (spelling === "--save") return `mount takes it; to save now, run llmfs save ${dir} ${file}`;
+    const places = this.#wanted.some(([, { description = "" }]) => description.includes("snapshot"));
+    return places
+      ? `name the snapshot itself: ${file}, or a path in it such as ${file}/src`
+      : `this works on mounts: llmfs mount DIR --from ${file}`;
   }
 
   #takesValue(key: string): boolean {
@@ -145,9 +201,11 @@ class Reader {
     const value = this.#argv[this.#next];
     if (value === undefined || value === "--") throw new UsageError(`${spelling} needs a value`);
     const flag = value.split("=", 1)[0] ?? value;
-    if (this.#flags.has(flag)) {
+    if (this.#flags.has(flag) || LIKE_A_FLAG.test(value)) {
+      const what = this.#flags.has(flag) ? "is" : "looks like";
+      const joint = spelling.startsWith("--") ? "=" : "";
       throw new UsageError(
-        `${spelling} needs a value, but ${value} is a flag; to pass it as the value, write ${spelling}=${value}`,
+        `${spelling} needs a value, but ${value} ${what} a flag; to pass it as the value, write ${spelling}${joint}${value}`,
       );
     }
     this.#next++;
@@ -180,7 +238,7 @@ class Reader {
 
   #checkCount(rest: readonly string[]): void {
     const surplus = this.#positionals[this.#wanted.length];
-    if (surplus !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(surplus)}`);
+    if (surplus !== undefined) throw this.#unexpected(surplus);
     for (const [index, [key, arg]] of this.#wanted.entries()) {
       if (arg.required === false) continue;
       if (this.#positionals[index] === undefined) throw new UsageError(explainMissing(key, arg));

@@ -78,11 +78,14 @@ function serveSnapshot(mount: FsContext, handlers: RpcHandlers, name: string): R
   return serveStream(mount, (opener) => {
     const { programs } = mount;
     const start = performance.now();
+    mount.passthrough.bringIn();
+    const writes = mount.userWrites.count;
     const saver = handlers.beginSnapshot(name === FULL_SNAPSHOT);
     return {
       next() {
         const piece = saver.next({ milliseconds: SLICE_MS });
         if (piece === undefined) {
+          mount.userWrites.saved = writes;
           const who = opener === undefined ? {} : programs.describe(opener.pid, opener.uid);
           programs.noteSave({ path: `/${CONTROL_NAME}/${name}`, ...who, ms: Math.round(performance.now() - start) });
         }
@@ -127,6 +130,7 @@ function describeStatus(mount: FsContext, handlers: RpcHandlers, source: StatusS
     inodes: space.usedInodes,
     bytes: space.usedBytes,
     kernelInodes: mount.nodes.size,
+    unsavedWrites: mount.userWrites.count > mount.userWrites.saved,
     generating: mount.pending.size,
     waiting: mount.waiters.listWaiting(MOST_WAITING),
     requests: source.counts(),

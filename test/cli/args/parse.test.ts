@@ -130,7 +130,10 @@ describe("the parser rejects", () => {
   });
 
   test("the parser rejects a surplus argument, which it names", async () => {
-    expect(await refusal(["/mnt", "out", "more"])).toBe('unexpected argument "more"');
+    expect(await refusal(["/mnt", "out", "more"])).toBe(
+      'unexpected argument "more"; to describe a tree, write --prompt more',
+    );
+    expect(await refusal(["/mnt", "out", "more", "--prompt", "x"])).toBe('unexpected argument "more"');
   });
 
   test("the parser rejects a missing value", async () => {

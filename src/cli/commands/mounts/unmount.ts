@@ -6,6 +6,7 @@ import { createUnresponsiveError, isAnswering } from "../../../app/running/answe
 import { ControlClient } from "../../../app/running/control-client.ts";
 import { findMount } from "../../../app/running/find-mount.ts";
 import { describeProblem, type SaveOutcome } from "../../../app/running/mount-record.ts";
+import { hasUnsavedWrites } from "../../../app/running/mount-status.ts";
 import { requireMountAt } from "../../../app/running/mounted.ts";
 import {
   lateServerOf,
@@ -21,6 +22,7 @@ import { isAdministrator } from "../../../fuse/mounting/unmount.ts";
 import { type MountPoint, readMounts } from "../../../mountinfo.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
+import { isTerminal, say } from "../../output/terminal.ts";
 import { createVersionError, Departure, late } from "../../process/departure.ts";
 
 export const unmount = defineCommand({
@@ -58,13 +60,23 @@ export const unmount = defineCommand({
     // After `llmfs unmount .`, this process would otherwise keep the mount busy itself.
     process.chdir("/");
     using server = serverOf(mount);
+    const lost = args.lazy || !isTerminal() ? undefined : await describeUnsaved(mount, server);
     if (server !== undefined && isCopy(mount, server)) takeAway(mount, args.dir, args.lazy);
     else if (server === undefined) await unmountWithoutServer(mount, args.dir, args.lazy, patienceMs);
     else if (args.lazy) await unmountLazily(new Departure({ mount, name: args.dir, server, patienceMs, lazy: true }));
     else await unmountProperly(new Departure({ mount, name: args.dir, server, patienceMs, lazy: false }));
+    if (lost !== undefined) say(lost);
     return EXIT.ok.code;
   },
 });
+
+/** For a person: what was written into a mount that is not saved. Generated content is recorded and can be had again. */
+async function describeUnsaved(mount: MountPoint, server: ServerProcess | undefined): Promise<string | undefined> {
+  if (server?.record === undefined || server.record.save !== undefined || isCopy(mount, server)) return undefined;
+  if (!(await hasUnsavedWrites(mount.path).catch(() => false))) return undefined;
+  const next = 'run "llmfs save DIR FILE" first, or mount with --save FILE';
+  return `files that were written by hand or by programs are not saved; next time, ${next}`;
+}
 
 /** Whether this is a bind mount, so that the original mount stays. */
 function isCopy(mount: MountPoint, { record }: ServerProcess): boolean {

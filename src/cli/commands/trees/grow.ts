@@ -4,10 +4,12 @@ import { openGeneration } from "../../../app/generation.ts";
 import { growSnapshot } from "../../../app/layout/grow-snapshot.ts";
 import { describeLeftOut } from "../../../app/layout/growing.ts";
 import { absolutePath } from "../../../app/machine/current-directory.ts";
-import { resolveExistingPath } from "../../../app/mountpoint.ts";
+import { findFile, resolveExistingPath } from "../../../app/mountpoint.ts";
 import { ControlClient, ControlRefusal } from "../../../app/running/control-client.ts";
+import { findMount } from "../../../app/running/find-mount.ts";
 import { findMountedFile } from "../../../app/running/mounted.ts";
 import { readPrompt } from "../../../app/settings/prompt.ts";
+import { shellWord } from "../../../fuse/mounting/mountpoint.ts";
 import type { Growth, NewEntry } from "../../../rpc/growth.ts";
 import { writeAtomically } from "../../../snapshot/write/write.ts";
 import { printableLine } from "../../../text/printable.ts";
@@ -87,6 +89,10 @@ async function growMounted(given: GrowArgs, prompt: string): Promise<number> {
     }
   }
   const place = given.dir ?? ".";
+  if (findMount(place) === undefined && findFile(place) !== undefined) {
+    const from = shellWord(place);
+    throw new UsageError(`${place} is a file, not a mount; if it is a snapshot, write --from ${from} -o ${from}`);
+  }
   const { mountpoint, path } = await findMountedFile(resolveExistingPath(place));
   await using client = await ControlClient.open(mountpoint);
   const progress = createProgress();

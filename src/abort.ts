@@ -63,14 +63,26 @@ export function memoize<T>(make: () => Promise<T>): () => Promise<T> {
   };
 }
 
-/** The same, but a failure is tried again the next time. */
-export function memoizeSuccess<T>(make: () => Promise<T>): () => Promise<T> {
+/** The same, but a failure is tried again the next time. `keepMs`: how long to keep a value. Default: forever. */
+export function memoizeSuccess<T>(make: () => Promise<T>, keepMs?: (value: T) => number): () => Promise<T> {
   let made: Promise<T> | undefined;
-  return () => {
-    made ??= make().catch((error: unknown) => {
+  let keptUntil = Number.POSITIVE_INFINITY;
+  const start = async () => {
+    try {
+      const value = await Promise.resolve().then(make);
+      if (keepMs !== undefined) keptUntil = performance.now() + keepMs(value);
+      return value;
+    } catch (error) {
       made = undefined;
       throw error;
-    });
+    }
+  };
+  return () => {
+    if (performance.now() >= keptUntil) made = undefined;
+    if (made === undefined) {
+      keptUntil = Number.POSITIVE_INFINITY;
+      made = start();
+    }
     return made;
   };
 }

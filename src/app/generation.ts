@@ -22,7 +22,7 @@ import type { Generate, List } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 import { loadGenerators, openEngine } from "./configured-generators.ts";
 import { type Grower, layOutMore } from "./layout/growing.ts";
-import { openModel, withoutPriceIn } from "./model/open-model.ts";
+import { type OpenedModel, openModel, withoutPriceIn } from "./model/open-model.ts";
 import { type OpenedRecordings, openRecordings } from "./model/open-recordings.ts";
 import { type About, describeConfig, formatAbout, withoutPassword } from "./mount-info.ts";
 import type { Progress } from "./progress.ts";
@@ -103,7 +103,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     storeStatus = status;
     if (status !== undefined) publish?.("recordings", () => JSON.stringify(storeStatus));
   };
-  /** A failure is not cached, because the server may be available the next time. */
+  /** Neither a failure nor a model without a server is kept for long: the server may be available the next time. */
   const model = memoizeSuccess(async () => {
     opening ??= await openRecordings(config, log, { recordings, mountpoint: () => mountedAt, publish: tellStore });
     const opened = await openModel(config, log, opening, tally, warnOnce);
@@ -115,7 +115,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     };
     tell();
     return { ...opened, model: tally.count(opened.model) };
-  });
+  }, keepMs);
   let rules: { readonly loaded: LoadedConfig; readonly summary: readonly RuleSummary[] } | undefined;
   const engine = memoize(async (): Promise<Engine> => {
     const port = await tree.promise;
@@ -221,6 +221,13 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
     },
   };
 }
+
+function keepMs({ unserved }: Pick<OpenedModel, "unserved">): number {
+  return unserved ? UNSERVED_MS : Number.POSITIVE_INFINITY;
+}
+
+/** How long a model without a server is kept. */
+const UNSERVED_MS = 2000;
 
 /** Loads the modules for generating files, so that the first reader does not wait for that. Sends no request. */
 async function load(config: Config): Promise<void> {

@@ -5,7 +5,7 @@
  * into an errno. Its slots have the queue, the limits, deadlines and cancellation. It does not know inodes and readers (the
  * filesystem waits, retries and runs one generation per file), or servers and recordings (they are behind the model).
  */
-import { abortable, memoize, memoizeSuccess } from "../abort.ts";
+import { abortable, memoize } from "../abort.ts";
 import { DEFAULT_GENERATOR, GENERATOR, METADATA, OURS, policyText } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { createLlmGenerator, type LlmContext, type LlmGenerator } from "../generators/builtin/llm.ts";
@@ -100,8 +100,7 @@ export function createEngine(options: EngineOptions): Engine {
   const redaction = options.redact === undefined ? {} : { redact: options.redact };
   const sight = sightOf(tree, redaction);
   const composers = new Semaphore(COMPOSED_AT_ONCE);
-  const writer = memoizeSuccess(async () => {
-    const { model, name, contextTokens } = await options.openModel();
+  async function createWriter({ model, name, contextTokens }: EngineModel) {
     const limited = sightOf(tree, { ...redaction, ...(contextTokens !== undefined && { tokens: contextTokens }) });
     async function compose(path: string, contextOfRule: LlmContext): Promise<readonly ChatMessage[]> {
       // Composing does not wait for anything else, so this is never long.
@@ -123,7 +122,14 @@ export function createEngine(options: EngineOptions): Engine {
       ...(options.temperature !== undefined && { temperature: options.temperature }),
     });
     return { generator, sight: limited };
-  });
+  }
+  let current: { readonly opened: EngineModel; readonly writer: ReturnType<typeof createWriter> } | undefined;
+  /** The model may be opened again, if its server could not be used. */
+  async function writer() {
+    const opened = await options.openModel();
+    if (current?.opened !== opened) current = { opened, writer: createWriter(opened) };
+    return current.writer;
+  }
   /** A failure to open the model fails the file like any other failure of the model. */
   const openWriter = () =>
     writer().catch((error: unknown) => {
@@ -139,6 +145,12 @@ export function createEngine(options: EngineOptions): Engine {
   const usesModel = ({ binding }: BoundRequest) => generators.get(binding.generator) === llm;
   const ofModel = new Slots({ concurrency, deadlineMs, hide, log });
   const ofOthers = new Slots({ concurrency: othersAtOnce, deadlineMs: othersDeadlineMs, hide, log });
+
+  /**
+   * The files, by inode number, that failed because the model's server could not be reached. They are not paused: the
+   * client decides when to look for the server, and a file must not wait longer than that.
+   */
+  const unreached = new Set<number>();
 
   const bind = (request: GenerationRequest): BoundRequest => bindRequest(request, options);
 
@@ -266,14 +278,24 @@ export function createEngine(options: EngineOptions): Engine {
       const slots = usesModel(bound) ? ofModel : ofOthers;
       // It takes no time of the generation's deadline.
       if (slots === ofModel) await openWriter();
-      return await slots.run({
+      const work = slots.run({
         origin: `${request.path}: generator "${generator}"`,
         signal,
         deadlineMs: timeoutMs,
-        pauseMs: request.pause,
+        pauseMs: unreached.has(request.ino) ? 0 : request.pause,
         listener,
         run: (stop, place) => stamp(generator, () => run(bound, stop, place, listener)),
       });
+      if (slots !== ofModel) return await work;
+      try {
+        const content = await work;
+        unreached.delete(request.ino);
+        return content;
+      } catch (error) {
+        if (error instanceof FsError && error.code === "EHOSTUNREACH") unreached.add(request.ino);
+        else unreached.delete(request.ino);
+        throw error;
+      }
     },
     list(request, signal, listener) {
       const { path, generator } = request;

@@ -37,6 +37,8 @@ export class Failure extends Error {
   readonly said: string;
   /** The parameter that the server blames. */
   readonly param: string | undefined;
+  /** Why no connection to the server could be opened; undefined if the server may be there. */
+  readonly unreached: string | undefined;
   readonly #cure: string;
 
   constructor(kind: LlmErrorKind, message: string, cure: string, more: FailureDetails = {}) {
@@ -50,6 +52,7 @@ export class Failure extends Error {
     this.retryAfterMs = more.retryAfterMs;
     this.said = more.said ?? "";
     this.param = more.param;
+    this.unreached = more.unreached;
   }
 
   toLlmError(attempts: number, why: string): LlmError {
@@ -76,13 +79,29 @@ export class Failure extends Error {
     }
     const cause = getProperty(error, "cause");
     if (cause === undefined) throw error;
-    const code = toText(getProperty(cause, "code")) ?? "";
-    const words = messageOf(cause).replace(ADVICE, "");
-    const detail = code === "" || words.startsWith(code) ? words : `${code}: ${words}`;
-    return CERTIFICATE.test(code)
-      ? createTrustFailure(scrub(detail, party.secrets), party)
-      : createConnectionFailure(scrub(detail, party.secrets), party, !UNREACHED.test(code));
+    return toUnreachedFailure(cause, party) ?? createConnectionFailure(describeConnectionError(cause, party), party);
   }
+}
+
+/** The failure of a request that could not be sent; undefined if the request may have reached the server. */
+export function toUnreachedFailure(error: unknown, party: ConnectionParty): Failure | undefined {
+  const code = toText(getProperty(error, "code")) ?? "";
+  const detail = describeConnectionError(error, party);
+  if (CERTIFICATE.test(code)) return createTrustFailure(detail, party);
+  return UNREACHED.test(code) ? createUnreachedFailure(detail, party) : undefined;
+}
+
+function describeConnectionError(error: unknown, { secrets }: ConnectionParty): string {
+  const code = toText(getProperty(error, "code")) ?? "";
+  const words = messageOf(error).replace(ADVICE, "");
+  return scrub(code === "" || words.startsWith(code) ? words : `${code}: ${words}`, secrets);
+}
+
+/** Before the model is known, messages name the host only. */
+type ConnectionParty = Omit<Party, "model"> & { readonly model?: string };
+
+function nameOf({ host, model }: ConnectionParty): string {
+  return model === undefined ? host : `${host} (model ${model})`;
 }
 
 /** Codes of connections that were never established: no server, unknown name, or no agreement on TLS. */
@@ -99,6 +118,7 @@ interface FailureDetails {
   readonly retryAfterMs?: number | undefined;
   readonly said?: string;
   readonly param?: string | undefined;
+  readonly unreached?: string;
 }
 
 /** `sent`: whether the request may have reached the server. */
@@ -106,24 +126,29 @@ export function createCancellation(party: Party, sent: boolean): LlmError {
   return new LlmError("cancelled", `the request to ${party.host} (model ${party.model}) was cancelled`, { sent });
 }
 
+/** No connection could be opened, for a reason that may pass: nothing was sent. */
+export function createUnreachedFailure(detail: string, party: ConnectionParty): Failure {
+  return createConnectionFailure(detail, party, { sent: false, unreached: detail });
+}
+
 /** Connection refused, reset, unknown name, TLS: no part of an answer arrived. */
-function createConnectionFailure(detail: string, party: Party, sent = true): Failure {
+function createConnectionFailure(detail: string, party: ConnectionParty, more: FailureDetails = {}): Failure {
   return new Failure(
     "no-connection",
-    `no connection to ${party.host} (model ${party.model}): ${toBoundedLine(detail)}`,
+    `no connection to ${nameOf(party)}: ${toBoundedLine(detail)}`,
     isLoopback(party.host.replace(/:\d+$/, ""))
       ? "is the server running, and is the base URL correct?"
       : "is the server running, and are the base URL and the proxy (HTTPS_PROXY, HTTP_PROXY) correct?",
-    { transient: true, sent },
+    { transient: true, ...more },
   );
 }
 
 /** Nothing was sent, and the next attempt would fail in the same way. */
-function createTrustFailure(detail: string, party: Party): Failure {
+function createTrustFailure(detail: string, party: ConnectionParty): Failure {
   const cure = /ALTNAME/.test(detail)
     ? "the certificate is for another name; is the base URL correct?"
     : "to trust it, set NODE_EXTRA_CA_CERTS to a file with its certificate authority";
-  const what = `no connection to ${party.host} (model ${party.model}): its certificate was rejected: ${toBoundedLine(detail)}`;
+  const what = `no connection to ${nameOf(party)}: its certificate was rejected: ${toBoundedLine(detail)}`;
   return new Failure("no-connection", what, cure, { sent: false });
 }
 

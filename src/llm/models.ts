@@ -8,7 +8,7 @@ import { totalmem } from "node:os";
 import { endpointOf, keyHeaders, splitAddress } from "./connection/address.ts";
 import { connectionOptions, isLoopback } from "./connection/http.ts";
 import { jsonOf } from "./connection/json-body.ts";
-import { getProperty, toNumber, toText } from "./failure.ts";
+import { type Failure, getProperty, secretsIn, toNumber, toText, toUnreachedFailure } from "./failure.ts";
 import { LlmError } from "./llm.ts";
 
 export interface ServerModel {
@@ -23,10 +23,12 @@ export interface ServerModel {
   readonly size?: number;
 }
 
-/** Either the models, or what the server did instead of listing them. */
+/** One of these: the models, or what the server did instead of listing them. */
 export interface Offer {
   readonly models?: readonly ServerModel[];
   readonly instead?: string;
+  /** Why the server could not be asked: there was no connection. */
+  readonly unreached?: Failure;
   /** The status with which the server rejected the key, or its absence. */
   readonly refused?: number;
 }
@@ -34,7 +36,7 @@ export interface Offer {
 export interface ServerAddress {
   readonly baseUrl: string;
   readonly apiKey?: string | undefined;
-  readonly headers?: Readonly<Record<string, string>> | undefined;
+  readonly headers?: Readonly<Record<string, string | null>> | undefined;
 }
 
 const SAYS_NOT = "it does not list its models";
@@ -64,10 +66,27 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
     }
     if (deadline.aborted) return { instead: `it did not list its models within ${timeoutMs / 1000} s` };
     if (error instanceof SyntaxError) return { instead: SAYS_NOT };
+    const unreached = toUnreachedFailure(error, partyOf(server));
+    if (unreached !== undefined) return { unreached };
     const code = toText(getProperty(error, "code"));
     if (error instanceof Error) return { instead: `it does not list its models${code ? ` (${code})` : ""}` };
     throw error;
   }
+}
+
+/** Whether anything accepts a connection at the server's address. An answer of any kind will do. Never rejects. */
+export async function isReachable(server: ServerAddress, timeoutMs: number): Promise<boolean> {
+  try {
+    const response = await askServer(server, endpointOf(server.baseUrl, "/models"), AbortSignal.timeout(timeoutMs));
+    response.body?.cancel().catch(() => {});
+    return true;
+  } catch (error) {
+    return toUnreachedFailure(error, partyOf(server)) === undefined;
+  }
+}
+
+function partyOf({ baseUrl, apiKey = "", headers = {} }: ServerAddress): { host: string; secrets: readonly string[] } {
+  return { host: new URL(baseUrl).host, secrets: [apiKey, ...secretsIn(headers)] };
 }
 
 export function askServer(
@@ -76,10 +95,11 @@ export function askServer(
   signal: AbortSignal,
   body?: unknown,
 ) {
+  const all = Object.entries({ ...keyHeaders(baseUrl, apiKey), ...headers });
   return fetch(url, {
     ...connectionOptions(baseUrl),
     ...(body === undefined ? {} : { method: "POST", body: JSON.stringify(body) }),
-    headers: { ...keyHeaders(baseUrl, apiKey), ...headers },
+    headers: all.flatMap(([name, value]) => (value === null ? [] : [[name, value]])),
     signal,
   });
 }

@@ -14,6 +14,7 @@ import { memoizeSuccess, pause } from "../abort.ts";
 import { messageOf } from "../errno.ts";
 import { canonicalJsonBytes } from "../text/canonical-json.ts";
 import { keyHeaders, splitAddress } from "./connection/address.ts";
+import { CircuitBreaker } from "./connection/circuit-breaker.ts";
 import { fetchFollowing } from "./connection/http.ts";
 import { DEFAULT_RETRIES, delayBefore, type Retries } from "./connection/retry.ts";
 import { DEFAULT_TIMEOUTS, type Timeouts, Watchdog } from "./connection/watchdog.ts";
@@ -21,6 +22,7 @@ import { adapt, type Dialect, learn, PLAIN_DIALECT } from "./dialect.ts";
 import { createCancellation, Failure, type Party, scrub, secretsIn } from "./failure.ts";
 import type { ChatAnswer, ChatOptions, ChatRequest, LanguageModel } from "./llm.ts";
 import { LlmError } from "./llm.ts";
+import { isReachable } from "./models.ts";
 import { OPENAI_BASE_URL } from "./openai-service.ts";
 import { readAnswer } from "./stream.ts";
 
@@ -40,6 +42,11 @@ export interface OpenaiSettings {
 /** Maximum length of an answer in characters: a server that never stops must not exhaust the memory. */
 const MAX_ANSWER = 64 * 1024 * 1024;
 
+/** How long to look for a server that could not be reached. */
+const LOOK_MS = 5000;
+
+const NOT_SENT = "the request was not sent, because the server could not be reached a moment ago either";
+
 export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel {
   const baseUrl = settings.baseUrl ?? OPENAI_BASE_URL;
   const timeouts = { ...DEFAULT_TIMEOUTS, ...settings.timeouts };
@@ -49,6 +56,7 @@ export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel 
   /** What each model of this server understands; stored after a success only, so that a wrong guess is forgotten. */
   const dialects = new Map<string, Dialect>();
   const secrets = [...(settings.apiKey ? [settings.apiKey] : []), ...secretsIn(settings.headers)];
+  const breaker = new CircuitBreaker(() => isReachable({ ...settings, baseUrl }, LOOK_MS));
   const client = memoizeSuccess(() => connect(baseUrl, settings.apiKey, settings.headers));
 
   async function ask(
@@ -70,6 +78,8 @@ export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel 
       model: request.model,
       secrets,
     };
+    const problem = await breaker.check(party);
+    if (problem !== undefined) throw problem.toLlmError(1, NOT_SENT);
     const endsAt = performance.now() + timeouts.totalMs;
     let dialect = dialects.get(request.model) ?? PLAIN_DIALECT;
     let asked = request;
@@ -83,6 +93,7 @@ export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel 
         watchdog.signal.throwIfAborted();
         const answer = await watchdog.race(ask(adapt(asked, dialect), party, watchdog, options.onText));
         dialects.set(request.model, dialect);
+        breaker.onAnswer();
         return answer;
       } catch (error) {
         if (watchdog.signal.aborted) throw watchdog.signal.reason;
@@ -95,7 +106,10 @@ export function createOpenaiModel(settings: OpenaiSettings = {}): LanguageModel 
           continue;
         }
         const delay = delayBefore(failure, attempt, retries, endsAt - performance.now());
-        if (typeof delay === "string") throw failure.toLlmError(attempt, delay);
+        if (typeof delay === "string") {
+          breaker.onFailure(failure);
+          throw failure.toLlmError(attempt, delay);
+        }
         log(
           `${failure.message}; trying again in ${(delay / 1000).toFixed(1)} s (attempt ${attempt} of ${retries.attempts})`,
         );

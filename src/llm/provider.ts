@@ -61,7 +61,7 @@ export interface ProviderOptions {
 
 /**
  * Chooses a provider. Opens no connection if a key or base URL is set and the model is known. Rejects with LlmError
- * "unconfigured" (no server, or no way to choose a model) or "refused-key". The message lists every way to fix it.
+ * "unconfigured" (no server, or no way to choose a model), "no-connection" or "refused-key". The message lists every way to fix it.
  */
 export async function chooseProvider(
   layers: readonly ProviderLayer[],
@@ -150,7 +150,8 @@ function checkKey(value: string, from: string): string {
 async function modelAt(server: ServerAddress, keyFrom: string | undefined, options: ProviderOptions) {
   const { host, hostname } = new URL(server.baseUrl);
   if (host === new URL(OPENAI_BASE_URL).host) return { model: DEFAULT_MODEL };
-  const { models, instead, refused } = await modelsAt(server, MODELS_MS, options.signal);
+  const { models, instead, refused, unreached } = await modelsAt(server, MODELS_MS, options.signal);
+  if (unreached !== undefined) throw unreached.toLlmError(1, "");
   if (refused !== undefined) throw createKeyRefusal(host, refused, keyFrom);
   if (models?.some(({ id }) => id === DEFAULT_MODEL)) return { model: DEFAULT_MODEL };
   const able = rankModels(models ?? []);

@@ -31,6 +31,10 @@ test("progress of the layout names the model, and no model if only recordings ar
     return said;
   };
   expect(await steps({ baseUrl: server.baseUrl })).toEqual(["looking for a model", "laying out the tree (small)"]);
+  expect(await steps({})).toEqual([
+    "looking for a model",
+    "no model server can be used; looking for a recorded layout",
+  ]);
   expect(await steps({ mode: "replay" })).toEqual(["laying out the tree (from recordings)"]);
 });
 

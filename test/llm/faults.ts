@@ -342,8 +342,12 @@ const TAIL = `
 - Readers do not notice a temporary fault: where the table shows more than one request, one complete answer is enough. llmfs waits
   0.5 s before the second request and doubles the pause each time, less a random part of up to half of it. If Retry-After asks for
   more, it waits that long.
+- If these requests could not be sent, because no connection could be opened, requests for other files fail at once, with the same
+  errno and the reason. They do so until the server can be reached: every two seconds, the next request looks for it first, and all
+  requests are sent again as soon as it accepts a connection. A server that is only starting has time until the first request has
+  used up its attempts.
 - A file never contains part of an answer. It becomes \`failed\`, \`user.llmfs.error\` says why, and the next open tries again: the first
-  time at once, then after 0.25 s, doubled each time up to 5 s.
+  time at once, then after 0.25 s, doubled each time up to 5 s. There is no such pause if the server could not be reached.
 - Failures are not recorded, and do not damage recordings.
 - If a layout is not usable, llmfs sends it back with a list of what is wrong, at most twice. If it still fails, nothing is mounted.
   The exit status is 87 if the answers are at fault (\`unusable\`, \`truncated\`, \`refusal\`, or empty), and 86 otherwise.

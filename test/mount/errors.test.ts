@@ -1,6 +1,7 @@
 /** What a reader gets when the model fails, and where the reason can be read. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { describeMounted, mounted } from "../support/mounted.ts";
+import { writeFileSync } from "node:fs";
+import { describeMounted, mounted, unmounted } from "../support/mounted.ts";
 import type { Behaviour } from "../support/openai-server.ts";
 import { eventually } from "../support/program.ts";
 import { freePort } from "../support/servers.ts";
@@ -145,6 +146,44 @@ describeMounted("a reader of a file that cannot be generated", () => {
     const { status, stdout, stderr } = await m.sh("cat a.txt");
     expect([status, stdout, stderr]).toEqual([1, "", "cat: a.txt: No route to host\n"]);
     expect(await m.xattr("a.txt", "error")).toMatch(/^EHOSTUNREACH: no connection to 127\.0\.0\.1/);
+  });
+
+  test.each([
+    ["with a model's name", ["--model", "tiny"]],
+    ["without one", []],
+  ])("reading many files %s fails quickly while no server listens, and works when one does", async (_name, args) => {
+    const port = freePort();
+    const names = Array.from({ length: 12 }, (_, index) => `/${index}.txt`);
+    const entries = [...names, "/base.txt"].map((path) => ({
+      path,
+      type: "file",
+      mode: "0644",
+      state: "pending",
+      ...(path === "/base.txt" ? {} : { xattrs: { "user.llmfs.depends": "/base.txt" } }),
+    }));
+    const snapshot = JSON.stringify({
+      llmfs: 1,
+      entries: [{ path: "/", type: "directory", mode: "0755" }, ...entries],
+    });
+    await using m = await unmounted();
+    writeFileSync(m.sandbox.at("from.json"), snapshot);
+    await m.mount(["--from", "from.json", "--base-url", `http://127.0.0.1:${port}/v1`, ...args]);
+    await m.sh("cat base.txt");
+    const before = performance.now();
+    expect((await m.sh("cat *.txt")).stderr.match(/No route to host/g)).toHaveLength(13);
+    // With five attempts for each file, or with the pauses of its failed dependency, it would take a minute.
+    expect(performance.now() - before).toBeLessThan(15_000);
+    expect(await m.xattr("7.txt", "error")).toContain("is the server running");
+    const message = { role: "assistant", content: "text" };
+    using _server = Bun.serve({
+      hostname: "127.0.0.1",
+      port,
+      fetch: ({ url }) =>
+        url.endsWith("/models")
+          ? Response.json({ data: [{ id: "tiny" }] })
+          : Response.json({ choices: [{ index: 0, message, finish_reason: "stop" }] }),
+    });
+    await m.out("until cat *.txt; do sleep 0.1; done");
   });
 
   test("a reader of a file that cannot be generated finds the reason in the log too, without the key", async () => {

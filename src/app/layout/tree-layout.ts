@@ -19,7 +19,7 @@ export interface TreeLayoutOptions {
   readonly contextLength?: number;
   /** The address of the server, if one is used. */
   readonly server?: string;
-  readonly config: Pick<Config, "layoutTokens" | "concurrency" | "depends">;
+  readonly config: Pick<Config, "layoutTokens" | "concurrency" | "depends" | "mode">;
   readonly progress: Progress;
   readonly signal: AbortSignal;
   readonly log: Log;
@@ -28,7 +28,9 @@ export interface TreeLayoutOptions {
 /** Rejects with LlmError. */
 export async function layOutTree(options: TreeLayoutOptions): Promise<Uint8Array> {
   const { prompt, guide, model, name, contextLength, server, config, progress, signal, log } = options;
-  progress.step(`laying out the tree (${server === undefined ? "from recordings" : name})`);
+  if (server !== undefined) progress.step(`laying out the tree (${name})`);
+  else if (config.mode === "replay") progress.step("laying out the tree (from recordings)");
+  else progress.step("no model server can be used; looking for a recorded layout");
   const structure = await generateStructure({
     prompt,
     model,

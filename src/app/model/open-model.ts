@@ -1,7 +1,7 @@
 /** Opens the model of a mount: its provider, its budget and its recordings. */
 import type { Budget } from "../../generate/spending/budget.ts";
 import type { UsageCounter } from "../../generate/spending/usage-counter.ts";
-import { type LanguageModel, LlmError } from "../../llm/llm.ts";
+import { type LanguageModel, LlmError, type LlmErrorKind } from "../../llm/llm.ts";
 import type { Log } from "../../log.ts";
 import type { RecordingStore } from "../../recording/recording.ts";
 import { explainShare, shareContext } from "../layout/context-share.ts";
@@ -21,6 +21,8 @@ export interface OpenedModel {
   readonly contextLength?: number;
   /** The maximum tokens of a request for a file, if it is limited. */
   readonly contextTokens?: number;
+  /** No server could be used, so only recordings answer. Open it again later: the server may be there by then. */
+  readonly unserved?: true;
 }
 
 /** Rejects with LlmError. */
@@ -50,6 +52,7 @@ export async function openModel(
     ...(contextTokens !== undefined && { contextTokens }),
     ...(asked?.server !== undefined && { server: asked.server }),
     ...(asked?.allow !== undefined && { allow: asked.allow }),
+    ...(asked?.unserved && { unserved: asked.unserved }),
   };
   if (store === undefined) {
     if (asked === undefined) throw new Error("the model has neither a provider nor recordings");
@@ -160,11 +163,13 @@ async function openProvider(
       ...(contextLength !== undefined && { contextLength }),
     };
   } catch (error) {
-    const unusable = error instanceof LlmError && (error.kind === "unconfigured" || error.kind === "refused-key");
+    const unusable = error instanceof LlmError && UNUSABLE.has(error.kind);
     if (!unusable || config.mode !== "auto") throw error;
-    return { name: said, model: { complete: () => Promise.reject(error) } };
+    return { name: said, model: { complete: () => Promise.reject(error) }, unserved: true };
   }
 }
+
+const UNUSABLE: ReadonlySet<LlmErrorKind> = new Set(["unconfigured", "refused-key", "no-connection"]);
 
 /** How to choose another model, if none was given. */
 function suggestAnotherModel(others: readonly string[]): string {

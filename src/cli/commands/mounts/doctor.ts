@@ -2,6 +2,7 @@ import { readConfig } from "../../../app/settings/settings.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { show, showJson } from "../../output/terminal.ts";
+import { askConfigured, type ConfiguredServer, describeModels } from "../../preflight/configured-server.ts";
 import { type Check, diagnose, type FoundServer, findServers } from "../../preflight/diagnose.ts";
 
 export const doctor = defineCommand({
@@ -10,16 +11,13 @@ export const doctor = defineCommand({
   }),
   notes: [
     "Checks what a mount needs. If something is missing, it says what to do. It also says how to start a container that can mount, " +
-      "and which models can be used. It asks servers on this machine for their models, and sends nothing else.",
+      "and which models can be used. It asks the configured server and servers on this machine for their models, and sends nothing else.",
     `The exit status is ${EXIT.ok.code} if mounts work here, and ${EXIT.fuse.code} if not.`,
   ],
   async run(args) {
-    const [checks, servers] = await Promise.all([diagnose(), findServers()]);
     const { providers } = readConfig({ logFile: "-" });
-    const model = {
-      configured: providers.some(({ apiKey, baseUrl }) => apiKey !== undefined || baseUrl !== undefined),
-      servers,
-    };
+    const [checks, servers, configured] = await Promise.all([diagnose(), findServers(), askConfigured(providers)]);
+    const model = { configured: configured !== undefined, ...(configured && { server: configured }), servers };
     // Without the state folder there is no log, but mounts work.
     const failed = checks.some(({ name, ok }) => ok === false && name !== "state folder");
     if (args.json) showJson({ ok: !failed, checks, containers: CONTAINERS, model });
@@ -42,17 +40,15 @@ function formatCheck({ name, ok, found, cure }: Check): readonly string[] {
 }
 
 function formatModels({
-  configured,
+  server,
   servers,
 }: {
-  readonly configured: boolean;
+  readonly server?: ConfiguredServer;
   readonly servers: readonly FoundServer[];
-}) {
-  const lines = servers.map(({ name, baseUrl, models }) => {
-    const usable = models.length === 0 ? "no model that can chat" : models.join(", ");
-    return `✓ ${name} at ${baseUrl}: ${usable}`;
-  });
-  if (configured) lines.unshift("✓ a model server is configured in the environment");
+}): readonly string[] {
+  const lines = servers.map(({ name, baseUrl, models }) => `✓ ${name} at ${baseUrl}: ${describeModels(models)}`);
+  if (server?.problem !== undefined) lines.unshift(`✗ the configured model server: ${server.problem}`);
+  else if (server !== undefined) lines.unshift(`✓ the configured model server, ${server.host}: ${server.found}`);
   if (lines.length > 0) return lines;
   return [
     "· no model server: none is configured, and none answers on this machine",

@@ -1,6 +1,7 @@
 /** Inspects a tree without changing it, for `context`, `plan`, `why` and `recordings prune`. */
 
 import { readFileSync, statSync } from "node:fs";
+import { DEFAULT_GENERATOR, GENERATOR, ORIGIN } from "../attributes.ts";
 import { codeOf, messageOf } from "../errno.ts";
 import { rulesOf } from "../generators/config/rule-summary.ts";
 import type { Rules } from "../generators/config/rules.ts";
@@ -11,8 +12,10 @@ import { createForesight, type Foresight } from "../offline/dry-run.ts";
 import { OfflineTree } from "../offline/offline-tree.ts";
 import type { RecordingStore } from "../recording/recording.ts";
 import { openStore } from "../recording/stores/store.ts";
+import type { FileInfo } from "../rpc/tree-port.ts";
 import type { Person } from "./configuration/choose.ts";
 import { configure } from "./configuration/configure.ts";
+import { locate } from "./configuration/locate.ts";
 import { loadGenerators } from "./configured-generators.ts";
 import { UserError } from "./errors.ts";
 import { absolutePath } from "./machine/current-directory.ts";
@@ -37,6 +40,8 @@ export interface Looking extends AsyncDisposable {
   readonly modelName: string;
   readonly store: RecordingStore | undefined;
   readonly priceOf: PriceOf;
+  /** Where the rule for a file is: "/work/llmfs.config.yaml:4, rule 1 (notes/*.md)". Undefined without a rule. */
+  findRule(file: FileInfo): Promise<string | undefined>;
 }
 
 export interface LookOptions {
@@ -118,6 +123,7 @@ export async function lookAt(
     about,
     modelName,
     store,
+    findRule: (file) => describeRule(file, rules, about.configFile),
     priceOf: pricesAt(about.server ?? OPENAI_BASE_URL, new Map(about.prices)),
     foresight: createForesight({
       tree,
@@ -133,6 +139,14 @@ export async function lookAt(
       await configured?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** The line is that in the file as it is now. */
+async function describeRule({ path, xattrs }: FileInfo, rules: Rules | undefined, file = "the configuration") {
+  const rule = rules?.find(xattrs.get(ORIGIN) ?? path, xattrs.get(GENERATOR) ?? DEFAULT_GENERATOR);
+  if (rule === undefined) return undefined;
+  const line = rule.index === undefined ? undefined : await locate(file, ["rules", rule.index]);
+  return `${file}${line === undefined ? "" : `:${line}`}, ${rule.name} (${rule.match.source})`;
 }
 
 /** No server is asked for its models. The recordings of this tree are probably of the model that will be used again. */

@@ -90,6 +90,43 @@ describeMounted("a mount with the configuration of init", () => {
   });
 });
 
+describeMounted("why", () => {
+  test("why names the file and the line of the rule for a file, in a snapshot and in a mount", async () => {
+    const cwd = sandbox.directory("rules");
+    const rules = [
+      "model: m",
+      "rules:",
+      "  - match: made.txt",
+      "    generator: static",
+      "    options: { content: made }",
+      "  - match: [other.md, 'notes/*.md']",
+      "    generator: llm",
+      "    options: { prompt: a note }",
+    ];
+    writeFileSync(`${cwd}/rules.yaml`, `${rules.join("\n")}\n`);
+    const pending = ["/free.md", "/notes/a.md"].map((path) => ({ path, type: "file", mode: "0644", state: "pending" }));
+    const entries = [pending[0], { path: "/notes", type: "directory", mode: "0755" }, pending[1]];
+    writeFileSync(`${cwd}/tree.json`, JSON.stringify({ llmfs: 1, entries }));
+    const at = ["--config", "rules.yaml"];
+    const ruleOf = (stdout: string) => /^rule +(.*)$/m.exec(stdout)?.[1];
+    const expected = {
+      "made.txt": `${cwd}/rules.yaml:3, rule 1 (made.txt)`,
+      "notes/a.md": `${cwd}/rules.yaml:6, rule 2 (notes/*.md)`,
+      "free.md": undefined,
+    };
+    for (const [path, rule] of Object.entries(expected)) {
+      expect(ruleOf((await llmfs(["why", `tree.json/${path}`, ...at], { cwd })).stdout)).toBe(rule);
+    }
+    const why = `cat made.txt >/dev/null; for path in ${Object.keys(expected).join(" ")}; do ${BINARY.join(" ")} why $path; done`;
+    const script = ["run", "--from", "tree.json", ...at, "--", "sh", "-c", `cd "$LLMFS_MOUNT" && ${why}`];
+    const { stdout } = await llmfs(script, { cwd });
+    expect(stdout.split("\n").filter((line) => line.startsWith("rule "))).toEqual(
+      Object.values(expected).flatMap((rule) => (rule === undefined ? [] : [`rule         ${rule}`])),
+    );
+    expect(stdout).toContain("made by      static\n");
+  });
+});
+
 describe("llmfs config", () => {
   test("config shows each value with its origin, and masks secrets", async () => {
     const cwd = sandbox.directory("origins");

@@ -1,7 +1,7 @@
 /** The report of `llmfs why`: where the content of a file comes from. It always fits on a screen. */
 
 import type { Looking } from "../../app/inspect.ts";
-import { attribute, DEPENDS, GENERATOR, METADATA, MODEL } from "../../attributes.ts";
+import { attribute, DEPENDS, GENERATOR, METADATA, MODEL, ORIGIN } from "../../attributes.ts";
 import { isMissingError } from "../../generate/context/dependencies.ts";
 import type { Section } from "../../generate/context/prompts.ts";
 import { parseDependencies } from "../../generate/depends.ts";
@@ -91,9 +91,12 @@ export async function reportProvenance(
     return lines;
   }
   const foreseen = await looking.foresight.foresee(path);
-  const chosen = file.xattrs.get(GENERATOR);
+  const rule = await looking.findRule(file);
+  // The attribute of a file that a rule has created is the rule's.
+  const chosen = file.xattrs.has(GENERATOR) && !(rule !== undefined && file.xattrs.has(ORIGIN));
   const generator = meta("generator") ?? foreseen.generator;
-  add("made by", `${generator}${chosen === undefined ? "" : `, set by ${GENERATOR}`}`);
+  add("made by", `${generator}${chosen ? `, set by ${GENERATOR}` : ""}`);
+  add("rule", rule, 6);
   add("when", formatMoment(meta));
   add("model", describeModel(meta("model"), foreseen, looking));
   add("settings", describeRequest(foreseen, looking.tree));

@@ -95,7 +95,14 @@ export async function loadConfig(configuration: ConfigurationFile, options: Conf
       lists: (name: string, given: Options) => lists(generators.get(name)?.generator, given),
     };
     const implied = [...generators].flatMap(([name, { generator }]) => impliedRules(name, generator));
-    const compiled = [...compileRules(checkRules(description.rules), parts), ...compileRules(implied, parts)];
+    const compiled = [
+      ...compileRules(checkRules(description.rules), parts),
+      // They are not in the list of rules.
+      ...compileRules(implied, parts).map(({ index: _, ...rule }) => ({
+        ...rule,
+        name: `generator "${rule.generator}"`,
+      })),
+    ];
     const rules = new Rules(compiled, secrets);
     for (const rule of rules.all)
       await validate(

@@ -12,6 +12,8 @@ import { Rules } from "./rules.ts";
 export interface RuleSummary {
   readonly match: string;
   readonly generator: string;
+  /** Its position in the file, from 0. Absent if a generator has this match of its own. */
+  readonly index?: number;
   /** Set if its files exist only when somebody looks for them. */
   readonly onDemand?: true;
   /** Options of a rule for the model. */
@@ -24,10 +26,11 @@ export interface RuleSummary {
 }
 
 export function summarize({ all }: Rules): readonly RuleSummary[] {
-  return all.map(({ match, generator, options, lists, looksUp }) => ({
+  return all.map(({ index, match, generator, options, lists, looksUp }) => ({
     ...(generator === DEFAULT_GENERATOR && pick(options)),
     match: match.source,
     generator,
+    ...(index !== undefined && { index }),
     ...((lists || looksUp) && { onDemand: true }),
   }));
 }
@@ -39,8 +42,9 @@ function pick(options: Options): Partial<RuleSummary> {
 /** Rules that bind files in the same way as the summarized ones. Throws Error for an invalid pattern. */
 export function rulesOf(summaries: readonly RuleSummary[]): Rules {
   return new Rules(
-    summaries.map(({ match, generator, onDemand = false, ...options }, index) => ({
-      name: `rule ${index + 1}`,
+    summaries.map(({ match, generator, index, onDemand = false, ...options }) => ({
+      name: index === undefined ? `generator "${generator}"` : `rule ${index + 1}`,
+      ...(index !== undefined && { index }),
       match: parsePattern(match),
       generator,
       options,

@@ -67,12 +67,16 @@ export class Rules {
 
   /** `chosen` is the value of the file's attribute, or the default. */
   bind(path: string, chosen: string): Binding {
-    for (const rule of this.all) {
-      if (chosen !== DEFAULT_GENERATOR && rule.generator !== chosen) continue;
-      const found = rule.match.match(path);
-      if (found !== undefined) return bindingOf(rule, found);
-    }
+    const rule = this.find(path, chosen);
+    const found = rule?.match.match(path);
+    if (rule !== undefined && found !== undefined) return bindingOf(rule, found);
     return { generator: chosen, options: {}, params: {} };
+  }
+
+  /** The rule that `bind` takes. */
+  find(path: string, chosen: string): Rule | undefined {
+    const suits = ({ generator }: Rule) => chosen === DEFAULT_GENERATOR || generator === chosen;
+    return this.all.find((rule) => suits(rule) && rule.match.match(path) !== undefined);
   }
 
   /** The files that exist if their generator says so when their name is looked up. */

@@ -70,12 +70,10 @@ export function readRegularAtOnce(path: string, most: number): Buffer | undefine
     if (!info.isFile()) throw new Error("it is not a regular file");
     if (info.size > most) throw new TooLongError(most);
     if (info.size > LONGEST_AT_ONCE) return undefined;
+    // One byte more, to detect that the file has grown since its size was read. A regular file is at its end when it gives
+    // less than it was asked for.
     const bytes = Buffer.allocUnsafe(info.size + 1);
-    let length = 0;
-    for (let read = -1; read !== 0 && length < bytes.length; length += read) {
-      read = readSync(fd, bytes, length, bytes.length - length, null);
-    }
-    // A full buffer means that the file has grown since its size was read.
+    const length = readSync(fd, bytes, 0, bytes.length, null);
     return length === bytes.length ? undefined : bytes.subarray(0, length);
   } finally {
     closeSync(fd);

@@ -59,7 +59,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   };
 
   async function read(file: string, asked?: Keyed): Promise<Recording> {
-    const path = join(folder, file);
+    const path = `${folder}/${file}`;
     const short = isLocal() ? readRegularAtOnce(path, LONGEST_RECORDING) : undefined;
     const bytes = short ?? (await readRegular(path, LONGEST_RECORDING));
     signer?.check(decodeRecording(bytes));
@@ -72,7 +72,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   async function tryRead(file: string, key: string, request?: ChatRequest): Promise<Recording | undefined> {
     try {
       // Most answers are looked up three times before they are there.
-      if (isLocal() && !existsSync(join(folder, file))) return undefined;
+      if (isLocal() && !existsSync(`${folder}/${file}`)) return undefined;
       const recording = await read(file, request && { key, request });
       return recording.key === key ? recording : undefined;
     } catch (error) {

@@ -22,7 +22,7 @@ export function documented(command: string, output: string): any {
 }
 
 /** The shape of a command's output, from its example. */
-export function shapeOf(command: string): z.ZodType {
+function shapeOf(command: string): z.ZodType {
   const section = PAGE.split(/^## /m).find((part) => part.startsWith(`llmfs ${command}\n`));
   const example = /```json\n([\s\S]*?)```/.exec(section ?? "")?.[1];
   if (example === undefined) throw new Error(`docs/json.md has no example for llmfs ${command}`);

@@ -377,7 +377,7 @@ const COLLECT_AFTER = 10_000;
 
 /** A mount that saves power must not spin. With one processor there is nothing to choose from. */
 function placementOn(processors: Processors | undefined, lowPower: boolean): Placement | undefined {
-  return processors && new Placement(lowPower ? ["follow", "rest"] : ["spin", "follow", "rest"], processors);
+  return processors && new Placement(lowPower ? ["follow", "rest"] : ["follow", "spin", "rest"], processors);
 }
 
 const wakeCount = new Uint8Array(8);

@@ -20,6 +20,8 @@ import { Splicer } from "./splice.ts";
 
 const LONGEST_SPIN_MS = 0.1;
 const SHORTEST_SPIN_MS = 0.004;
+/** If polling ends this much late and without a request, another program ran in the meantime, and not the caller. */
+const SLIP_MS = 0.1;
 const PAUSE_MS = 5;
 const IDLE_MS = 1000;
 
@@ -160,6 +162,7 @@ function loop(
         libc.yieldProcessor();
         length = libc.read(device.fd, at, buffer.length);
       } while (length === -ERRNO.EAGAIN && performance.now() < until);
+      if (length === -ERRNO.EAGAIN && performance.now() - until > SLIP_MS) placement.noteInterruption();
       spin = length > 0 ? LONGEST_SPIN_MS : spin / 2 < SHORTEST_SPIN_MS ? 0 : spin / 2;
     }
     if (length > 0) {

@@ -13,6 +13,9 @@
  * No rule about machines predicts which is fastest, and that changes with the other work of the machine. So it is
  * measured: from time to time another way is tried for two stretches of requests, in turns with the current one, and
  * kept if it is clearly faster. A way that lost is tried less and less often, because a slow way can be very slow.
+ *
+ * One thing the time does not show: polling uses up the thread's share of a busy processor, and for that it waits later, in
+ * whatever way. So it stops polling when another program runs on the processor in the meantime.
  */
 import * as libc from "../libc.ts";
 import { showsOurNamespace } from "../procfs.ts";
@@ -24,13 +27,18 @@ export const STRETCH = 64;
 /** The caller is looked up at the first request of a stretch, and again after this many requests. */
 const LOOK_EVERY = 32;
 const FIRST_LOOK = 8;
-/** The number of stretches in one way before another is tried: at first, and at most. */
+/** The number of stretches in one way before another is tried: at first, after a change, and at most. */
+const FIRST_STAY = 1;
 const SHORTEST_STAY = 4;
 const LONGEST_STAY = 512;
 /** The number of stretches in a trial; the two ways take turns. */
 const TRIAL = 4;
 /** The maximum relative time of another way to be kept. */
 const CLEARLY = 0.93;
+/** How often in a stretch another program may run while the thread polls. */
+const TOLERATED = 2;
+/** The number of stretches without polling after that, before it is tried again. */
+const CROWDED_STAY = 64;
 
 /** Information about processors. The default is `systemProcessors`; tests use their own. */
 export interface Processors {
@@ -50,10 +58,12 @@ export class Placement {
   /** The processor to which the thread was moved; undefined while it may run anywhere. */
   #pinned: number | undefined;
   /** How many stretches to stay before the next trial, how many of them are over, and which way is tried next. */
-  #stay = SHORTEST_STAY;
+  #stay = FIRST_STAY;
   #stretches = 0;
   #next = 0;
   #trial: Trial | undefined;
+  /** How often another program ran in this stretch while the thread polled. */
+  #interrupted = 0;
 
   /** `ways`: the possible ways; the first is used at the start. */
   constructor(ways: readonly [PlacementMode, ...PlacementMode[]], processors: Processors) {
@@ -75,8 +85,20 @@ export class Placement {
     if (this.#processors.moveTo(processor)) this.#pinned = processor;
   }
 
+  /** Notes that another program, and not the caller, ran on this processor while the thread polled. */
+  noteInterruption(): void {
+    const other = this.#ways.find((way) => way !== "spin");
+    if (++this.#interrupted <= TOLERATED || other === undefined) return;
+    this.#interrupted = 0;
+    this.#trial = undefined;
+    if (this.#way === "spin") this.#way = other;
+    this.#stretches = 0;
+    this.#stay = Math.max(this.#stay, CROWDED_STAY);
+  }
+
   /** Notes the end of a stretch of requests, and the milliseconds that it took. */
   noteStretch(ms: number): void {
+    this.#interrupted = 0;
     if (this.#ways.length === 1) return;
     const before = this.way;
     if (this.#trial === undefined) this.#maybeTry();

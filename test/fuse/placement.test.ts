@@ -66,6 +66,38 @@ test("a way to wait that becomes faster later is found", () => {
   expect(placement.way).toBe("follow");
 });
 
+test("a thread stops polling when other programs want its processor, and tries again later", () => {
+  const placement = new Placement(["spin", "follow"], machine({ 7: 1 }).processors);
+  const cost = { spin: 20, follow: 60, rest: 60 };
+  stream(placement, 100, cost);
+  for (let times = 0; times < 2; times++) placement.noteInterruption();
+  expect(placement.way).toBe("spin");
+  // Now and then it happens everywhere.
+  stream(placement, 1, cost);
+  for (let times = 0; times < 2; times++) placement.noteInterruption();
+  expect(placement.way).toBe("spin");
+  placement.noteInterruption();
+  expect(placement.way).toBe("follow");
+  expect(stream(placement, 50, cost).spin).toBe(0);
+  stream(placement, 1000, cost);
+  expect(placement.way).toBe("spin");
+});
+
+test("a thread that polls as an experiment stops when other programs want its processor", () => {
+  const placement = new Placement(["follow", "spin"], machine({ 7: 1 }).processors);
+  const cost = { spin: 20, follow: 60, rest: 60 };
+  for (let stretch = 0; placement.way !== "spin" && stretch < 100; stretch++) stream(placement, 1, cost);
+  expect(placement.way).toBe("spin");
+  for (let times = 0; times < 3; times++) placement.noteInterruption();
+  expect(stream(placement, 50, cost)).toEqual({ follow: 50 * STRETCH, spin: 0, rest: 0 });
+});
+
+test("a thread that can only poll continues", () => {
+  const placement = new Placement(["spin"], machine({ 7: 1 }).processors);
+  for (let times = 0; times < 10; times++) placement.noteInterruption();
+  expect(placement.way).toBe("spin");
+});
+
 test("a single slow stretch does not change the way to wait", () => {
   const placement = new Placement(["spin", "follow"], machine({ 7: 1 }).processors);
   stream(placement, 5000, { spin: 20, follow: 20, rest: 20 });

@@ -711,7 +711,7 @@ export function sendDatagram(name: string, text: string): void {
   }
 }
 
-/** Receives the descriptor that the peer sends with SCM_RIGHTS. Undefined if the peer closes without sending one. */
+/** Receives the descriptor that the peer sends with SCM_RIGHTS. Undefined if it closes, or has sent nothing to a non-blocking socket. */
 export function receiveDescriptor(socket: number): number | undefined {
   const MSG_CMSG_CLOEXEC = 0x40000000;
   const byte = new Uint8Array(8);
@@ -730,8 +730,9 @@ export function receiveDescriptor(socket: number): number | undefined {
   for (;;) {
     const count = orErrno(load().recvmsg(socket, header, MSG_CMSG_CLOEXEC));
     if (count === -4) continue;
+    // Nothing is there: the end, or on a non-blocking socket, nothing so far.
+    if (count === 0 || count === -ERRNO.EAGAIN) return undefined;
     if (count < 0) throw new SystemError("recvmsg", -count);
-    if (count === 0) return undefined;
     break;
   }
   // struct cmsghdr: len (8 bytes), level, type; then the descriptor.

@@ -10,6 +10,7 @@ import * as libc from "../../libc.ts";
 import { type MountPoint, readMounts } from "../../mountinfo.ts";
 import { CAP_SYS_ADMIN, statusHas, statusOf } from "../../procfs.ts";
 import { findChosenHelper, HELPER_VARIABLE, helperEnvironment } from "./chosen-helper.ts";
+import { runFusermount } from "./run-fusermount.ts";
 import { findHelper, type MountFailure, ownsMountNamespace, unmountPath } from "./unmount.ts";
 
 export interface HelperRefusal {
@@ -46,7 +47,7 @@ export async function tryHelper(directory: string): Promise<HelperRefusal | unde
 }
 
 /** The program is setuid root, mounts for us, and sends the device's descriptor through a socket (_FUSE_COMMFD). */
-export async function askHelper(request: HelperRequest): Promise<number | HelperRefusal> {
+export async function askHelper(request: HelperRequest, patienceMs?: number): Promise<number | HelperRefusal> {
   const refusal = findRefusal();
   const helper = findHelper();
   if (refusal !== undefined || helper === undefined) return refusal ?? explainMissingHelper();
@@ -63,14 +64,15 @@ export async function askHelper(request: HelperRequest): Promise<number | Helper
   const [ours, theirs] = libc.socketpair();
   libc.setCloseOnExec(ours, true);
   try {
-    const child = Bun.spawn([helper, "-o", options.join(","), "--", request.mountpoint], {
-      stdio: ["ignore", "ignore", "pipe", theirs],
-      env: { ...helperEnvironment(), _FUSE_COMMFD: "3" },
-    });
+    const cmd = [helper, "-o", options.join(","), "--", request.mountpoint];
+    const env = { ...helperEnvironment(), _FUSE_COMMFD: "3" };
+    const running = runFusermount(cmd, { env, socket: theirs }, patienceMs);
     libc.close(theirs);
-    const [code, said] = await Promise.all([child.exited, new Response(child.stderr).text()]);
+    const { code, said } = await running;
+    // It has sent the descriptor before its end. A process that it has left behind may still have the socket.
+    libc.setNonBlocking(ours);
     const fd = code === 0 ? libc.receiveDescriptor(ours) : undefined;
-    return fd ?? parseRefusal(said.trim(), helper);
+    return fd ?? parseRefusal(said, helper);
   } finally {
     libc.close(ours);
   }

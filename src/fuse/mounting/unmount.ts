@@ -6,6 +6,7 @@ import * as libc from "../../libc.ts";
 import { findMountAt } from "../../mountinfo.ts";
 import { CAP_SYS_ADMIN, statusHas } from "../../procfs.ts";
 import { findChosenHelper } from "./chosen-helper.ts";
+import { runFusermount } from "./run-fusermount.ts";
 
 /**
  * - "no-device": no /dev/fuse
@@ -63,9 +64,8 @@ async function unmountByHelper(path: string): Promise<void> {
   const helper = findHelper();
   if (helper === undefined)
     throw new MountError("no-helper", `${path}: unmounting it needs fusermount3; install fuse3`);
-  const child = Bun.spawn([helper, "-u", "-z", "--", path], { stdin: "ignore", stdout: "ignore", stderr: "pipe" });
-  const [code, said] = await Promise.all([child.exited, new Response(child.stderr).text()]);
-  if (code !== 0 && findMountAt(path) !== undefined) throw new MountError("failed", `${helper}: ${said.trim()}`);
+  const { code, said } = await runFusermount([helper, "-u", "-z", "--", path]);
+  if (code !== 0 && findMountAt(path) !== undefined) throw new MountError("failed", `${helper}: ${said}`);
 }
 
 /** Whether this process may call mount(2), and should: the capability must hold in the mount namespace. */

@@ -1,6 +1,10 @@
 /** What fusermount3 reports, as a reason and a fix. */
-import { expect, test } from "bun:test";
-import { parseRefusal } from "../../../src/fuse/mounting/fusermount.ts";
+import { afterAll, expect, test } from "bun:test";
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chooseHelper } from "../../../src/fuse/mounting/chosen-helper.ts";
+import { askHelper, parseRefusal } from "../../../src/fuse/mounting/fusermount.ts";
 
 const HELPER = "/usr/bin/fusermount3";
 
@@ -39,4 +43,25 @@ test("the problem quotes the program without repeating its name", () => {
     "/usr/bin/fusermount3 failed: mount failed: Invalid argument",
   );
   expect(parseRefusal("", HELPER).problem).toBe("/usr/bin/fusermount3 failed: it said nothing");
+});
+
+const folder = mkdtempSync(join(tmpdir(), "llmfs-helper-"));
+afterAll(() => {
+  chooseHelper(undefined);
+  rmSync(folder, { recursive: true });
+});
+
+test.each([
+  ["never ends", "exec sleep 60", "it did not end within 1 s"],
+  ["fails", "echo no route to the agent >&2; exit 3", "no route to the agent"],
+  ["succeeds without a descriptor", "exit 0", "it said nothing"],
+  ["leaves a process behind that holds its descriptors", "sleep 10 & exit 0", "it said nothing"],
+  ["fails, and leaves one behind", "sleep 10 & echo refused >&2; exit 1", "refused"],
+])("a program in LLMFS_FUSERMOUNT that %s ends in an error", async (_, script, why) => {
+  const program = join(folder, "proxy");
+  writeFileSync(program, `#!/bin/sh\n${script}\n`);
+  chmodSync(program, 0o755);
+  chooseHelper({ program, environment: { PATH: process.env.PATH } });
+  const request = { mountpoint: folder, source: "llmfs", readOnly: false, allowOther: false };
+  expect(await askHelper(request, 1000)).toMatchObject({ problem: `${program} failed: ${why}` });
 });

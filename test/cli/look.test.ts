@@ -205,6 +205,35 @@ describeMounted("llmfs status", () => {
     terminal.type("\u0003");
     await terminal.shows("\u001b[?25h");
   });
+
+  test("llmfs status --watch shows the cursor while it is stopped by Ctrl-Z, and redraws afterwards", async () => {
+    await using m = await mounted({ pending: ["a.md"] });
+    await using terminal = new Terminal(["bash", "--norc", "-i"], {
+      cwd: m.sandbox.path,
+      env: m.sandbox.environment(),
+    });
+    terminal.type(`${BINARY[0]} status --watch --every 100ms ${m.dir}\r`);
+    await terminal.shows("\u001b[?25l");
+    await terminal.shows("1 pending");
+    terminal.type("\u001a");
+    await terminal.shows("\u001b[?25h");
+    await terminal.shows("Stopped");
+    terminal.type("fg\r");
+    await terminal.shows("\u001b[?25l");
+    await terminal.shows("1 pending");
+    terminal.type("\u0003");
+    await terminal.shows("\u001b[?25h");
+  });
+
+  test("llmfs status --watch ends when nobody reads its output any more", async () => {
+    await using m = await mounted({ pending: ["a.md", "b.md"] });
+    const child = m.sandbox.start(["status", "--watch", "--every", "100ms", m.dir], { program: BINARY });
+    const reader = child.stdout.getReader();
+    await reader.read();
+    await reader.cancel();
+    await m.out("cat a.md");
+    expect(await child.exited).toBe(0);
+  });
 });
 
 describeMounted("llmfs tree", () => {

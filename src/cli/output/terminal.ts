@@ -104,8 +104,22 @@ export class Screen implements Disposable {
   #drawn = 0;
 
   constructor() {
-    writeAll(1, Buffer.from("\u001b[?25l"));
+    hideCursor();
+    process.on("SIGTSTP", this.#stop);
+    process.on("SIGCONT", this.#continue);
   }
+
+  /** Ctrl-Z: the shell needs the cursor. */
+  #stop = (): void => {
+    showCursor();
+    process.kill(process.pid, "SIGSTOP");
+  };
+
+  /** What the shell has printed stays above. */
+  #continue = (): void => {
+    hideCursor();
+    this.#drawn = 0;
+  };
 
   /** Lines are cut to the width of the terminal, and their number to its height. */
   draw(lines: readonly string[]): void {
@@ -119,8 +133,18 @@ export class Screen implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    writeAll(1, Buffer.from("\u001b[?25h"));
+    process.off("SIGTSTP", this.#stop);
+    process.off("SIGCONT", this.#continue);
+    showCursor();
   }
+}
+
+function hideCursor(): void {
+  writeAll(1, Buffer.from("\u001b[?25l"));
+}
+
+function showCursor(): void {
+  writeAll(1, Buffer.from("\u001b[?25h"));
 }
 
 function sizeOfTerminal(): { readonly columns: number; readonly rows: number } {
@@ -143,6 +167,13 @@ function tty(): typeof import("node:tty") {
   return process.getBuiltinModule("node:tty");
 }
 
+/** Whether the reader of standard output has gone, as with `| head`. A command that never ends by itself ends then. */
+export function isOutputClosed(): boolean {
+  return outputClosed;
+}
+
+let outputClosed = false;
+
 /** Writes all bytes, even to a non-blocking pipe that is temporarily full. */
 function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
   let at = 0;
@@ -152,8 +183,10 @@ function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
     } catch (error) {
       const code = error instanceof Error && "code" in error ? error.code : "";
       if (code === "EAGAIN") Bun.sleepSync(5);
-      else if (code === "EPIPE" || fd === 2) return;
-      else throw error;
+      else if (code === "EPIPE" || fd === 2) {
+        outputClosed ||= fd === 1;
+        return;
+      } else throw error;
     }
   }
 }

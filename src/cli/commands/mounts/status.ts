@@ -8,7 +8,7 @@ import { parseDuration } from "../../../app/settings/values.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { formatStatus, formatStatusLine, type Sample } from "../../output/status-report.ts";
-import { isTerminal, Screen, say, show, showJson } from "../../output/terminal.ts";
+import { isOutputClosed, isTerminal, Screen, say, show, showJson } from "../../output/terminal.ts";
 import { onSignals, signalStatus } from "../../process/signals.ts";
 
 export const status = defineCommand({
@@ -77,6 +77,7 @@ async function watch({ mountpoint, sample, everyMs, json }: WatchOptions): Promi
     if ("error" in now) throw now.error;
     if (screen !== undefined) screen.draw(formatStatus(now, before));
     else last = printChange(now, before, json, last);
+    if (isOutputClosed()) return EXIT.ok.code;
     before = now;
     await sleep(everyMs, undefined, { signal: ended.signal }).catch(() => {});
   }

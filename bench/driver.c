@@ -10,6 +10,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,6 +68,11 @@ static const char *dirname_of(const char *file) {
   snprintf(directory, sizeof directory, "%s", file);
   *strrchr(directory, '/') = 0;
   return directory;
+}
+
+static int by_size(const void *a, const void *b) {
+  float difference = *(const float *)a - *(const float *)b;
+  return (difference > 0) - (difference < 0);
 }
 
 int main(int argc, char **argv) {
@@ -153,6 +159,27 @@ int main(int argc, char **argv) {
     }
     snprintf(path, sizeof path, "%s/probe", base);
     check(rmdir(path), "rmdir");
+  } else if (!strcmp(row, "pulse")) {
+    /*
+     * Makes, looks up and removes a directory again and again until standard input ends, with short pauses. Prints how
+     * long the operations took, in ms: the middle one, the 99.9 percentile and the longest.
+     */
+    static float took[1 << 22];
+    struct pollfd end = {.fd = 0, .events = POLLIN};
+    struct timespec pause = {.tv_nsec = 200000};
+    int count = 0;
+    while (count < (1 << 22) - 3 && poll(&end, 1, 0) == 0) {
+      double begun = now(), next;
+      snprintf(path, sizeof path, "%s/pulse-%d", base, count);
+#define TIMED(call) check(call, #call), next = now(), took[count++] = (next - begun) / 1000, begun = next
+      TIMED(mkdir(path, 0755));
+      TIMED(stat(path, &st));
+      TIMED(rmdir(path));
+      nanosleep(&pause, 0);
+    }
+    qsort(took, count, sizeof *took, by_size);
+    if (count > 0) printf("%.3f %.3f %.3f\n", took[count / 2], took[(int)(count * 0.999)], took[count - 1]);
+    return 0;
   } else if (!strcmp(row, "crowd")) {
     /* FILES entries in one directory. */
     EACH {

@@ -175,9 +175,8 @@ class Copier {
   #setOwnerAndMode(inode: Inode, stat: DiskStat): void {
     const { owner, keepOwners } = this.#options;
     const keep = keepOwners && Number(stat.uid) !== NOBODY;
-    inode.uid = keep ? Number(stat.uid) : owner.uid;
-    inode.gid = keep ? Number(stat.gid) : owner.gid;
-    if (inode.kind !== "symlink") inode.mode = (inode.mode & S_IFMT) | (Number(stat.mode) & 0o7777);
+    inode.setOwner({ uid: keep ? Number(stat.uid) : owner.uid, gid: keep ? Number(stat.gid) : owner.gid });
+    if (inode.kind !== "symlink") inode.setMode((inode.mode & S_IFMT) | (Number(stat.mode) & 0o7777));
   }
 
   #warn(path: string, what: string): void {

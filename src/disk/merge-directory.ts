@@ -188,11 +188,10 @@ class Merger {
   #setAttributes(inode: Inode, path: string, stat: DiskStat): boolean {
     const before = describe(inode);
     if (this.#options.keepOwners) {
-      inode.uid = Number(stat.uid);
-      inode.gid = Number(stat.gid);
+      inode.setOwner({ uid: Number(stat.uid), gid: Number(stat.gid) });
     }
     if (inode.kind === "symlink") return describe(inode) !== before;
-    inode.mode = (inode.mode & S_IFMT) | (Number(stat.mode) & 0o7777);
+    inode.setMode((inode.mode & S_IFMT) | (Number(stat.mode) & 0o7777));
     copyAttributes(onDisk(path), inode);
     return describe(inode) !== before;
   }

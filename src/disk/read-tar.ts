@@ -198,10 +198,9 @@ class TarReader {
 
   #setAttributes(inode: Inode, header: TarHeader, shown: string): void {
     if (this.#options.keepOwners) {
-      inode.uid = numberOf(header.pax?.uid, header.uid);
-      inode.gid = numberOf(header.pax?.gid, header.gid);
+      inode.setOwner({ uid: numberOf(header.pax?.uid, header.uid), gid: numberOf(header.pax?.gid, header.gid) });
     }
-    if (inode.kind !== "symlink") inode.mode = (inode.mode & S_IFMT) | ((header.mode ?? 0o644) & 0o7777);
+    if (inode.kind !== "symlink") inode.setMode((inode.mode & S_IFMT) | ((header.mode ?? 0o644) & 0o7777));
     for (const [key, value] of Object.entries(header.pax ?? {})) {
       const xattr = key.startsWith(XATTR) ? key.slice(XATTR.length) : "";
       if (!xattr.startsWith("user.") || xattr.startsWith(OURS)) continue;

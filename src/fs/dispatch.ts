@@ -132,6 +132,8 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     ruleEntries: new RuleEntries(() => mount),
     passthrough: new Passthrough({
       log: (text) => options.post({ type: "log", level: "info", tag: "fs", text }),
+      isBeingSaved: (file) => handlers.isBeingSaved(file),
+      beforeWrites: (file) => handlers.beforeChange(file),
       onWrite(file, taken) {
         mount.userWrites.count++;
         mount.onContentChange(file);

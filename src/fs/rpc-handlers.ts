@@ -1,6 +1,5 @@
 /** Answers the main thread's calls from the tree, in the filesystem thread. */
 
-import { ORIGIN } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { NO_TICKET } from "../rpc/generation.ts";
 import type { Added, Adder, NewEntry } from "../rpc/growth.ts";
@@ -8,15 +7,15 @@ import type {
   CommandOutcome,
   FileMetadata,
   FromFilesystem,
+  InParts,
   Methods,
   MountCommand,
   PublishedName,
   RegenerateOptions,
   StaticsRequest,
 } from "../rpc/messages.ts";
-import { packOutline } from "../rpc/packed-outline.ts";
+import { packList } from "../rpc/packed-list.ts";
 import type { SaveEvent } from "../rpc/programs.ts";
-import type { TreeEntry } from "../rpc/tree-port.ts";
 import { SnapshotSaver } from "../snapshot/write/save.ts";
 import { withoutTrailing } from "../text/trailing.ts";
 import type { RegularFile } from "../tree/file.ts";
@@ -26,15 +25,20 @@ import { MAY_EXEC, MAY_READ } from "../tree/permissions/access.ts";
 import { countChanges } from "./changes.ts";
 import type { FsContext } from "./context.ts";
 import { listGenerated, requestsFor, setMetadata, versionOf } from "./control/generated-files.ts";
-import { SLICE_MS } from "./control/produced.ts";
 import { listAll, writeFile } from "./control/unmounted.ts";
 import { addToMount } from "./lazy/added-entries.ts";
 import { nextMoment } from "./lazy/freshness.ts";
 import { entryOf, findPendingFiles, infoOf, layoutOf } from "./lazy/request.ts";
 import type { View } from "./permissions/view.ts";
 import type { Waiter } from "./waiting/attempt.ts";
+import { SLICE_MS } from "./waiting/timers.ts";
+import { drawOutline } from "./whole-tree.ts";
 
 type RpcResult<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
+
+/** The steps of a method that answers in parts: they yield the parts, or undefined, and return the value. */
+type Steps<K extends "outlineSince" | "pending" | "generated"> =
+  RpcResult<K> extends InParts<infer P, infer V> ? Generator<P | undefined, V> : never;
 
 type Requester = Pick<Waiter, "requester">;
 
@@ -112,26 +116,10 @@ export class RpcHandlers {
     done?.(outcome);
   }
 
-  /**
-   * Listed entries are omitted, because they exist only after a program has listed the directory. Entries that programs created there are included.
-   */
-  outline(viewer?: number): RpcResult<"outline"> {
-    const { tree, listings } = this.#mount;
-    const entries: TreeEntry[] = [];
-    let listing: string | undefined;
-    for (const { path, inode } of this.#mount.authors.viewFor(viewer).filterVisible(tree.walk())) {
-      if (listing !== undefined && !path.startsWith(listing)) listing = undefined;
-      const own = inode.kind === "file" && inode.state === "static";
-      const reply = listing !== undefined && !own && inode.xattrs?.has(ORIGIN) === true;
-      if (path !== "/" && !reply) entries.push(entryOf(path, inode));
-      if (inode.kind === "directory" && listings.lists(inode)) listing ??= path === "/" ? path : `${path}/`;
-    }
-    return entries;
-  }
-
-  outlineSince(known: number, viewer?: number): RpcResult<"outlineSince"> {
+  *outlineSince(known: number, viewer?: number): Steps<"outlineSince"> {
     const version = layoutOf(this.#mount);
-    return version === known ? { version } : { version, entries: packOutline(this.outline(viewer)) };
+    if (version !== known) yield* drawOutline(this.#mount, viewer);
+    return { version };
   }
 
   /** Calls back at once, or after a generator has listed the directory. */
@@ -269,8 +257,8 @@ export class RpcHandlers {
     }
   }
 
-  pending(): RpcResult<"pending"> {
-    return [...findPendingFiles(this.#mount)].filter((file) => file !== undefined);
+  pending(): Steps<"pending"> {
+    return packList(findPendingFiles(this.#mount));
   }
 
   add(entries: readonly NewEntry[], adder: Adder): Added {
@@ -282,8 +270,8 @@ export class RpcHandlers {
     return versionOf(this.#mount);
   }
 
-  generated(): RpcResult<"generated"> {
-    return listGenerated(this.#mount);
+  generated(): Steps<"generated"> {
+    return packList(listGenerated(this.#mount));
   }
 
   requestsFor(paths: readonly string[]): RpcResult<"requestsFor"> {
@@ -302,7 +290,7 @@ export class RpcHandlers {
 
   /** Starts a snapshot; `beforeChange` reports every change to it until it ends. */
   beginSnapshot(times: boolean): SnapshotSaver {
-    const saver = new SnapshotSaver(this.#mount.tree, { times });
+    const saver = new SnapshotSaver(this.#mount.tree, { times }, this.#mount.passthrough.writable);
     this.#savers.set(this.#nextSaver++, saver);
     return saver;
   }
@@ -329,6 +317,10 @@ export class RpcHandlers {
 
   beforeChange(file: RegularFile, offset?: number, length?: number): void {
     for (const saver of this.#savers.values()) saver.beforeChange(file, offset, length);
+  }
+
+  isBeingSaved(file: RegularFile): boolean {
+    return this.#savers.values().some((saver) => saver.needs(file));
   }
 
   beforeExchange(one: RegularFile, other: RegularFile): void {

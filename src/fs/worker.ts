@@ -35,6 +35,7 @@ import { plant } from "./lazy/planted-files.ts";
 import { receiveOptions } from "./start.ts";
 import { storesFor } from "./stores.ts";
 import { Deadlines } from "./waiting/deadlines.ts";
+import { answerInParts } from "./whole-tree.ts";
 
 class FilesystemWorker {
   readonly #options: WorkerOptions;
@@ -183,14 +184,10 @@ class FilesystemWorker {
   #answerMainThread(): void {
     const nowhere = { send: () => 0, sendExtent: () => 0, sendAsync: () => undefined };
     const log = (level: LogLevel, line: string) => this.#log(level, "fuse", line);
-    const capabilities = { flags: 0, flags2: 0, maxWrite: MAX_WRITE };
-    this.#session = new Session(this.#served.operations, nowhere, { ...capabilities, onInterrupt: () => false, log });
+    const options = { flags: 0, flags2: 0, maxWrite: MAX_WRITE, onInterrupt: () => false, log };
+    this.#session = new Session(this.#served.operations, nowhere, options);
     this.#post({ type: "ready", protocol: "none" });
-    const alarm = this.#createAlarm();
-    for (; !this.#closed; alarm.run()) {
-      libc.poll(this.#wakeAt, 1, alarm.due === undefined ? -1 : Math.ceil(alarm.due));
-      this.#drain();
-    }
+    this.#sleepUntil(() => this.#closed);
   }
 
   /** Releases everything that the kernel held. */
@@ -257,10 +254,10 @@ class FilesystemWorker {
 
   #sleepUntil(condition: () => boolean): void {
     this.#wakeEntry.set([this.#wake, libc.POLLIN]);
-    this.#drain();
-    while (!condition()) {
-      libc.poll(this.#wakeAt, 1, -1);
-      this.#drain();
+    const alarm = this.#createAlarm();
+    for (this.#drain(); !condition(); this.#drain()) {
+      libc.poll(this.#wakeAt, 1, Math.ceil((this.#session && alarm.due) ?? -1));
+      if (this.#session !== undefined) alarm.run();
     }
   }
 
@@ -322,6 +319,8 @@ class FilesystemWorker {
 
   #answerCall({ id, method, args }: Extract<ToFilesystem, { type: "call" }>): void {
     const { handlers } = this.#served;
+    // Without a session, timers do not run, and nothing else has to be answered.
+    const timers = this.#session && this.#served.timers;
     const reply = (value: unknown) => this.#post({ type: "reply", id, value });
     const replyFault = (error: unknown) => {
       if (!(error instanceof FsError)) this.#log("error", "fs", stackOf(error));
@@ -333,6 +332,8 @@ class FilesystemWorker {
     try {
       if (method === "read" || method === "list" || method === "make" || method === "regenerate")
         handlers[method](first, second, reply, replyFault, third);
+      else if (method === "outlineSince" || method === "pending" || method === "generated")
+        answerInParts(timers, id, handlers[method](first, second), (m) => this.#post(m), replyFault);
       else reply(handlers[method](first, second, third));
     } catch (error) {
       replyFault(error);

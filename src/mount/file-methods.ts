@@ -1,10 +1,15 @@
 /** Methods of the filesystem thread that are about files, as functions. */
 import type { Methods } from "../rpc/messages.ts";
+import { unpackList } from "../rpc/packed-list.ts";
 
-export type FileMethods = Pick<
-  Methods,
-  "version" | "generated" | "requestsFor" | "setMetadata" | "listAll" | "writeFile" | "regenerate" | "noteSave"
->;
+export interface FileMethods
+  extends Pick<
+    Methods,
+    "version" | "requestsFor" | "setMetadata" | "listAll" | "writeFile" | "regenerate" | "noteSave"
+  > {
+  /** The paths of all files with generated content. */
+  generated(): Promise<readonly string[]>;
+}
 
 type Call = <K extends keyof Methods>(
   method: K,
@@ -14,7 +19,7 @@ type Call = <K extends keyof Methods>(
 export function createFileMethods(call: Call): FileMethods {
   return {
     version: () => call("version"),
-    generated: () => call("generated"),
+    generated: async () => unpackList(await call("generated")),
     requestsFor: (paths) => call("requestsFor", paths),
     setMetadata: (files) => call("setMetadata", files),
     listAll: () => call("listAll"),

@@ -28,6 +28,7 @@ import type {
   Revision,
   ToFilesystem,
 } from "../rpc/messages.ts";
+import { unpackList } from "../rpc/packed-list.ts";
 import type { MountEvent } from "../rpc/programs.ts";
 import { Commands, type RunCommand, toFsError } from "./commands.ts";
 import { createFileMethods, type FileMethods } from "./file-methods.ts";
@@ -133,6 +134,13 @@ export async function startFilesystem(options: FilesystemOptions): Promise<Mount
   }
 }
 
+/** A call that has no answer yet. */
+interface Call {
+  readonly parts: unknown[];
+  answer(reply: Extract<FromFilesystem, { readonly type: "reply" }>): void;
+  reject(error: Error): void;
+}
+
 /** The worker, and the messages to and from it. */
 class Link {
   readonly #options: FilesystemOptions;
@@ -146,7 +154,7 @@ class Link {
   /** The running tasks, by ticket. */
   readonly #tasks = new Map<number, GenerationTask>();
   readonly #commands: Commands;
-  readonly #calls = new Map<number, { resolve(value: unknown): void; reject(error: Error): void }>();
+  readonly #calls = new Map<number, Call>();
   #nextCall = 1;
   readonly #views = new TreeViews((method, ...args) => this.#call(method, ...args));
   #closed = false;
@@ -204,7 +212,7 @@ class Link {
       snapshot: (options) => snapshotPieces(this.#saver, options),
       revision: () => this.#call("revision"),
       check: () => this.#call("check"),
-      pending: () => this.#call("pending"),
+      pending: async () => unpackList(await this.#call("pending")),
       files: createFileMethods((method, ...args) => this.#call(method, ...args)),
       make: (path) => this.#call("make", path),
       quietFailures: () => {
@@ -266,8 +274,10 @@ class Link {
         return this.#tasks.get(message.ticket)?.setWaiting(message.waits);
       case "taken":
         return this.#tasks.get(message.ticket)?.onTaken(message);
+      case "part":
+        return void this.#calls.get(message.id)?.parts.push(message.part);
       case "reply":
-        return this.#takeCall(message.id)?.resolve(message.value);
+        return this.#takeCall(message.id)?.answer(message);
       case "fault":
         return this.#takeCall(message.id)?.reject(new FsError(message.code, message.message));
       case "event":
@@ -352,7 +362,8 @@ class Link {
     if (this.#dead !== undefined) return Promise.reject(new FsError("ENODEV", this.#dead.message));
     const id = this.#nextCall++;
     const { promise, resolve, reject } = Promise.withResolvers<unknown>();
-    this.#calls.set(id, { resolve, reject });
+    const parts: unknown[] = [];
+    this.#calls.set(id, { parts, answer: ({ value, inParts }) => resolve(inParts ? { parts, value } : value), reject });
     this.#outbox.post({ type: "call", id, method, args });
     // The worker answers a method with that method's value; a message cannot carry the type.
     return promise as Promise<Awaited<ReturnType<Methods[K]>>>;

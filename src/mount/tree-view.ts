@@ -3,8 +3,9 @@
 import { LRUCache } from "lru-cache";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { Methods } from "../rpc/messages.ts";
-import { unpackOutline } from "../rpc/packed-outline.ts";
+import { type PackedEntries, unpackOutline } from "../rpc/packed-outline.ts";
 import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
+import { Pace } from "../text/pace.ts";
 import { ContentCache } from "./content-cache.ts";
 import { OutlineCache } from "./outline-cache.ts";
 
@@ -41,7 +42,7 @@ export class TreeViews {
   forEverybody(setMaker: TreePort["setMaker"]): TreePort {
     const call = this.#call;
     return {
-      outline: () => call("outline"),
+      outline: () => this.#fetchOutline(undefined),
       layout: () => this.#layout.get(),
       list: (path, requester) => call("list", path, requester),
       stat: (path) => call("stat", path),
@@ -56,7 +57,7 @@ export class TreeViews {
   #forViewer(viewer: number, setMaker: TreePort["setMaker"]): TreePort {
     const call = this.#call;
     return {
-      outline: () => call("outline", viewer),
+      outline: () => this.#fetchOutline(viewer),
       layout: () => this.#getOutline(viewer),
       list: (path, requester) => call("list", path, requester, viewer),
       stat: (path) => call("stat", path, viewer),
@@ -80,8 +81,26 @@ export class TreeViews {
 
   #createCache(viewer: number | undefined): OutlineCache {
     return new OutlineCache(async (known) => {
-      const { entries, ...rest } = await this.#call("outlineSince", known, viewer);
-      return entries === undefined ? rest : { ...rest, entries: unpackOutline(entries) };
+      const { parts, value } = await this.#call("outlineSince", known, viewer);
+      return value.version === known ? value : { ...value, entries: await unpack(parts) };
     });
   }
+
+  async #fetchOutline(viewer: number | undefined): Promise<readonly TreeEntry[]> {
+    const { parts } = await this.#call("outlineSince", NO_VERSION, viewer);
+    return unpack(parts);
+  }
+}
+
+/** Different from every version. */
+const NO_VERSION = -1;
+
+async function unpack(packed: readonly PackedEntries[]): Promise<readonly TreeEntry[]> {
+  const pace = new Pace();
+  const all: TreeEntry[] = [];
+  for (const entries of packed) {
+    for (const entry of unpackOutline(entries)) all.push(entry);
+    if (pace.due) await pace.pause();
+  }
+  return all;
 }

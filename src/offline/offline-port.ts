@@ -69,7 +69,7 @@ function portOf(tree: Tree, view: View): TreePort {
 }
 
 function outlineOf(tree: Tree, view: View): readonly TreeEntry[] {
-  return [...view.filterVisible(tree.walk())].flatMap(({ path, inode }) =>
+  return [...tree.walk().filter(view.createFilter())].flatMap(({ path, inode }) =>
     path === "/" ? [] : [entryOf(path, inode)],
   );
 }

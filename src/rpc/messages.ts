@@ -60,12 +60,17 @@ export interface HeldCounts {
   readonly inodes: number;
 }
 
+/** An answer that grows with the tree. It is made in slices, and sent in parts. */
+export interface InParts<P, V = undefined> {
+  readonly parts: readonly P[];
+  readonly value: V;
+}
+
 /**
  * The methods that the main thread may call. Arguments and results are plain data. `viewer` is a user id: only what
  * that user may see is returned.
  */
 export interface Methods {
-  outline(viewer?: number): Promise<readonly TreeEntry[]>;
   list(path: string, requester?: number, viewer?: number): Promise<readonly TreeEntry[]>;
   stat(path: string, viewer?: number): Promise<FileInfo>;
   read(path: string, requester?: number, viewer?: number): Promise<Uint8Array>;
@@ -73,11 +78,8 @@ export interface Methods {
   readStatics(request: StaticsRequest): Promise<readonly StaticContent[]>;
   /** Resolves when the file has its content; a pending one is generated. Rejects as `read` does. */
   make(path: string): Promise<void>;
-  /** The outline, unless its version is still this one. */
-  outlineSince(
-    version: number,
-    viewer?: number,
-  ): Promise<{ readonly version: number; readonly entries?: PackedEntries }>;
+  /** The outline of this moment; its parts only if the version is not this one. */
+  outlineSince(version: number, viewer?: number): Promise<InParts<PackedEntries, { readonly version: number }>>;
   /** Returns a value to compare with an earlier one. */
   revision(): Promise<Revision>;
   /** Starts a snapshot of this moment; returns its number. */
@@ -89,14 +91,14 @@ export interface Methods {
   noteSave(event: SaveEvent): Promise<void>;
   /** Counts what is held. Rejects if an invariant of the tree is violated. */
   check(): Promise<HeldCounts>;
-  /** Every file that has no content yet, in the order of the tree. */
-  pending(): Promise<readonly PendingFile[]>;
+  /** Every file that has no content yet, as packed PendingFiles (packed-list.ts). */
+  pending(): Promise<InParts<string>>;
   /** Adds entries: all that are new, or none. Rejects with FsError, with nothing added. */
   add(entries: readonly NewEntry[], adder: Adder): Promise<Added>;
   /** A number that changes with the names and the contents of files. */
   version(): Promise<number>;
-  /** The paths of all files with generated content. */
-  generated(): Promise<readonly string[]>;
+  /** The paths of all files with generated content, packed. */
+  generated(): Promise<InParts<string>>;
   /** What would be asked for these files now. Those without generated content are left out. The tickets are NO_TICKET. */
   requestsFor(paths: readonly string[]): Promise<readonly GenerationRequest[]>;
   /**
@@ -233,7 +235,9 @@ export type FromFilesystem =
   | { readonly type: "settle"; readonly id: number }
   /** A piece was accepted. With a code it was rejected, and no other will be accepted. */
   | { readonly type: "taken"; readonly ticket: number; readonly code?: ErrnoName; readonly message?: string }
-  | { readonly type: "reply"; readonly id: number; readonly value: unknown }
+  /** A part of the answer to a call. `inParts`: the parts sent before belong to the answer. */
+  | { readonly type: "part"; readonly id: number; readonly part: unknown }
+  | { readonly type: "reply"; readonly id: number; readonly value: unknown; readonly inParts?: true }
   | { readonly type: "fault"; readonly id: number; readonly code: ErrnoName; readonly message: string }
   /** Sent only if ProgramSettings.reports. */
   | { readonly type: "event"; readonly event: MountEvent }

@@ -29,14 +29,14 @@ export function applyAttributes(
         const type = mode & S_IFMT;
         if (type !== 0 && type !== typeBits(inode))
           tell.warn(`the st_mode of ${quote(place.entry ?? "")} does not match its "type"; the "type" was used`);
-        if (inode.kind !== "symlink") inode.mode = (inode.mode & S_IFMT) | (mode & 0o7777);
+        if (inode.kind !== "symlink") inode.setMode((inode.mode & S_IFMT) | (mode & 0o7777));
         break;
       }
       case "st_uid":
-        inode.uid = parseDecimal(name, text, ID_MAX, place);
+        inode.setOwner({ uid: parseDecimal(name, text, ID_MAX, place) });
         break;
       case "st_gid":
-        inode.gid = parseDecimal(name, text, ID_MAX, place);
+        inode.setOwner({ gid: parseDecimal(name, text, ID_MAX, place) });
         break;
       case "st_atime":
         inode.setTimes({ atime: parseTimeAttribute(name, text, place) });

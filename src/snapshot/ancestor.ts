@@ -187,8 +187,7 @@ export class AncestorReader {
       );
       return false;
     }
-    parent.xattrs ??= new Map();
-    parent.xattrs.set(xattr, Uint8Array.from(value));
+    parent.putXattr(xattr, Uint8Array.from(value));
     return true;
   }
 
@@ -198,7 +197,7 @@ export class AncestorReader {
     for (const [name, value] of bytes)
       if (value.length > XATTR_SIZE_MAX)
         throw this.#place.createError(`the xattr ${quote(name)} is longer than ${XATTR_SIZE_MAX} bytes`);
-    if (bytes.size > 0) inode.xattrs = checkXattrs(bytes, false, this.#place);
+    if (bytes.size > 0) inode.replaceXattrs(checkXattrs(bytes, false, this.#place));
     this.#attributes.push({ path, inode, node });
   }
 

@@ -100,6 +100,5 @@ function directoryAt(tree: Tree, names: readonly string[], place: SnapshotPositi
 
 function setText(inode: Inode, name: string, text: string | undefined): void {
   if (text === undefined || text === "") return;
-  inode.xattrs ??= new Map();
-  inode.xattrs.set(name, Buffer.from(text.toWellFormed()));
+  inode.putXattr(name, Buffer.from(text.toWellFormed()));
 }

@@ -7,7 +7,7 @@
  * leaves a hole; the array is compacted when half of it is holes.
  */
 import { forget, remember } from "./dentries.ts";
-import { type Clock, type Inode, InodeBase, type Owner, S_IFDIR, S_ISGID } from "./inode.ts";
+import { type Clock, type Inode, InodeBase, type Owner, S_IFDIR, S_ISGID, watchers } from "./inode.ts";
 
 /** A name in a directory. Invariant: the shape of the tree is stored only in its dentries. */
 export interface Dentry {
@@ -49,13 +49,14 @@ export class Directory extends InodeBase {
   }
 
   /** All entries, oldest first. */
-  entries(): IterableIterator<Dentry> {
+  entries(): MapIterator<Dentry> {
     return this.#byName.values();
   }
 
   /** Precondition: the name is free. The caller updates link counts and times. */
   insert(name: string, inode: Inode): Dentry {
     if (this.#byName.has(name)) throw new Error(`insert: ${name} is there already`);
+    this.#report(name, undefined, inode);
     const dentry: Dentry = { name, cookie: this.#nextCookie++, inode, parent: this };
     remember(dentry);
     this.#byName.set(name, dentry);
@@ -67,6 +68,7 @@ export class Directory extends InodeBase {
   remove(name: string): Dentry {
     const dentry = this.#byName.get(name);
     if (dentry === undefined) throw new Error(`remove: ${name} is not there`);
+    this.#report(name, dentry.inode, undefined);
     this.#byName.delete(name);
     forget(dentry);
     const slot = this.#slotOf(dentry.cookie);
@@ -82,6 +84,7 @@ export class Directory extends InodeBase {
   replace(name: string, inode: Inode): void {
     const before = this.#byName.get(name);
     if (before === undefined) throw new Error(`replace: ${name} is not there`);
+    this.#report(name, before.inode, inode);
     const dentry: Dentry = { ...before, inode };
     forget(before);
     remember(dentry);
@@ -99,6 +102,10 @@ export class Directory extends InodeBase {
       const dentry = this.#inOrder[slot];
       if (typeof dentry === "object" && !visit(dentry)) return;
     }
+  }
+
+  #report(name: string, before: Inode | undefined, after: Inode | undefined): void {
+    if (watchers.size > 0) for (const watcher of watchers) watcher.beforeNameChange(this, name, before, after);
   }
 
   /** The first slot whose cookie is at least this one. */

@@ -5,7 +5,7 @@ import type { Extent } from "../libc.ts";
 import { Content } from "./content/content.ts";
 import type { FileState } from "./content/file-state.ts";
 import type { Afterwards, Store } from "./content/store.ts";
-import { type Clock, InodeBase, type Owner, S_IFREG, type SomeTimes } from "./inode.ts";
+import { type Clock, InodeBase, type Owner, reportChange, S_IFREG, type SomeTimes } from "./inode.ts";
 import type { Space } from "./space.ts";
 
 /**
@@ -38,6 +38,7 @@ export class RegularFile extends InodeBase {
 
   set state(state: FileState) {
     this.catchUp();
+    reportChange(this);
     this.#become(state);
   }
 
@@ -85,6 +86,7 @@ export class RegularFile extends InodeBase {
   }
 
   set error(error: FsError | undefined) {
+    reportChange(this);
     if (error === undefined) errors.delete(this);
     else errors.set(this, error);
   }
@@ -149,6 +151,7 @@ export class RegularFile extends InodeBase {
    */
   #change<T>(work: () => T): T {
     this.catchUp();
+    reportChange(this);
     try {
       return work();
     } finally {
@@ -166,12 +169,15 @@ export class RegularFile extends InodeBase {
 
   /** Replaces the content with one that no other file has. Precondition: the file is not shared. */
   adopt(content: Content): void {
+    reportChange(this);
     this.#content?.dispose();
     this.#held = content;
   }
 
   /** Exchanges content and state with another file. Precondition: neither is shared. */
   exchange(other: RegularFile): void {
+    reportChange(this);
+    reportChange(other);
     [this.#held, other.#held] = [other.#held, this.#held];
     const state = this.#state;
     this.#become(other.#state);

@@ -4,6 +4,9 @@
  * The times are private. Everything that reads or changes them goes through a method of this class, and each of those
  * methods first calls `catchUp`, which takes over what the kernel did to a file without a request (see RegularFile). So
  * a time that utimensat(2) sets is never overwritten by an earlier write, and no operation can forget to check.
+ *
+ * Mode, owner and xattrs can be read directly, but change only through methods too, which first call the watchers: a
+ * snapshot that is being saved keeps the earlier values (see frozen/frozen-tree.ts).
  */
 
 import type { Special } from "./device-node.ts";
@@ -73,14 +76,32 @@ function pack(seconds: number, nanoseconds: number): number {
   return since >= 0 && Number.isSafeInteger(since) ? since : -1 - Math.max(0, seconds);
 }
 
+/** Watches all trees of this thread. */
+export interface TreeWatcher {
+  /**
+   * Called before anything of an inode changes, except its names. Not called for what the kernel changes without a
+   * request (see RegularFile.share).
+   */
+  beforeChange(inode: InodeBase): void;
+  /** Called before a name refers to another inode, or to none. */
+  beforeNameChange(directory: Directory, name: string, before: Inode | undefined, after: Inode | undefined): void;
+}
+
+export const watchers = new Set<TreeWatcher>();
+
+/** Calls the watchers. Nearly always there are none. */
+export function reportChange(inode: InodeBase): void {
+  if (watchers.size > 0) for (const watcher of watchers) watcher.beforeChange(inode);
+}
+
 export abstract class InodeBase {
   /** Defined by the class, so that it takes no memory in an inode. */
   abstract get kind(): "file" | "directory" | "symlink" | "special";
   readonly ino: number;
   /** Type and permission bits, as st_mode. Invariant: the type bits never change. */
-  mode: number;
-  uid: number;
-  gid: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
   /** Invariant: the number of its dentries; for a directory, 2 and one for each subdirectory. 0 if unlinked. */
   nlink = 0;
   /** One of its names, to build a path; dentries.ts has the others. Undefined if it has none. */
@@ -93,8 +114,8 @@ export abstract class InodeBase {
   #ctimeNsec = 0;
   /** The birth time, packed, because with a million inodes every number counts. Never changes. */
   readonly #born: number;
-  /** Names and values are bytes; names are Latin-1 strings. Undefined if there are none. */
-  xattrs: Map<string, Uint8Array> | undefined = undefined;
+  /** Names and values are bytes; names are Latin-1 strings. Undefined if there are none. The map never changes. */
+  readonly xattrs: ReadonlyMap<string, Uint8Array> | undefined = undefined;
   /** References that keep an unlinked inode alive, such as open handles. Invariant: never negative. */
   references = 0;
   /** Lookups that the kernel has not returned (see fs/nodes.ts). */
@@ -110,6 +131,42 @@ export abstract class InodeBase {
       this.#atimeNsec = this.#mtimeNsec = this.#ctimeNsec = nanoseconds;
     });
     this.#born = pack(this.#ctime, this.#ctimeNsec);
+  }
+
+  /** This inode as its own methods may change it. */
+  get #changing(): ChangingInode {
+    reportChange(this);
+    return this;
+  }
+
+  /** Precondition: the type bits are the same. */
+  setMode(mode: number): void {
+    if (mode !== this.mode) this.#changing.mode = mode;
+  }
+
+  setOwner({ uid = this.uid, gid = this.gid }: Partial<Owner>): void {
+    const changing = this.#changing;
+    changing.uid = uid;
+    changing.gid = gid;
+  }
+
+  /** Keeps `value` itself. */
+  putXattr(name: string, value: Uint8Array): void {
+    this.replaceXattrs(new Map(this.xattrs).set(name, value));
+  }
+
+  /** Returns false if there was none. */
+  dropXattr(name: string): boolean {
+    if (this.xattrs?.has(name) !== true) return false;
+    const others = new Map(this.xattrs);
+    others.delete(name);
+    this.replaceXattrs(others);
+    return true;
+  }
+
+  /** Keeps the map itself. */
+  replaceXattrs(xattrs: ReadonlyMap<string, Uint8Array>): void {
+    this.#changing.xattrs = xattrs.size === 0 ? undefined : xattrs;
   }
 
   /** Takes over changes to the inode without a request. Every other method that uses times calls it first. */
@@ -136,6 +193,7 @@ export abstract class InodeBase {
 
   setTimes({ atime, mtime, ctime }: SomeTimes): void {
     this.catchUp();
+    reportChange(this);
     if (atime !== undefined) [this.#atime, this.#atimeNsec] = [atime.seconds, atime.nanoseconds];
     if (mtime !== undefined) [this.#mtime, this.#mtimeNsec] = [mtime.seconds, mtime.nanoseconds];
     if (ctime !== undefined) [this.#ctime, this.#ctimeNsec] = [ctime.seconds, ctime.nanoseconds];
@@ -147,6 +205,7 @@ export abstract class InodeBase {
    */
   touchAtime(clock: Clock): void {
     if (!this.marksReads(clock)) return;
+    reportChange(this);
     clock((seconds, nanoseconds) => {
       this.#atime = seconds;
       this.#atimeNsec = nanoseconds;
@@ -162,6 +221,7 @@ export abstract class InodeBase {
   /** Attributes, links or xattrs changed. */
   touchCtime(clock: Clock): void {
     this.catchUp();
+    reportChange(this);
     clock((seconds, nanoseconds) => {
       this.#ctime = seconds;
       this.#ctimeNsec = nanoseconds;
@@ -171,6 +231,7 @@ export abstract class InodeBase {
   /** Content changed: a file's bytes, or a directory's entries. */
   touchMtime(clock: Clock): void {
     this.catchUp();
+    reportChange(this);
     clock((seconds, nanoseconds) => this.noteWriteAt(seconds, nanoseconds));
   }
 
@@ -193,4 +254,11 @@ export abstract class InodeBase {
     if (atime < this.#ctime || (atime === this.#ctime && nanoseconds <= this.#ctimeNsec)) return true;
     return now() - atime >= DAY;
   }
+}
+
+interface ChangingInode {
+  mode: number;
+  uid: number;
+  gid: number;
+  xattrs: ReadonlyMap<string, Uint8Array> | undefined;
 }

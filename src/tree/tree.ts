@@ -44,11 +44,12 @@ export class Tree {
   readonly clock: Clock;
   /** Counts changes of names: as long as it is equal, the names are the same. */
   changes = 0;
+  /** The number of the next inode; numbers only increase. */
+  nextIno = ROOT_INO;
   /** Called after each change of a name. The inode that it referred to before, if any, is not disposed of yet. */
   onNameChange: (directory: Directory, name: string, before: Inode | undefined) => void = () => {};
   /** Called when an inode is disposed of. */
   onDispose: (inode: Inode) => void = () => {};
-  #nextIno = ROOT_INO;
   #mtimesKept = 0;
   /** All inodes that are not disposed of. */
   readonly #inodes = new InodeTable();
@@ -57,7 +58,7 @@ export class Tree {
     this.clock = options.clock;
     this.space = options.space ?? new Space();
     this.space.takeInode();
-    this.root = new Directory(this.#nextIno++, options.mode ?? 0o755, options.owner ?? { uid: 0, gid: 0 }, this.clock);
+    this.root = new Directory(this.nextIno++, options.mode ?? 0o755, options.owner ?? { uid: 0, gid: 0 }, this.clock);
     this.root.parent = this.root;
     this.#inodes.set(ROOT_INO, this.root);
   }
@@ -161,7 +162,7 @@ export class Tree {
   tmpfile(directory: Directory, mode: number, owner: Owner, umask?: number): RegularFile {
     this.space.takeInode();
     const bits = mode & ~(umask ?? 0);
-    const made = new RegularFile(this.#nextIno++, bits, inheritOwner(directory, owner), this.clock, this.space);
+    const made = new RegularFile(this.nextIno++, bits, inheritOwner(directory, owner), this.clock, this.space);
     this.#inodes.set(made.ino, made);
     return this.#applyDefaultAcl(directory, made, mode, umask);
   }
@@ -240,7 +241,7 @@ export class Tree {
     }
     if (target?.kind === "directory") to.nlink--;
     if ((flags & RENAME_WHITEOUT) !== 0) {
-      const whiteout = new Special(this.#nextIno++, S_IFCHR, 0, inheritOwner(from, owner ?? moved), this.clock);
+      const whiteout = new Special(this.nextIno++, S_IFCHR, 0, inheritOwner(from, owner ?? moved), this.clock);
       whiteout.nlink = 1;
       this.#inodes.set(whiteout.ino, whiteout);
       inheritAcl(from, whiteout, 0);
@@ -296,7 +297,7 @@ export class Tree {
   #create<I extends Inode>(directory: Directory, name: string, make: (ino: number) => I): I {
     this.#checkMayCreate(directory, name);
     this.space.takeInode();
-    const inode = make(this.#nextIno++);
+    const inode = make(this.nextIno++);
     this.#inodes.set(inode.ino, inode);
     directory.insert(name, inode);
     if (inode.kind !== "directory") inode.nlink = 1;

@@ -23,7 +23,7 @@ export function* walk(from: Directory, path: string): Generator<Walked> {
  */
 export function* walkInSteps(from: Directory, path: string, step = STEP): Generator<Walked | undefined> {
   if (path === "/") yield { path, inode: from };
-  const open = [{ path, directory: from, names: yield* sortEntries(from, step) }];
+  const open = [{ path, directory: from, names: yield* sortInSteps([namesOf(from)], step) }];
   for (let top = open.at(-1); top !== undefined; top = open.at(-1)) {
     const name = top.names.pop();
     if (name === undefined) {
@@ -35,23 +35,32 @@ export function* walkInSteps(from: Directory, path: string, step = STEP): Genera
     const below = join(top.path, name);
     yield { path: below, inode };
     if (inode.kind === "directory")
-      open.push({ path: below, directory: inode, names: yield* sortEntries(inode, step) });
+      open.push({ path: below, directory: inode, names: yield* sortInSteps([namesOf(inode)], step) });
   }
 }
 
 const STEP = 1024;
 
-/** The names in a directory, in reverse order. */
-function* sortEntries(directory: Directory, step: number): Generator<undefined, string[]> {
+function namesOf(directory: Directory): Iterable<string> {
+  return directory.entries().map(({ name }) => name);
+}
+
+/**
+ * The names in all of these lists, without duplicates, in reverse order. The lists are read one after the other, and may
+ * change between the steps.
+ */
+export function* sortInSteps(lists: readonly Iterable<string>[], step = STEP): Generator<undefined, string[]> {
   const runs: string[][] = [];
-  let run: string[] = [];
-  for (const { name } of directory.entries()) {
-    if (run.push(name) < step) continue;
-    runs.push(run.sort().reverse());
-    run = [];
-    yield;
+  for (const list of lists) {
+    let run: string[] = [];
+    for (const name of list) {
+      if (run.push(name) < step) continue;
+      runs.push(run.sort().reverse());
+      run = [];
+      yield;
+    }
+    if (run.length > 0) runs.push(run.sort().reverse());
   }
-  runs.push(run.sort().reverse());
   // Merges the two shortest runs first, so that each name is merged about log2(runs) times.
   for (let at = 0; at + 1 < runs.length; at += 2) {
     runs.push(yield* merge(runs[at] ?? [], runs[at + 1] ?? [], step));

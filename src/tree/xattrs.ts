@@ -30,14 +30,12 @@ export function setXattr(inode: Inode, name: string, value: Uint8Array, flags = 
   const there = inode.xattrs?.has(name) ?? false;
   if (there && (flags & XATTR_CREATE) !== 0) throw new FsError("EEXIST");
   if (!there && (flags & XATTR_REPLACE) !== 0) throw new FsError("ENODATA");
-  inode.xattrs ??= new Map();
-  inode.xattrs.set(name, value);
+  inode.putXattr(name, value);
 }
 
 /** Throws ENODATA. */
 export function removeXattr(inode: Inode, name: string): void {
-  if (inode.xattrs?.delete(name) !== true) throw new FsError("ENODATA");
-  if (inode.xattrs.size === 0) inode.xattrs = undefined;
+  if (!inode.dropXattr(name)) throw new FsError("ENODATA");
 }
 
 /** The memory that an attribute takes, as counted by fs/xattr.c:simple_xattr_space(); 0 if it does not exist. */

@@ -21,7 +21,7 @@ function treeOf(files: Readonly<Record<string, readonly string[]>>) {
     const file = byPath.get(path);
     if (file === undefined || value === undefined) continue;
     file.state = "ready";
-    file.xattrs = new Map([["user.llmfs.meta.used", Buffer.from(value)]]);
+    file.replaceXattrs(new Map([["user.llmfs.meta.used", Buffer.from(value)]]));
   }
   return {
     tree,
@@ -66,10 +66,10 @@ test("a used file that was removed counts as changed", () => {
 test("an attribute that was made up does no harm", () => {
   const made = treeOf({ "/a": [], "/b": ["/a"] });
   for (const value of ["", "nonsense", "0123456789abcdef", "0123456789abcdef ../../etc/passwd\n"]) {
-    made.file("/b").xattrs = new Map([["user.llmfs.meta.used", Buffer.from(value)]]);
+    made.file("/b").replaceXattrs(new Map([["user.llmfs.meta.used", Buffer.from(value)]]));
     expect(made.outdated()).toEqual({});
   }
   // In a cycle.
-  made.file("/b").xattrs = new Map([["user.llmfs.meta.used", Buffer.from("0123456789abcdef /b")]]);
+  made.file("/b").replaceXattrs(new Map([["user.llmfs.meta.used", Buffer.from("0123456789abcdef /b")]]));
   expect(made.outdated()).toEqual({ "/b": ["/b"] });
 });

@@ -1,6 +1,6 @@
 /** A tree goes through a snapshot and comes back the same, on real mounts. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { contentOf, describeMounted, IS_ROOT, type Mounted, mounted } from "../support/mounted.ts";
 import { BINARY } from "../support/program.ts";
 
@@ -18,6 +18,27 @@ mkfifo pipe
 setfattr -n user.colour -v red file; setfattr -n user.binary -v 0x00ff10 dir; setfattr -n user.none -v '' nothing
 chmod 640 file; chmod 1777 empty; chmod 2750 dir; chmod 4711 binary; chmod 000 nuls
 touch -d 2001-02-03T04:05:06.789 file`;
+
+/** Reads the beginning of a snapshot, changes the tree, and then prints all of it. */
+const CHANGE = `
+import os, sys
+snapshot = os.open(".llmfs/snapshot.json", os.O_RDONLY)
+text = os.read(snapshot, 4096)
+writer = os.open("late/written", os.O_RDWR)
+os.pwrite(writer, b"NEW", 0)
+os.truncate("late/truncated", 0)
+with open("late/truncated", "w") as file: file.write("NEW")
+os.rename("late/renamed", "a-renamed")
+os.rename("a", "late/a")
+os.mkdir("late/added")
+os.unlink("late/removed")
+os.chmod("late/changed", 0o600)
+os.setxattr("late/changed", "user.new", b"new")
+os.link("late/changed", "late/linked")
+os.rename("many", "moved")
+while part := os.read(snapshot, 1 << 20): text += part
+sys.stdout.buffer.write(text)
+`;
 
 /** Everything visible in a tree except its times, with hard links identified by their first name. */
 const LOOK = `
@@ -42,6 +63,27 @@ describeMounted("a snapshot of a mount", () => {
     expect(await m.out("stat -c '%b' sparse")).toMatch(/^[0-9]{1,2}\n$/);
     expect((await m.unmount()).status).toBe(0);
     expect(readFileSync(m.sandbox.at("two.json"), "utf8")).toBe(readFileSync(m.sandbox.at("one.json"), "utf8"));
+  });
+
+  test("a snapshot shows the moment when it was opened, whatever changes while it is read", async () => {
+    const files = Array.from({ length: 20_000 }, (_, number) => `/many/f${10_000 + number}`);
+    const entries = [
+      ...files,
+      "/a",
+      "/late/written",
+      "/late/truncated",
+      "/late/renamed",
+      "/late/removed",
+      "/late/changed",
+    ];
+    const directories = ["/", "/many", "/late"].map((path) => ({ path, type: "directory" }));
+    const snapshot = [...directories, ...entries.map((path) => ({ path, type: "file", text: `old ${path}\n` }))];
+    await using m = await mounted({ snapshot: JSON.stringify({ llmfs: 1, entries: snapshot }) });
+    writeFileSync(m.sandbox.at("change.py"), CHANGE);
+    const before = await m.out("cat .llmfs/snapshot.json");
+    expect(before).toContain("old /late/written");
+    expect(await m.out('python3 "$OUT/change.py"')).toBe(before);
+    expect(await m.out("cat .llmfs/snapshot.json")).not.toBe(before);
   });
 
   test("a snapshot keeps pending files pending, failed ones failed with their reason, and generated ones with their content", async () => {

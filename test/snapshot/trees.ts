@@ -246,10 +246,10 @@ function randomContent(random: Random, file: RegularFile): void {
 }
 
 function randomXattrs(random: Random, inode: Inode): void {
-  inode.xattrs = new Map();
+  inode.replaceXattrs(new Map());
   for (let count = 1 + random.below(3); count > 0; count--) {
     const name = random.pick(["user.__proto__", "user.a b", "user.\xff", "security.x", "user.llmfs.prompt"]);
     const value = random.pick([random.bytes(random.below(2000)), Buffer.from(random.pick(TEXTS).slice(0, 9000))]);
-    inode.xattrs.set(name, Uint8Array.from(value));
+    inode.putXattr(name, Uint8Array.from(value));
   }
 }

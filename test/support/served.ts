@@ -15,8 +15,11 @@ import type { Timers } from "../../src/fs/waiting/timers.ts";
 import { FUSE_ROOT_ID } from "../../src/fuse/abi.ts";
 import type { ThreadSignals } from "../../src/procfs.ts";
 import type { GenerationRequest, NamedFiles, Stage } from "../../src/rpc/generation.ts";
-import type { FromFilesystem } from "../../src/rpc/messages.ts";
+import type { FromFilesystem, PendingFile } from "../../src/rpc/messages.ts";
+import { unpackList } from "../../src/rpc/packed-list.ts";
+import { unpackOutline } from "../../src/rpc/packed-outline.ts";
 import type { ProgramSettings } from "../../src/rpc/programs.ts";
+import type { TreeEntry } from "../../src/rpc/tree-port.ts";
 import { PAGE } from "../../src/tree/content/store.ts";
 import type { Directory } from "../../src/tree/directory.ts";
 import type { RegularFile } from "../../src/tree/file.ts";
@@ -169,6 +172,22 @@ export class ServedTree implements Disposable {
   /** All generation requests, oldest first. */
   get requests(): GenerationRequest[] {
     return this.posted.flatMap((message) => (message.type === "generate" ? [message.request] : []));
+  }
+
+  /** What the main thread gets as the outline, as this user may see it. */
+  outline(viewer?: number): readonly TreeEntry[] {
+    return [...this.answers.outlineSince(-1, viewer)].flatMap((part) =>
+      part === undefined ? [] : unpackOutline(part),
+    );
+  }
+
+  pendingFiles(): readonly PendingFile[] {
+    return unpackList({ parts: [...this.answers.pending()].filter((part) => part !== undefined) });
+  }
+
+  /** The paths of all files with generated content. */
+  generated(): readonly string[] {
+    return unpackList({ parts: [...this.answers.generated()].filter((part) => part !== undefined) });
   }
 
   /** Tickets that were cancelled. */

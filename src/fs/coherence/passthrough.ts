@@ -47,6 +47,10 @@ interface HandleUse {
 
 export interface PassthroughOptions {
   readonly log: (text: string) => void;
+  /** Whether a snapshot that is being saved needs to know of changes to the file before they happen. */
+  readonly isBeingSaved: (file: RegularFile) => boolean;
+  /** Called before the kernel may write to a file that it could only read so far. */
+  readonly beforeWrites: (file: RegularFile) => void;
   /** Called when the kernel wrote to a file. `taken`: generated content became static by that. */
   readonly onWrite: (file: RegularFile, taken: boolean) => void;
 }
@@ -96,9 +100,15 @@ export class Passthrough {
       return { open_flags: keep | abi.FOPEN_NOFLUSH, backing_id: 0, keepsNothing: false };
     }
     this.#settling.delete(file);
+    if (use !== undefined && isWritable(flags) && !this.#watched.has(file)) this.#options.beforeWrites(file);
     if (storable || isWritable(flags)) this.#watched.add(file);
     if (isWritable(flags)) this.#stale.add(file);
     return { open_flags: abi.FOPEN_PASSTHROUGH | abi.FOPEN_NOFLUSH, backing_id: id, keepsNothing };
+  }
+
+  /** The files that the kernel may write by itself. */
+  get writable(): Iterable<RegularFile> {
+    return this.#watched;
   }
 
   /** Reports what the kernel has written so far. */
@@ -173,7 +183,9 @@ export class Passthrough {
     // A write to a file without content must reach us: it prevents the generation.
     if (file.lazy) return false;
     // A write that passes through does not clear these bits.
-    if (isWritable(flags)) return (file.mode & (S_ISUID | S_ISGID)) === 0;
+    if (isWritable(flags) && (file.mode & (S_ISUID | S_ISGID)) !== 0) return false;
+    // Until a snapshot has the content, writes must be reported. If the kernel writes the file already, it knows that.
+    if (isWritable(flags)) return file.shared || !this.#options.isBeingSaved(file);
     return file.stored;
   }
 

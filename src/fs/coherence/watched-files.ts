@@ -16,6 +16,14 @@ export class WatchedFiles {
     this.#files.delete(file);
   }
 
+  has(file: RegularFile): boolean {
+    return this.#files.has(file);
+  }
+
+  [Symbol.iterator](): Iterator<RegularFile> {
+    return this.#files.values();
+  }
+
   get size(): number {
     return this.#files.size;
   }

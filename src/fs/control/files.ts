@@ -7,10 +7,11 @@ import type { FsContext } from "../context.ts";
 import { findPendingFiles } from "../lazy/request.ts";
 import { findOutdated } from "../outdated.ts";
 import type { RpcHandlers } from "../rpc-handlers.ts";
+import { SLICE_MS } from "../waiting/timers.ts";
 import { ControlChannel } from "./channel.ts";
 import type { ControlFiles, ReadableFile } from "./directory.ts";
 import { listEntries } from "./entries.ts";
-import { SLICE_MS, serveLongText, serveStream, serveText } from "./produced.ts";
+import { serveLongText, serveStream, serveText } from "./produced.ts";
 
 const README = `Control files of this llmfs mount. This directory is not listed, but can be opened by name.
 

@@ -18,13 +18,12 @@ export function versionOf(mount: FsContext): number {
   return contentsOf(mount);
 }
 
-export function listGenerated(mount: FsContext): readonly string[] {
-  const paths: string[] = [];
+/** Yields undefined for every other inode. */
+export function* listGenerated(mount: FsContext): Generator<string | undefined> {
   for (const inode of mount.tree.inodes()) {
     const path = inode.kind === "file" && inode.state === "ready" ? pathToMake(mount, inode) : undefined;
-    if (path !== undefined) paths.push(toText(path));
+    yield path === undefined ? undefined : toText(path);
   }
-  return paths;
 }
 
 export function requestsFor(mount: FsContext, paths: readonly string[]): readonly GenerationRequest[] {

@@ -6,11 +6,8 @@ import { FsError } from "../../errno.ts";
 import { type Header, PARKED, type Parked } from "../../fuse/ops.ts";
 import { printable } from "../../text/printable.ts";
 import type { FsContext } from "../context.ts";
-import type { Timer } from "../waiting/timers.ts";
+import { SLICE_MS, type Timer } from "../waiting/timers.ts";
 import type { ControlHandle, Opener, ReadableFile } from "./directory.ts";
-
-/** How long work on a control file may delay other requests. */
-export const SLICE_MS = 5;
 
 /** Produces a control file's content for one open. */
 export interface Production {

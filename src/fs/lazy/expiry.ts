@@ -97,7 +97,7 @@ export class Expiry {
     if (file.state !== "ready" || this.policyOf(file) === undefined) return;
     file.state = "static";
     this.#mount().definitions++;
-    file.xattrs?.delete(REFRESH);
+    file.dropXattr(REFRESH);
     if (series?.current === file) series.freshness.abandon();
   }
 

@@ -64,7 +64,7 @@ export class Listings {
     this.enabled = enabled;
   }
 
-  lists(directory: Directory): boolean {
+  lists(directory: Pick<Directory, "xattrs">): boolean {
     return this.enabled && directory.xattrs?.has(GENERATOR) === true;
   }
 
@@ -185,7 +185,7 @@ export class Listings {
     this.#prune(directory, (inode) => kept.has(inode));
     // The entries of the first listing were there all along; those of a later one are new.
     if (first) for (const inode of made) inode.setTimes({ mtime: tree.root.btime });
-    if (listing.refresh === undefined) directory.xattrs?.delete(REFRESH);
+    if (listing.refresh === undefined) directory.dropXattr(REFRESH);
     else setXattr(directory, REFRESH, Buffer.from(listing.refresh));
   }
 

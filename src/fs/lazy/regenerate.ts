@@ -278,7 +278,7 @@ export class Regeneration {
     const { expiry, replacement } = this.#mount();
     const before = target.xattrs?.get(PROMPT);
     const setPrompt = (file: RegularFile, value: Uint8Array | undefined) => {
-      if (value === undefined) file.xattrs?.delete(PROMPT);
+      if (value === undefined) file.dropXattr(PROMPT);
       else setXattr(file, PROMPT, value);
       this.#mount().definitions++;
     };

@@ -109,7 +109,7 @@ export class InodeReplacement {
       throw error;
     }
     fresh.state = "ready";
-    fresh.xattrs = undefined;
+    fresh.replaceXattrs(new Map());
     for (const name of [PROMPT, REFRESH]) setOrDelete(fresh, name, file.xattrs?.get(name));
     if (prompt !== undefined) setOrDelete(fresh, PROMPT, Buffer.from(prompt));
     keepMetadata(fresh, content);
@@ -117,7 +117,7 @@ export class InodeReplacement {
     const before = this.put(file, fresh);
     // As a write does: a program that others may run must not change under these bits.
     const { current } = this.#lineageOf(file);
-    current.mode &= ~(S_ISUID | ((current.mode & 0o010) !== 0 ? S_ISGID : 0));
+    current.setMode(current.mode & ~(S_ISUID | ((current.mode & 0o010) !== 0 ? S_ISGID : 0)));
     setOrDelete(current, "security.capability", undefined);
     if (!wasScript) allowRunning(current, umask);
     return before;
@@ -144,12 +144,11 @@ export class InodeReplacement {
       mount.store(file);
       return other;
     }
-    other.uid = file.uid;
-    other.gid = file.gid;
-    other.mode = file.mode;
+    other.setOwner({ uid: file.uid, gid: file.gid });
+    other.setMode(file.mode);
     const content = [...(other.xattrs ?? [])].filter(([name]) => isOfContent(name));
     const own = [...(file.xattrs ?? [])].filter(([name]) => !isOfContent(name));
-    other.xattrs = own.length + content.length === 0 ? undefined : new Map([...own, ...content]);
+    other.replaceXattrs(new Map([...own, ...content]));
     tree.space.moveXattrs(file, other);
     lineage.current = other;
     this.#lineages.set(other, lineage);
@@ -194,8 +193,6 @@ function exchangeAttributes({ tree }: Pick<FsCore, "tree">, one: RegularFile, ot
 }
 
 function setOrDelete(file: RegularFile, name: string, value: Uint8Array | undefined): void {
-  if (value !== undefined) {
-    file.xattrs ??= new Map();
-    file.xattrs.set(name, value);
-  } else if (file.xattrs?.delete(name) === true && file.xattrs.size === 0) file.xattrs = undefined;
+  if (value !== undefined) file.putXattr(name, value);
+  else file.dropXattr(name);
 }

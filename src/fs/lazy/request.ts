@@ -7,6 +7,7 @@ import type { DetailedEntry, FileInfo, TreeEntry } from "../../rpc/tree-port.ts"
 import { dentriesOf } from "../../tree/dentries.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
+import type { FrozenInode } from "../../tree/frozen/frozen-tree.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
 import { currentPaths } from "../../tree/references/moved-names.ts";
@@ -31,13 +32,14 @@ function xattrText(value: Uint8Array): string {
   return Buffer.from(text, "utf8").equals(value) ? text : `base64:${Buffer.from(value).toString("base64")}`;
 }
 
-export function textXattr(inode: Inode, name: string): string | undefined {
+export function textXattr(inode: Pick<Inode, "xattrs">, name: string): string | undefined {
   const value = inode.xattrs?.get(name);
   return value === undefined ? undefined : xattrText(value);
 }
 
-export function entryOf(path: string, inode: Inode): TreeEntry {
-  const description = textXattr(inode, DESCRIPTION);
+/** `frozen`: the attributes at an earlier moment. */
+export function entryOf(path: string, inode: Inode, frozen?: FrozenInode): TreeEntry {
+  const description = textXattr(frozen ?? inode, DESCRIPTION);
   const common = { path: toText(path), ...(description === undefined ? {} : { description }) };
   switch (inode.kind) {
     case "directory":
@@ -46,8 +48,11 @@ export function entryOf(path: string, inode: Inode): TreeEntry {
       return { ...common, type: "symlink", target: toText(inode.target) };
     case "special":
       return { ...common, type: "other" };
-    case "file":
-      return { ...common, type: "file", state: inode.state, ...(inode.lazy ? {} : { size: inode.size }) };
+    case "file": {
+      const { state, size } = frozen ?? inode;
+      const made = state === "static" || state === "ready";
+      return { ...common, type: "file", state, ...(made ? { size } : {}) };
+    }
   }
 }
 

@@ -229,7 +229,7 @@ export class RuleEntries {
     mount.beforeChange(file);
     this.#clear(file);
     for (const name of [...(file.xattrs?.keys() ?? [])]) {
-      if (name.startsWith(METADATA) || name === REFRESH) file.xattrs?.delete(name);
+      if (name.startsWith(METADATA) || name === REFRESH) file.dropXattr(name);
     }
     mount.invalidate(file, true);
     return true;

@@ -181,7 +181,7 @@ function blocksOf(inode: Inode): number {
  * Without the group's execute permission S_ISGID has another meaning, and stays for members of the group.
  */
 export function dropSetId(inode: Inode, caller: Caller): void {
-  inode.mode = modeWithoutSetId(inode, caller);
+  inode.setMode(modeWithoutSetId(inode, caller));
 }
 
 function modeWithoutSetId(inode: Inode, caller: Caller): number {
@@ -237,7 +237,7 @@ export function attributeOperations(mount: FsContext) {
       if (changes) file.touchMtime(tree.clock);
     }
     if ((valid & abi.FATTR_MODE) !== 0) {
-      inode.mode = (inode.mode & S_IFMT) | (request.mode & 0o7777);
+      inode.setMode((inode.mode & S_IFMT) | (request.mode & 0o7777));
       followMode(inode);
     }
     // chown(2) with neither owner nor group sets no field, and still clears these bits.
@@ -252,9 +252,9 @@ export function attributeOperations(mount: FsContext) {
     if ((valid & abi.FATTR_UID) !== 0) {
       // The previous content was composed for the earlier owner.
       if (mount.authors.shared && inode.kind === "file" && inode.uid !== request.uid) mount.regen.discard(inode);
-      inode.uid = request.uid;
+      inode.setOwner({ uid: request.uid });
     }
-    if ((valid & abi.FATTR_GID) !== 0) inode.gid = request.gid;
+    if ((valid & abi.FATTR_GID) !== 0) inode.setOwner({ gid: request.gid });
     const marked = inode.kind === "directory" && !inode.marksReads(tree.clock);
     if (
       (valid & ~(abi.FATTR_SIZE | abi.FATTR_FH | abi.FATTR_LOCKOWNER | abi.FATTR_KILL_SUIDGID)) !== 0 ||

@@ -232,7 +232,8 @@ export function xattrOperations(mount: FsContext) {
       if (isAcl(name)) {
         removeAcl(inode, name);
         // Unlike SETXATTR, the request does not say whether the caller is in the group (posix_acl_update_mode).
-        if (name === ACL_ACCESS && (inode.mode & S_ISGID) !== 0 && !inGroup(header, inode.gid)) inode.mode &= ~S_ISGID;
+        if (name === ACL_ACCESS && (inode.mode & S_ISGID) !== 0 && !inGroup(header, inode.gid))
+          inode.setMode(inode.mode & ~S_ISGID);
       } else removeXattr(inode, name);
       tree.space.countXattrs(inode, -before);
       inode.touchCtime(tree.clock);

@@ -20,6 +20,6 @@ export function isScript(file: RegularFile): boolean {
 export function allowRunning(file: RegularFile, umask: number): void {
   const bits = 0o111 & ~umask & (file.mode >> 2);
   if ((file.mode & bits) === bits || !isScript(file)) return;
-  file.mode |= bits;
+  file.setMode(file.mode | bits);
   followMode(file);
 }

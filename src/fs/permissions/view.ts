@@ -49,17 +49,19 @@ export class View {
     }
   }
 
-  /** Yields the visible part of a walk: what can be read, in directories that can be read and searched. */
-  *filterVisible(walk: Iterable<Walked>): Generator<Walked> {
+  /**
+   * A function that tells, for each entry of a walk in its order, whether it is visible: whether it can be read, in
+   * directories that can be read and searched.
+   */
+  createFilter(): (one: Walked) => boolean {
     let closed: string | undefined;
-    for (const one of walk) {
-      if (closed !== undefined && one.path.startsWith(closed)) continue;
+    return ({ inode, path }) => {
+      if (closed !== undefined && path.startsWith(closed)) return false;
       closed = undefined;
-      const { inode, path } = one;
       const open = this.mayRead(inode) && (inode.kind !== "directory" || this.maySearch(inode));
-      if (open) yield one;
-      else if (inode.kind === "directory") closed = join(path, "");
-    }
+      if (!open && inode.kind === "directory") closed = join(path, "");
+      return open;
+    };
   }
 
   mayRead(inode: Inode): boolean {

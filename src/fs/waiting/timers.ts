@@ -2,8 +2,11 @@
  * Timers of the filesystem thread, which has no event loop: the loop over /dev/fuse asks when to wake up and runs them.
  */
 
-/** Requests are answered in between. */
-const LONGEST_RUN_MS = 5;
+/**
+ * The maximum length of a slice of long work. Requests are answered in between. A request may have to wait for two or three
+ * slices: of a timer, and of the requests before it.
+ */
+export const SLICE_MS = 1.5;
 
 interface TimerEntry {
   readonly at: number;
@@ -57,7 +60,7 @@ export class Timers {
       this.#entries.pop();
       any = true;
       next.work();
-      if (this.#now() > now + LONGEST_RUN_MS) break;
+      if (this.#now() > now + SLICE_MS) break;
     }
     return any;
   }

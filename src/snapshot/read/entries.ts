@@ -242,12 +242,11 @@ export class EntryReader {
     const name = names.pop();
     const inode = name === undefined ? this.#makeRoot(draft) : this.#makeChild(draft, path, names, name);
     if (inode === undefined) return;
-    if (inode.kind !== "symlink") inode.mode = (inode.mode & S_IFMT) | (draft.mode ?? defaultMode(inode));
-    inode.uid = draft.uid ?? this.#owner.uid;
-    inode.gid = draft.gid ?? this.#owner.gid;
+    if (inode.kind !== "symlink") inode.setMode((inode.mode & S_IFMT) | (draft.mode ?? defaultMode(inode)));
+    inode.setOwner({ uid: draft.uid ?? this.#owner.uid, gid: draft.gid ?? this.#owner.gid });
     if (name === undefined) this.#owner = { uid: inode.uid, gid: inode.gid };
     if (draft.xattrs !== undefined && draft.xattrs.size > 0)
-      inode.xattrs = checkXattrs(draft.xattrs, draft.escaped === true, this.#place);
+      inode.replaceXattrs(checkXattrs(draft.xattrs, draft.escaped === true, this.#place));
     if (draft.atime !== undefined || draft.mtime !== undefined || draft.ctime !== undefined)
       this.#times.push([inode, draft]);
   }

@@ -34,14 +34,20 @@ export class FrozenFile {
   keep(offset: number, length: number): void {
     const end = Math.min(offset + length, this.size);
     for (const extent of this.extents()) {
-      const last = Math.min(end, extent.end);
-      for (let page = Math.floor(Math.max(offset, extent.start) / PAGE); page * PAGE < last; page++) {
-        if (this.#kept.has(page)) continue;
-        const bytes = new Uint8Array(Math.min(PAGE, this.size - page * PAGE));
-        this.#file.read(page * PAGE, bytes);
-        this.#kept.set(page, bytes);
+      const last = Math.ceil(Math.min(end, extent.end) / PAGE);
+      for (let page = Math.floor(Math.max(offset, extent.start) / PAGE); page < last; page++) {
+        const first = page;
+        while (page < last && !this.#kept.has(page)) page++;
+        if (page > first) this.#keepPages(first, page);
       }
     }
+  }
+
+  #keepPages(first: number, end: number): void {
+    const bytes = new Uint8Array(Math.min(end * PAGE, this.size) - first * PAGE);
+    this.#file.read(first * PAGE, bytes);
+    for (let page = first; page < end; page++)
+      this.#kept.set(page, bytes.subarray((page - first) * PAGE, (page - first + 1) * PAGE));
   }
 
   /** In order, with holes between them. */

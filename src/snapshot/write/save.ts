@@ -2,18 +2,20 @@
  * Saves a live tree in slices. The tree may change between two slices; the result is the tree as it was when the saver
  * was created.
  *
- * Names, attributes and xattrs are captured at once. Contents are read when their turn comes: `beforeChange` must be
- * called before a file changes, so that only changed parts are in memory twice. The text is never in memory as a whole.
+ * Nothing is copied at the beginning. Until an entry is written, its first change is noted, with what was there before:
+ * names and attributes by the frozen tree, contents here. `beforeChange` must be called before a file's content changes;
+ * only changed parts are in memory twice. The text is never in memory as a whole.
  */
 import { CONTROL_NAME, DEPENDS, METADATA } from "../../attributes.ts";
-import type { RegularFile } from "../../tree/file.ts";
-import type { Inode, Owner } from "../../tree/inode.ts";
+import { MAX_FILE_SIZE, type RegularFile } from "../../tree/file.ts";
+import { type FrozenEntry, FrozenTree } from "../../tree/frozen/frozen-tree.ts";
+import type { Owner } from "../../tree/inode.ts";
 import { currentPaths } from "../../tree/references/moved-names.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { VERSION } from "../format.ts";
 import { type Fragments, formatContent } from "./content.ts";
 import { FrozenFile } from "./copy-on-write.ts";
-import { type Captured, formatHead } from "./write-entry.ts";
+import { type Described, formatHead } from "./write-entry.ts";
 
 export interface SaveOptions {
   /**
@@ -41,34 +43,31 @@ const DEFAULT_BYTES = 1 << 20;
  * Files that the kernel writes by itself (passthrough) change without `beforeChange`. Up to this many bytes of them are
  * copied at once; larger files are saved as they are when their turn comes.
  */
-const UNASKED_LIMIT = 16 << 20;
+const UNASKED_LIMIT = 4 << 20;
 
 export class SnapshotSaver implements Disposable {
   readonly #tree: Tree;
-  readonly #entries: readonly Captured[];
-  /**
-   * Files whose content has not been written yet, with the content, which is kept even when the last name is removed.
-   */
-  readonly #waiting = new Map<RegularFile, FrozenFile | number>();
-  /** Where the content is now, for files whose content has moved. */
+  readonly #frozen: FrozenTree;
+  /** Contents that have changed since, of files that are not written yet, and the one that is being written. */
+  readonly #contents = new Map<RegularFile, FrozenFile>();
+  /** Where the content is now, for files whose content has moved. The files that have it are held. */
   readonly #places = new Map<RegularFile, RegularFile>();
   readonly #fragments: Fragments;
 
-  /** Captures everything except contents. Dispose it if it is not read to the end. */
-  constructor(tree: Tree, options: SaveOptions = {}) {
+  /**
+   * Dispose it if it is not read to the end. `unasked`: the files that the kernel may write by itself.
+   */
+  constructor(tree: Tree, options: SaveOptions = {}, unasked: Iterable<RegularFile> = []) {
     this.#tree = tree;
-    this.#entries = capture(tree, options);
-    let unasked = UNASKED_LIMIT;
-    for (const { inode, size } of this.#entries) {
-      if (inode.kind !== "file" || size === 0 || this.#waiting.has(inode)) continue;
-      tree.hold(inode);
-      this.#waiting.set(inode, size);
-      if (inode.shared && size <= unasked) {
-        unasked -= size;
-        this.beforeChange(inode);
-      }
+    this.#frozen = new FrozenTree(tree);
+    let left = UNASKED_LIMIT;
+    for (const file of unasked) {
+      const size = this.#frozen.keep(file)?.size ?? 0;
+      if (size === 0 || size > left) continue;
+      left -= size;
+      this.beforeChange(file);
     }
-    this.#fragments = this.#formatAll();
+    this.#fragments = this.#formatAll(options);
   }
 
   /** The next piece of the text, as UTF-8; it may be empty. Undefined at the end. */
@@ -88,17 +87,25 @@ export class SnapshotSaver implements Disposable {
     return Buffer.from(out);
   }
 
+  /** Whether the content of the file still has to be written, so that changes of it must be reported. */
+  needs(file: RegularFile): boolean {
+    const captured = this.#findCaptured(file);
+    return captured !== undefined && (this.#contents.has(captured) || this.#sizeOf(captured) > 0);
+  }
+
   /**
    * Call this before bytes of a file change, are cut off or become a hole: from `offset` on, or the whole file if the
    * range is unknown. It costs nothing for a file that is already written.
    */
   beforeChange(file: RegularFile, offset = 0, length = Number.POSITIVE_INFINITY): void {
     const captured = this.#findCaptured(file);
-    const waiting = captured && this.#waiting.get(captured);
-    if (captured !== undefined && waiting !== undefined) this.#freeze(captured, waiting).keep(offset, length);
+    if (captured === undefined) return;
+    const size = this.#sizeOf(captured);
+    const content = this.#contents.get(captured) ?? (size > 0 ? this.#freeze(captured, size) : undefined);
+    content?.keep(offset, length);
   }
 
-  /** Call this before or right after two files exchange their contents. */
+  /** Call this before two files exchange their contents. */
   beforeExchange(one: RegularFile, other: RegularFile): void {
     const [first, second] = [this.#findCaptured(one), this.#findCaptured(other)];
     if (first !== undefined) this.#move(first, other);
@@ -107,8 +114,20 @@ export class SnapshotSaver implements Disposable {
 
   [Symbol.dispose](): void {
     this.#fragments.return();
-    for (const file of this.#waiting.keys()) this.#tree.drop(this.#placeOf(file));
-    this.#waiting.clear();
+    this.#release();
+  }
+
+  #release(): void {
+    for (const place of this.#places.values()) this.#tree.drop(place);
+    this.#places.clear();
+    this.#contents.clear();
+    this.#frozen[Symbol.dispose]();
+  }
+
+  /** The size that the file had, if it is not written yet; otherwise, and if it is too large for a snapshot, 0. */
+  #sizeOf(captured: RegularFile): number {
+    const size = this.#frozen.keep(captured)?.size ?? 0;
+    return size > MAX_FILE_SIZE ? 0 : size;
   }
 
   /** The file that was captured with the content that `file` has now. */
@@ -117,45 +136,60 @@ export class SnapshotSaver implements Disposable {
     return this.#places.has(file) ? undefined : file;
   }
 
-  #placeOf(captured: RegularFile): RegularFile {
-    return this.#places.get(captured) ?? captured;
-  }
-
   #move(captured: RegularFile, place: RegularFile): void {
-    const waiting = this.#waiting.get(captured);
-    if (waiting === undefined) return;
-    this.#tree.hold(place);
-    this.#tree.drop(this.#placeOf(captured));
+    const content = this.#contents.get(captured);
+    if (content === undefined && this.#sizeOf(captured) === 0) return;
+    const earlier = this.#places.get(captured);
     if (place === captured) this.#places.delete(captured);
-    else this.#places.set(captured, place);
-    if (typeof waiting !== "number") waiting.onMove(place);
+    else {
+      this.#tree.hold(place);
+      this.#places.set(captured, place);
+    }
+    if (earlier !== undefined) this.#tree.drop(earlier);
+    content?.onMove(place);
   }
 
-  *#formatAll(): Fragments {
+  *#formatAll(options: SaveOptions): Fragments {
     yield `{\n  "llmfs": ${VERSION},\n  "entries": [`;
     let separator = "\n    ";
-    for (const entry of this.#entries) {
-      yield `${separator}{${formatHead(entry)}`;
+    let root: FrozenEntry | undefined;
+    for (const entry of this.#frozen.visit()) {
+      if (entry === undefined) {
+        yield 0;
+        continue;
+      }
+      root ??= entry;
+      if (isControl(entry.path)) continue;
+      // From now on, the frozen tree no longer notes its changes.
+      const file = entry.first === undefined && entry.inode.kind === "file" ? entry.inode : undefined;
+      const content = file && this.#contentOf(entry, file);
+      yield `${separator}{${formatHead(describe(entry, root, options))}`;
       separator = ",\n    ";
-      if (entry.to === undefined && entry.inode.kind === "file") yield* this.#formatContent(entry, entry.inode);
+      if (content !== undefined) yield* formatContent(content);
+      if (file !== undefined) this.#finish(file);
       yield "}";
     }
     yield "\n  ]\n}\n";
+    this.#release();
   }
 
-  *#formatContent(entry: Captured, file: RegularFile): Fragments {
-    if (entry.state === "pending" || entry.state === "failed") return;
-    const waiting = this.#waiting.get(file);
-    yield* formatContent(waiting === undefined ? new FrozenFile(file, 0) : this.#freeze(file, waiting));
-    if (this.#waiting.delete(file)) this.#tree.drop(this.#placeOf(file));
+  #contentOf({ state, size }: FrozenEntry, file: RegularFile): FrozenFile | undefined {
+    if (state !== "static" && state !== "ready") return undefined;
+    return this.#contents.get(file) ?? this.#freeze(file, size);
+  }
+
+  #finish(file: RegularFile): void {
+    this.#contents.delete(file);
+    const place = this.#places.get(file);
+    if (place === undefined) return;
     this.#places.delete(file);
+    this.#tree.drop(place);
   }
 
-  #freeze(file: RegularFile, waiting: FrozenFile | number): FrozenFile {
-    if (typeof waiting !== "number") return waiting;
-    const frozen = new FrozenFile(this.#placeOf(file), waiting);
-    this.#waiting.set(file, frozen);
-    return frozen;
+  #freeze(file: RegularFile, size: number): FrozenFile {
+    const content = new FrozenFile(this.#places.get(file) ?? file, size);
+    this.#contents.set(file, content);
+    return content;
   }
 }
 
@@ -165,48 +199,39 @@ export function* saveSnapshot(tree: Tree, options: SaveOptions = {}): Generator<
   for (let piece = saver.next(); piece !== undefined; piece = saver.next()) yield piece;
 }
 
-function capture(tree: Tree, options: SaveOptions): Captured[] {
-  const entries: Captured[] = [];
-  /** The first path of each inode that has several. */
-  const paths = new Map<Inode, string>();
-  const { root } = tree;
-  const control = `/${CONTROL_NAME}`;
-  for (const { path, inode } of tree.walk()) {
-    // Only a mount without a control directory can have this name, and such a snapshot could not be loaded again.
-    if (path === control || path.startsWith(`${control}/`)) continue;
-    const several = inode.kind !== "directory" && inode.nlink > 1;
-    const to = several ? paths.get(inode) : undefined;
-    if (several && to === undefined) paths.set(inode, path);
-    const usual = inode !== root ? root : typeof options.owner === "object" ? options.owner : undefined;
-    const owned = inode.uid !== usual?.uid || inode.gid !== usual?.gid;
-    const file = inode.kind === "file" ? inode : undefined;
-    entries.push({
-      path,
-      inode,
-      mode: inode.mode,
-      owner: owned && options.owner !== false ? { uid: inode.uid, gid: inode.gid } : undefined,
-      xattrs: xattrsOf(inode, options.times === true),
-      times: options.times === true ? timesOf(inode) : knownTimesOf(inode, options.unknownTime),
-      state: file === undefined ? "static" : file.state === "generating" ? "pending" : file.state,
-      error: file?.error,
-      size: file?.size ?? 0,
-      to,
-    });
-  }
-  return entries;
+/** Only a mount without a control directory can have this name, and such a snapshot could not be loaded again. */
+function isControl(path: string): boolean {
+  return path === CONTROL || path.startsWith(`${CONTROL}/`);
+}
+
+const CONTROL = `/${CONTROL_NAME}`;
+
+function describe(entry: FrozenEntry, root: FrozenEntry, options: SaveOptions): Described {
+  const { uid, gid, state, first, ...rest } = entry;
+  const usual = entry !== root ? root : typeof options.owner === "object" ? options.owner : undefined;
+  const owned = uid !== usual?.uid || gid !== usual?.gid;
+  return {
+    ...rest,
+    to: first,
+    owner: owned && options.owner !== false ? { uid, gid } : undefined,
+    xattrs: xattrsOf(entry, options.times === true),
+    times: options.times === true ? timesOf(entry) : knownTimesOf(entry, options.unknownTime),
+    state: state === "generating" ? "pending" : state,
+  };
 }
 
 /** When content was generated and how long it took: like times, these make every snapshot differ from the last. */
 const VARYING: readonly string[] = [`${METADATA}at`, `${METADATA}ms`];
 
-function xattrsOf(inode: Inode, varying: boolean): [string, Uint8Array][] | undefined {
-  if (inode.xattrs === undefined) return undefined;
-  const all = varying ? [...inode.xattrs] : [...inode.xattrs].filter(([name]) => !VARYING.includes(name));
+/** Dependencies on files that were moved follow them, also if they are moved during the save. */
+function xattrsOf({ inode, xattrs }: FrozenEntry, varying: boolean): [string, Uint8Array][] | undefined {
+  if (xattrs === undefined) return undefined;
+  const all = varying ? [...xattrs] : [...xattrs].filter(([name]) => !VARYING.includes(name));
   return all.map(([name, value]) => [name, name === DEPENDS ? currentPaths(inode, value) : value]);
 }
 
-function timesOf(inode: Inode): [string, number, number][] {
-  const { atime, atimeNsec, mtime, mtimeNsec, ctime, ctimeNsec } = inode.times();
+function timesOf({ times }: FrozenEntry): [string, number, number][] {
+  const { atime, atimeNsec, mtime, mtimeNsec, ctime, ctimeNsec } = times;
   return [
     ["atime", atime, atimeNsec],
     ["mtime", mtime, mtimeNsec],
@@ -214,8 +239,8 @@ function timesOf(inode: Inode): [string, number, number][] {
   ];
 }
 
-function knownTimesOf(inode: Inode, unknown: number | undefined): [string, number, number][] | undefined {
-  const { mtime, mtimeNsec } = inode.times();
+function knownTimesOf({ times }: FrozenEntry, unknown: number | undefined): [string, number, number][] | undefined {
+  const { mtime, mtimeNsec } = times;
   const known = unknown !== undefined && (mtime !== unknown || mtimeNsec !== 0);
   return known ? [["mtime", mtime, mtimeNsec]] : undefined;
 }

@@ -9,8 +9,8 @@ import { escapeBytes } from "../entry-names.ts";
 import { BASE64_PIECE, SPECIAL_MODES, TEXT_PIECE } from "../format.ts";
 import { formatTime } from "../timestamps.ts";
 
-/** What was captured of an inode at the beginning. */
-export interface Captured {
+/** What is written of an inode. */
+export interface Described {
   readonly path: string;
   readonly inode: Inode;
   readonly mode: number;
@@ -25,7 +25,7 @@ export interface Captured {
 }
 
 /** The members of an entry's object in the format's order, without the content and the closing brace. */
-export function formatHead(entry: Captured): string {
+export function formatHead(entry: Described): string {
   const { inode } = entry;
   const target = inode.kind === "symlink" ? inode.target : undefined;
   const escaped = [entry.path, entry.to, target, ...(entry.xattrs ?? []).map(([name]) => name)].some(
@@ -57,7 +57,7 @@ export function formatHead(entry: Captured): string {
   return head;
 }
 
-function entryType({ inode, mode }: Captured): string {
+function entryType({ inode, mode }: Described): string {
   if (inode.kind !== "special") return inode.kind;
   for (const [type, bits] of SPECIAL_MODES) if (bits === (mode & S_IFMT)) return type;
   throw new Error(`inode ${inode.ino}: the mode ${mode.toString(8)} is not that of a special file`);

@@ -41,17 +41,15 @@ export function setAcl(inode: Inode, name: string, value: Uint8Array, dropSetGid
     storeAcl(inode, name, value);
     return;
   }
-  inode.mode = (inode.mode & ~0o777) | modeOf(value);
-  if (dropSetGid) inode.mode &= ~S_ISGID;
+  inode.setMode((inode.mode & ~0o777) | modeOf(value));
+  if (dropSetGid) inode.setMode(inode.mode & ~S_ISGID);
   if (isMode(value)) removeAcl(inode, name);
   else storeAcl(inode, name, value);
 }
 
 /** Returns false if there was none. */
 export function removeAcl(inode: Inode, name: string): boolean {
-  if (inode.xattrs?.delete(name) !== true) return false;
-  if (inode.xattrs.size === 0) inode.xattrs = undefined;
-  return true;
+  return inode.dropXattr(name);
 }
 
 /** Updates the list after the mode's permission bits were set (posix_acl_chmod). Returns false if there is none. */
@@ -70,7 +68,7 @@ export function inheritAcl(directory: Directory, made: Inode, mode: number): voi
   const inherited = directory.xattrs?.get(ACL_DEFAULT);
   if (inherited === undefined || made.kind === "symlink") return;
   const bits = mode & modeOf(inherited);
-  made.mode = (made.mode & ~0o777) | bits;
+  made.setMode((made.mode & ~0o777) | bits);
   if (!isMode(inherited)) storeAcl(made, ACL_ACCESS, withMode(inherited, bits));
   if (made.kind === "directory") storeAcl(made, ACL_DEFAULT, inherited);
 }
@@ -97,8 +95,7 @@ export function aclAllows(acl: Uint8Array, owner: Owner, who: Credentials, want:
 }
 
 function storeAcl(inode: Inode, name: string, value: Uint8Array): void {
-  inode.xattrs ??= new Map();
-  inode.xattrs.set(name, value);
+  inode.putXattr(name, value);
 }
 
 function* readEntries(

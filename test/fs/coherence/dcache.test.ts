@@ -78,7 +78,7 @@ test("the kernel does not cache a missing name below a directory whose listing m
 test("a name that the kernel remembers as missing is invalidated when its directory is listed later", () => {
   const { fs, directory } = changing();
   using _ = fs;
-  directory.xattrs?.delete("user.llmfs.generator");
+  directory.dropXattr("user.llmfs.generator");
   expect(fs.kernel.call("lookup", fs.node("/d"), { name: "2" })).toMatchObject({ nodeid: 0 });
   setXattr(directory, "user.llmfs.generator", Buffer.from("shop"));
   told(fs);

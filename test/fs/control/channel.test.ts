@@ -656,7 +656,7 @@ describe("a request that the main thread handles", () => {
     };
     const first = version();
     expect(version()).toBe(first);
-    expect(fs.answers.generated()).toEqual(["/poem"]);
+    expect(fs.generated()).toEqual(["/poem"]);
     expect(fs.answers.requestsFor(["/poem", "/nowhere"]).map(({ path, ticket }) => [path, ticket])).toEqual([
       ["/poem", 0],
     ]);
@@ -670,7 +670,7 @@ describe("a request that the main thread handles", () => {
     expect(second).not.toBe(first);
     fs.directory("/new");
     expect(version()).not.toBe(second);
-    expect(fs.answers.generated()).toEqual([]);
+    expect(fs.generated()).toEqual([]);
     open.close();
   });
 });

@@ -22,7 +22,7 @@ function attributesOf(fs: ServedTree, path: string): Record<string, string> {
 describe("adding entries", () => {
   test("adding entries creates pending files with their attributes, missing directories, and symlinks", () => {
     using fs = served();
-    fs.tree.root.uid = 1000;
+    fs.tree.root.setOwner({ uid: 1000 });
     const entries: NewEntry[] = [
       { type: "directory", path: "/tests", description: "the tests", prompt: "Use pytest." },
       file("/tests/unit/test_a.py", { description: "tests of a", uses: ["/src/a.py", "/src/b "], prompt: "Be brief." }),
@@ -101,7 +101,7 @@ describe("adding entries", () => {
   test("adding an entry needs write permission on the directory", () => {
     using fs = served();
     fs.directory("/theirs");
-    fs.directory("/mine").uid = 1000;
+    fs.directory("/mine").setOwner({ uid: 1000 });
     expect(() => fs.answers.add([file("/theirs/a")], USER)).toThrow("/theirs: no permission to add");
     expect(fs.answers.add([file("/mine/deep/a")], USER).count).toBe(2);
     // An existing path needs no permission, because nothing happens to it.

@@ -199,7 +199,7 @@ test("opening a file with a refresh rule for writing makes it static", () => {
   fs.write(writer, "mine");
   fs.kernel.release(writer.nodeid, writer.fh);
   expect(read(fs, start(fs))).toBe("minet");
-  expect([file.state, file.xattrs?.has("user.llmfs.refresh")]).toEqual(["static", false]);
+  expect([file.state, file.xattrs?.has("user.llmfs.refresh") ?? false]).toEqual(["static", false]);
 });
 
 test("a write gives waiting readers what was written", () => {
@@ -260,7 +260,7 @@ test("a file from a snapshot, generated at an unknown time, is generated again",
   using fs = served();
   const file = fs.file("/view", "old");
   file.state = "ready";
-  file.xattrs = new Map([["user.llmfs.refresh", Buffer.from(ALWAYS["user.llmfs.refresh"])]]);
+  file.replaceXattrs(new Map([["user.llmfs.refresh", Buffer.from(ALWAYS["user.llmfs.refresh"])]]));
   const open = start(fs);
   expect(opened(fs, open)).toBe("waiting");
   fs.content("new");

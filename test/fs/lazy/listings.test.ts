@@ -56,7 +56,7 @@ test("the outline omits entries that exist only because they were looked up", ()
   const { fs } = listed();
   using _ = fs;
   fs.file("/d/by hand");
-  const shown = () => fs.answers.outline().map(({ path }) => path);
+  const shown = () => fs.outline().map(({ path }) => path);
   const before = shown();
   opendir(fs);
   answer(fs, ["1.json", "2.json", "deep/er/3.json"]);

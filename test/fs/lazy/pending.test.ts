@@ -153,11 +153,13 @@ describe("the first open for reading", () => {
 
   test("a request names the file to generate, and its prompt and settings", () => {
     using fs = served();
-    fs.tree.root.xattrs = new Map([["user.llmfs.prompt", Buffer.from("a garden")]]);
-    fs.directory("/beds").xattrs = new Map([
-      ["user.llmfs.prompt", Buffer.from("roses")],
-      ["user.llmfs.model", Buffer.from("big")],
-    ]);
+    fs.tree.root.replaceXattrs(new Map([["user.llmfs.prompt", Buffer.from("a garden")]]));
+    fs.directory("/beds").replaceXattrs(
+      new Map([
+        ["user.llmfs.prompt", Buffer.from("roses")],
+        ["user.llmfs.model", Buffer.from("big")],
+      ]),
+    );
     const file = fs.pending("/beds/poem", {
       "user.llmfs.prompt": "in iambs",
       "user.llmfs.generator": "template",

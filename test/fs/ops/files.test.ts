@@ -25,7 +25,7 @@ describe("open", () => {
   test("open with O_TRUNC clears setuid if the kernel asks for it", () => {
     using fs = served();
     const file = fs.file("/file", "hello");
-    file.mode |= 0o6111;
+    file.setMode(file.mode | 0o6111);
     const nodeid = fs.node("/file");
     fs.kernel.call("open", nodeid, { flags: O_WRONLY | O_TRUNC });
     expect(fs.kernel.stat(nodeid).mode & 0o7777).toBe(0o6755);
@@ -135,7 +135,7 @@ describe("write", () => {
   test("write clears setuid only if the kernel asks for it", () => {
     using fs = served();
     const file = fs.file("/file");
-    file.mode |= 0o6111;
+    file.setMode(file.mode | 0o6111);
     const { nodeid, fh } = fs.open("/file", O_WRONLY);
     fs.write({ nodeid, fh }, "x");
     expect(fs.kernel.stat(nodeid).mode & 0o7777).toBe(0o6755);

@@ -133,7 +133,7 @@ test("requests, pending files and snapshots have the current paths", () => {
   const file = fs.tree.resolve("/tests/a.py", { follow: true });
   if (file.kind !== "file") throw new Error("it is a file");
   expect(buildRequest(fs.mount, file, 1, 0).file.xattrs.get(DEPENDS)).toBe("/app.py");
-  expect(fs.answers.pending().map(({ depends }) => depends)).toEqual(["/app.py"]);
+  expect(fs.pendingFiles().map(({ depends }) => depends)).toEqual(["/app.py"]);
   expect(Buffer.concat([...saveSnapshot(fs.tree)]).toString()).toContain(`"${DEPENDS}": "/app.py"`);
 });
 
@@ -141,8 +141,8 @@ test("on a shared mount, a new name in a closed directory is shown only to users
   using fs = served({ sharedBy: 1000 });
   fs.file("/todo.py", "x");
   const closed = fs.directory("/closed");
-  closed.mode = 0o040700;
-  closed.uid = 1000;
+  closed.setMode(0o040700);
+  closed.setOwner({ uid: 1000 });
   fs.pending("/a.py", { [PROMPT]: "x" });
   set(fs, "/a.py", "/todo.py");
   move(fs, "/todo.py", "/closed/secret.py");

@@ -15,8 +15,8 @@ const EXCHANGE = 2;
 const shared = () => served({ sharedBy: MOUNTER });
 
 function owned<T extends Inode>(inode: T, uid: number, mode = inode.mode & 0o7777): T {
-  inode.uid = uid;
-  inode.mode = (inode.mode & ~0o7777) | mode;
+  inode.setOwner({ uid: uid });
+  inode.setMode((inode.mode & ~0o7777) | mode);
   return inode;
 }
 
@@ -235,7 +235,7 @@ describe("the request for content", () => {
     const closed = owned(fs.directory("/a"), MOUNTER, 0o700);
     fs.mount.tree.link(file, closed, "secret");
     expect(asked(fs, "/open/it").path).toBe("/open/it");
-    file.uid = 0;
+    file.setOwner({ uid: 0 });
     fs.mount.waiters.clear();
     expect(asked(fs, "/open/it").path).toBe("/a/secret");
   });

@@ -26,7 +26,7 @@ function regenerate(fs: ServedTree, content: string): void {
 
 function modeAfter(content: string | Uint8Array, options: ServedOptions = {}, before = 0o644): string {
   using fs = served(options);
-  fs.pending("/run").mode = 0o100000 | before;
+  fs.pending("/run").setMode(0o100000 | before);
   generate(fs, content);
   return (fs.kernel.stat(fs.node("/run")).mode & 0o7777).toString(8);
 }
@@ -85,7 +85,7 @@ test("a regenerated script does not get execute bits that somebody removed from 
   using fs = served();
   const file = fs.pending("/run");
   generate(fs, "#!/bin/sh\n");
-  file.mode = 0o100600;
+  file.setMode(0o100600);
   regenerate(fs, "#!/bin/sh -e\n");
   expect(fs.kernel.stat(fs.node("/run")).mode & 0o777).toBe(0o600);
 });
@@ -107,8 +107,8 @@ test("an access control list follows the mode of a script", () => {
     0,
     ...entries.flatMap(([tag = 0, bits = 0]) => [tag, 0, bits, 0, 255, 255, 255, 255]),
   ]);
-  file.xattrs = new Map([[ACL_ACCESS, acl]]);
-  file.mode = 0o100640;
+  file.replaceXattrs(new Map([[ACL_ACCESS, acl]]));
+  file.setMode(0o100640);
   generate(fs, "#!/bin/sh\n");
   expect(file.mode & 0o777).toBe(0o750);
   expect([...(file.xattrs?.get(ACL_ACCESS) ?? [])].filter((_, at) => at > 4 && at % 8 === 6)).toEqual([7, 4, 5, 0]);

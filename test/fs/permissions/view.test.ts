@@ -14,8 +14,8 @@ const ALICE = 71_000;
 
 function chmod(fs: ServedTree, path: string, mode: number, uid = MOUNTER): void {
   const inode = fs.mount.tree.resolve(path, { follow: false });
-  inode.mode = (inode.mode & ~0o7777) | mode;
-  inode.uid = uid;
+  inode.setMode((inode.mode & ~0o7777) | mode);
+  inode.setOwner({ uid: uid });
 }
 
 /** A tree of which Alice may read one part. */
@@ -108,8 +108,8 @@ describe("a user who did not mount", () => {
   test("a user who did not mount finds those entries in the outline that can be read at their paths", async () => {
     using fs = tree();
     const paths = (entries: readonly { readonly path: string }[] | undefined) => entries?.map(({ path }) => path);
-    expect(paths(fs.answers.outline(ALICE))).toEqual(OUTLINE);
-    expect(paths(fs.answers.outline())?.length).toBe(17);
+    expect(paths(fs.outline(ALICE))).toEqual(OUTLINE);
+    expect(paths(fs.outline())?.length).toBe(17);
     const still = new OfflineTree({ text: await saved(fs) }, { sharedBy: MOUNTER }).port.viewAs?.(ALICE);
     expect([paths(await still?.outline()), paths(await still?.layout?.())]).toEqual([OUTLINE, undefined]);
   });
@@ -271,9 +271,9 @@ describe("a user's groups", () => {
   test("a user's groups give access to what their group may open", () => {
     using fs = tree();
     const file = fs.mount.tree.resolve("/open/secret", { follow: true });
-    file.mode = (file.mode & ~0o777) | 0o640;
+    file.setMode((file.mode & ~0o777) | 0o640);
     // Exists on every system: "daemon" and its group.
-    file.gid = 1;
+    file.setOwner({ gid: 1 });
     expect([read(fs, "/open/secret", 1), read(fs, "/open/secret", ALICE)]).toEqual(["secret", "EACCES"]);
   });
 });

@@ -30,6 +30,10 @@ export async function explainMiss(
   }
   const nearest = findNearest(request, label, found);
   const cure = "record the answer again (--mode auto), or undo the change";
+  if (nearest === undefined && (await store.missing?.()) === true) {
+    const what = `no recording for ${asked}: there are no ${store.name}, because the folder does not exist`;
+    return new LlmError("unrecorded", `${what}; check the spelling of --recordings, or ${cure}`);
+  }
   if (nearest === undefined) {
     return new LlmError("unrecorded", `no recording for ${asked}: ${store.name} has none; ${cure}`);
   }

@@ -61,6 +61,8 @@ export interface RecordingStore {
    * Absent if `list` is just as cheap.
    */
   near?(label: string): Promise<readonly Recording[]>;
+  /** Whether the place of the recordings does not exist. Absent if it always does. */
+  missing?(): Promise<boolean>;
   /** Which recording of this key was found but not used, and why. */
   unusable?(key: string): Fault | undefined;
   /** Removes one. The label, if it is known, removes it from an index too. Absent if the store is read-only. */

@@ -4,7 +4,9 @@ import { describeDifference } from "../../src/recording/explain-miss.ts";
 import { requestKey } from "../../src/recording/key.ts";
 import { createRecordedModel, type RecordingMode } from "../../src/recording/recorded-model.ts";
 import type { RecordingStore } from "../../src/recording/recording.ts";
+import { createFolderStore } from "../../src/recording/stores/folder.ts";
 import { createMemoryStore } from "../../src/recording/stores/memory.ts";
+import { Sandbox } from "../support/program.ts";
 import { type ScriptedModel, scriptedModel } from "../support/scripted-model.ts";
 
 const ask = (content: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content }] });
@@ -199,6 +201,14 @@ describe("replay mode", () => {
       "recordings in fixtures has none",
     );
   });
+});
+
+test("a miss in a folder that does not exist says so", async () => {
+  using sandbox = new Sandbox();
+  const folder = sandbox.at("recordngs");
+  const { recorded } = setup("replay", undefined, createFolderStore(folder));
+  const { message } = await failure(recorded.complete(HI, { label: "/a" }));
+  expect(message).toContain(`recordings in ${folder}, because the folder does not exist; check the spelling`);
 });
 
 test("a request cancelled before it starts is cancelled in every mode", async () => {

@@ -101,10 +101,20 @@ function createUnreadableError(path: string, dependency: string, error: unknown)
   const why = reasonOf(failed, dependency);
   if (code === "EDEADLK" && ` ${why} `.includes(` ${path} `)) return new FsError(code, why, { cause: error });
   const cure = misleading ? `; correct ${DEPENDS}` : "";
-  return new FsError(misleading ? "EIO" : code, `${path} depends on ${dependency}: ${why}${cure}`, {
+  return new FsError(misleading ? "EIO" : code, `${path} depends on ${dependency}: ${shorten(why)}${cure}`, {
     cause: error,
   });
 }
+
+/** Many files may depend on one that failed, which has the whole reason. A long one is cut after a clause. */
+function shorten(reason: string): string {
+  if (reason.length <= LONGEST_REASON) return reason;
+  const start = reason.slice(0, LONGEST_REASON);
+  const clause = Math.max(start.lastIndexOf("; "), start.lastIndexOf(". "), start.lastIndexOf(": "));
+  return `${start.slice(0, clause > LONGEST_REASON / 4 ? clause : undefined)}…`;
+}
+
+const LONGEST_REASON = 300;
 
 interface Sized {
   readonly file: Filled;

@@ -1,7 +1,7 @@
 /** SQLite, in the helper: its calls block and cannot be interrupted except by ending their process. */
 import { constants, Database } from "bun:sqlite";
-import { fstatSync, readdirSync, type Stats, statSync } from "node:fs";
-import { codeOf, FsError } from "../../errno.ts";
+import { accessSync, constants as fileAccess, fstatSync, readdirSync, type Stats, statSync } from "node:fs";
+import { codeOf, FsError, messageOf } from "../../errno.ts";
 import { checkRow } from "../builtin/sql/intake.ts";
 import { bytesOf, createFormatter } from "../builtin/sql/row-format.ts";
 import { checkColumns, type SqlValue } from "../builtin/sql/rows.ts";
@@ -108,6 +108,23 @@ function toFsError(error: unknown, file: string): unknown {
     const cure = "a program died while writing; open the database once with a program that may write, such as sqlite3";
     return new FsError("EBUSY", `SQLite: ${error.message} (${file}): ${cure}`, cause);
   }
+  const problem = /^SQLITE_(CANTOPEN|IOERR)/.test(code) ? explainCantOpen(file) : undefined;
+  // Not ENOENT, which a reader would take for a missing row: what is missing is the database.
+  if (problem !== undefined)
+    return new FsError("EIO", `SQLite: ${problem}; check the database's path in the rule`, cause);
   const errno = code.startsWith("SQLITE_BUSY") ? "EBUSY" : code.startsWith("SQLITE_READONLY") ? "EROFS" : "EIO";
   return new FsError(errno, `SQLite: ${error.message} (${file})`, cause);
+}
+
+/** SQLite only says that it could not open the file. Undefined if the reason is something else than its path. */
+function explainCantOpen(file: string): string | undefined {
+  try {
+    if (statSync(file).isDirectory()) return `${file} is a directory`;
+    accessSync(file, fileAccess.R_OK);
+    return undefined;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "ENOENT") return `there is no file ${file}`;
+    return `${file} cannot be opened: ${code === "EACCES" ? "permission denied" : messageOf(error)}`;
+  }
 }

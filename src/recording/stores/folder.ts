@@ -165,6 +165,11 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
       }
       return found;
     },
+    missing: async () =>
+      await stat(folder).then(
+        () => false,
+        (error: unknown) => codeOf(error) === "ENOENT",
+      ),
     unusable: (key) => complaints.find((file) => file.endsWith(suffix(key))),
     async *entries(): AsyncIterable<StoreEntry> {
       for (const file of await names.listAll()) {

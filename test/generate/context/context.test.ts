@@ -184,6 +184,20 @@ describe("user.llmfs.depends", () => {
     expect(await fails("EDQUOT")).toMatchObject({ code: "EDQUOT" });
   });
 
+  test("a long reason of a failed dependency is cut, and a short one is not", async () => {
+    const reasonFor = async (message: string) => {
+      const port = treePort(tree("tides.c"), () => Promise.reject(new FsError("EIO", message)));
+      const engine = createEngine({ openModel: opened(scriptedModel("x")), tree: port });
+      return engine.generate(port.request("/src/main.c"), never).catch((error) => error.message);
+    };
+    const short = "no connection to 127.0.0.1:1; is the server running?";
+    expect(await reasonFor(short)).toBe(`/src/main.c depends on /src/tides.c: ${short}`);
+    const first = `no recording for /src/tides.c in ${"x".repeat(150)}`;
+    expect(await reasonFor(`${first}. The nearest is ${"y".repeat(300)}; record it again`)).toBe(
+      `/src/main.c depends on /src/tides.c: ${first}…`,
+    );
+  });
+
   test("a dependency excluded by .llmfsignore is refused, even through a symlink", async () => {
     const refused = async (depends: string, more: PlainTree = {}) => {
       const port = treePort({ ...tree(depends), "/.llmfsignore": "*.csv\n", ...more });

@@ -4,6 +4,8 @@ import { FsError } from "../../../src/errno.ts";
 import { bindParameters, checkSingle } from "../../../src/generators/builtin/sql/parameters.ts";
 import { parsePattern } from "../../../src/generators/config/patterns.ts";
 import { parseCsvRows } from "../../../src/generators/formats/csv.ts";
+import type { Conversation } from "../../../src/generators/workers/child.ts";
+import { querySqlite } from "../../../src/generators/workers/sqlite.ts";
 import * as chinook from "../../support/chinook.ts";
 import {
   csv,
@@ -40,6 +42,23 @@ describe("parameters of a query", () => {
   test("parameters that the path does not provide are named in the error", () => {
     expect(() => bindParameters("SELECT :id", { name: "x" }, place)).toThrow("the query needs :id");
   });
+});
+
+test("a SQLite database that cannot be opened is named with the reason", async () => {
+  using sandbox = new Sandbox();
+  const file = sandbox.at("none.db");
+  const query = { sql: "SELECT 1", params: [], format: "csv", single: false, maxBytes: 100 } as const;
+  const conversation: Conversation = {
+    signal: new AbortController().signal,
+    log() {},
+    ask: () => Promise.resolve(undefined),
+    input: () => Promise.resolve(new Uint8Array()),
+    result() {},
+    piece: () => Promise.resolve(),
+  };
+  const ask = (path: string) => failure(querySqlite({ ...query, file: path }, conversation));
+  expect(await ask(file)).toMatchObject({ code: "EIO", message: expect.stringContaining(`there is no file ${file};`) });
+  expect((await ask(sandbox.path)).message).toContain(`${sandbox.path} is a directory`);
 });
 
 test("SQLite refuses a second statement instead of ignoring it", () => {

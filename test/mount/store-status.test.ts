@@ -27,14 +27,16 @@ describeMounted("the store in status.json", () => {
       expect(Date.now() - Date.parse(well.since)).toBeLessThan(60_000);
       const shown = async (...flags: string[]) =>
         (await m.sandbox.llmfs(["status", ...flags, m.dir], { program: BINARY })).stdout;
-      expect(await shown()).toMatch(/\n {13}reachable for \d+ s; 0 found, 2 not\n/);
+      expect(await shown()).toMatch(/\n {13}reachable for \d+ s; 0 answers used, 2 not recorded before\n/);
       expect(JSON.parse(await shown("--json")).store).toEqual(well);
       await redis.kill();
       await m.out("cat c.txt");
       await eventually("the store is reported as away", () => status().reachable === false);
       expect(Date.parse(status().since)).toBeGreaterThanOrEqual(Date.parse(well.since));
       expect(status()).toMatchObject({ misses: 3, onlyLocal: 1 });
-      expect(await shown()).toMatch(/NOT reachable for \d+ s; 0 found, 3 not; 1 answer only on this machine/);
+      expect(await shown()).toMatch(
+        /NOT reachable for \d+ s; 0 answers used, 3 not recorded before; 1 answer only on this machine/,
+      );
     },
   );
 

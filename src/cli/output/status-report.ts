@@ -96,7 +96,7 @@ function formatStore({ store }: MountStatus): string | undefined {
   const age = since === null ? "" : ` for ${formatAge(Math.max(0, Date.now() - Date.parse(since)) / 1000)}`;
   return [
     ...(reachable === null ? [] : [`${reachable ? "reachable" : "NOT reachable"}${age}`]),
-    `${formatCount(hits)} found, ${formatCount(misses)} not`,
+    `${plural(hits, "answer")} used, ${formatCount(misses)} not recorded before`,
     ...(waits === 0 ? [] : [`waited for other processes ${plural(waits, "time")}, ${formatCount(waiting)} now`]),
     ...(onlyLocal === 0 ? [] : [`${plural(onlyLocal, "answer")} only on this machine`]),
   ].join("; ");
@@ -104,21 +104,25 @@ function formatStore({ store }: MountStatus): string | undefined {
 
 function formatCalls({ usage }: MountStatus): string {
   const limit = usage.limits.calls === undefined ? "" : ` of at most ${formatCount(usage.limits.calls)}`;
+  // Each attempt is a call, and a request has several until it is answered or fails.
+  const unanswered = Math.max(0, usage.calls - (usage.answers - usage.recorded));
   return [
-    `${formatCount(usage.calls)}${limit}`,
+    `${formatCount(usage.calls)}${limit}${unanswered > 0 ? `, ${formatCount(unanswered)} of them unanswered` : ""}`,
     ...(usage.recorded > 0 ? [`${plural(usage.recorded, "answer")} from recordings`] : []),
-    ...(usage.failures > 0 ? [`${formatCount(usage.failures)} failed`] : []),
+    ...(usage.failures > 0 ? [`${plural(usage.failures, "request")} failed in the end`] : []),
   ].join("; ");
 }
 
-function formatCost({ usage }: MountStatus): string {
+function formatCost({ usage, model = "the model" }: MountStatus): string {
   const { limits, unpricedCalls, inputTokens, outputTokens } = usage;
+  const unknown = unpricedCalls > 0 && usage.usd === 0;
+  const most = limits.usd === undefined ? "" : ` of at most ${formatMoney(limits.usd)}`;
   return [
-    `${formatMoney(usage.usd)}${limits.usd === undefined ? "" : ` of at most ${formatMoney(limits.usd)}`}`,
+    unknown ? `unknown: there is no price for ${model} (set it with --price)` : `${formatMoney(usage.usd)}${most}`,
     ...(limits.tokens === undefined
       ? []
       : [`${formatCount(inputTokens + outputTokens)} of at most ${formatCount(limits.tokens)} tokens`]),
-    ...(unpricedCalls > 0 ? [`${plural(unpricedCalls, "call")} of unknown price`] : []),
+    ...(unpricedCalls > 0 && !unknown ? [`and ${plural(unpricedCalls, "call")} of unknown price`] : []),
   ].join("; ");
 }
 

@@ -1,6 +1,6 @@
 /** Inspects a tree without changing it, for `context`, `plan`, `why` and `recordings prune`. */
 
-import { readFileSync, statSync } from "node:fs";
+import { statSync } from "node:fs";
 import { DEFAULT_GENERATOR, GENERATOR, ORIGIN } from "../attributes.ts";
 import { codeOf, messageOf } from "../errno.ts";
 import { rulesOf } from "../generators/config/rule-summary.ts";
@@ -25,7 +25,7 @@ import { describePlace, findPlace } from "./place.ts";
 import type { Say } from "./progress.ts";
 import { requireAnswer } from "./running/answering.ts";
 import { findMount } from "./running/find-mount.ts";
-import { controlFilePath, findMountedFile, readServingEnvironment } from "./running/mounted.ts";
+import { findMountedFile, readControlFile, readServingEnvironment } from "./running/mounted.ts";
 import { type Config, mountEnvironment } from "./settings/settings.ts";
 import type { SettingsArguments } from "./settings/table.ts";
 
@@ -91,13 +91,14 @@ export async function lookAt(
   const known = mountpoint !== undefined && args.config === undefined;
   const config = await configure({ ...args, logFile: "-", ...(known && { config: "none" }) }, person);
   const own = describeConfig(config);
-  const about = mountpoint === undefined ? (inUse ?? own) : { ...readAbout(mountpoint), ...useGiven(args, own) };
+  const about =
+    mountpoint === undefined ? (inUse ?? own) : { ...(await readAbout(mountpoint)), ...useGiven(args, own) };
   const source =
     "snapshot" in place
       ? place.text === undefined
         ? { file: absolutePath(place.snapshot) }
         : { text: place.text }
-      : { text: readFileSync(controlFilePath(mountpoint ?? "", "snapshot.json")) };
+      : { text: await readControlFile(mountpoint ?? "", "snapshot.json") };
   const warn = (message: string) => log.write("warn", "recording", message);
   const { mode, recordings, ownRecordings: local, s3, recordingKeys: keys } = config;
   const location = args.recordings === undefined ? recordingsOf(config, about) : recordings;

@@ -53,12 +53,12 @@ export function formatAbout(about: About): string {
   return `${JSON.stringify(about, null, 2)}\n`;
 }
 
-export function readAbout(mountpoint: string): About {
+export function readAbout(mountpoint: string): Promise<About> {
   return readControlJson(mountpoint, "config.json", isAbout);
 }
 
 /** The usage so far, or undefined before the first request. */
-export function readUsage(mountpoint: string): Usage | undefined {
+export function readUsage(mountpoint: string): Promise<Usage | undefined> {
   return readControlJson(mountpoint, "usage.json", isUsage);
 }
 

@@ -111,7 +111,7 @@ export function describePlace(place: Place): string {
 
 async function listMount(mountpoint: string): Promise<readonly DetailedEntry[]> {
   const entries = await readEntries(mountpoint);
-  const { rules = [] } = readAbout(mountpoint);
+  const { rules = [] } = await readAbout(mountpoint);
   const bound = rulesOf(rules);
   return entries.map((entry) => nameGenerator(entry, (path) => bound.bind(path, DEFAULT_GENERATOR).generator));
 }

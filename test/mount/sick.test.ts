@@ -5,6 +5,10 @@
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { readAbout } from "../../src/app/mount-info.ts";
+import { ControlClient } from "../../src/app/running/control-client.ts";
+import { readPendingFiles } from "../../src/app/running/mounted.ts";
+import { messageOf } from "../../src/errno.ts";
 import { describeMounted, IS_ROOT, type Mounted, mounted, processesOf } from "../support/mounted.ts";
 import { testWith } from "../support/needs.ts";
 import {
@@ -133,6 +137,15 @@ describeMounted("a mount whose process is stopped", () => {
     for (const { status, stderr } of await Promise.all(children.map(finished))) {
       expect([status, stderr]).toEqual([92, expect.stringContaining(`kill -CONT ${process.pid}`)]);
     }
+  });
+
+  test("a mount that is stopped just after it was asked does not block what reads its control files", async () => {
+    await using m = await mounted({ pending: ["a.txt"] });
+    using process = stopped(m);
+    const reads = [() => readAbout(m.dir), () => readPendingFiles(m.dir), () => ControlClient.open(m.dir)];
+    const refusals = await Promise.all(reads.map((read) => read().then(() => "it answered", messageOf)));
+    const reason = `${m.dir} does not answer: process ${process.pid} behind it is stopped`;
+    expect(refusals).toEqual(reads.map(() => expect.stringContaining(reason)));
   });
 
   test("a stopped mount is unmounted by --lazy at once, and saves when it continues", async () => {

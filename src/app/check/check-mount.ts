@@ -22,7 +22,7 @@ export interface MountCheckOptions extends Pick<CheckOptions, "repairs" | "onRou
 /** Rejects with UserError, or with the signal's reason. */
 export async function checkMount(options: MountCheckOptions): Promise<CheckResult> {
   const { mountpoint, client, command, repairs, signal, onRound, onStep } = options;
-  const { mode } = readAbout(mountpoint);
+  const { mode } = await readAbout(mountpoint);
   const replayed = mode === "replay";
   const stop = () => void client.stop();
   signal.addEventListener("abort", stop, { once: true });

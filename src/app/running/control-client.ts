@@ -18,7 +18,7 @@ import {
 import type { Growth } from "../../rpc/growth.ts";
 import { UserError } from "../errors.ts";
 import { readUsage } from "../mount-info.ts";
-import { watchAnswers } from "./answering.ts";
+import { watchAnswers, whileAnswering } from "./answering.ts";
 import type { SaveOutcome } from "./mount-record.ts";
 import { controlFilePath } from "./mounted.ts";
 
@@ -95,17 +95,21 @@ export class ControlClient implements AsyncDisposable {
     this.#watch = mount && watchAnswers(mount, (error) => this.#lose(error));
   }
 
-  /** Throws UserError("notMounted") if the mount has no control file. */
+  /** Rejects with UserError: "notMounted" if the mount has no control file, "unresponsive" if it stops answering. */
   static async open(mountpoint: string): Promise<ControlClient> {
     const path = controlFilePath(mountpoint, "control");
-    const opened = await openEither(path).catch((cause: unknown) => {
+    const mount = findMountAt(mountpoint);
+    const opening = openEither(path);
+    const opened = await whileAnswering(mount, opening).catch((cause: unknown) => {
+      opening.then(({ file }) => file.close()).catch(() => {});
+      if (cause instanceof UserError) throw cause;
       const problem =
         codeOf(cause) === "ENOENT"
           ? "does not exist: another version of llmfs serves this mount"
           : `cannot be opened: ${messageOf(cause)}`;
       throw new UserError("notMounted", `${path} ${problem}`, { cause });
     });
-    const client = new ControlClient(opened, readUsage(mountpoint), findMountAt(mountpoint));
+    const client = new ControlClient(opened, await readUsage(mountpoint), mount);
     // An empty write shows right away whether this process can send requests.
     const result = client.#submit(new Uint8Array(1).subarray(0, 0));
     if (result < 0) throw new UserError("notMounted", `${path} does not accept requests: errno ${-result}`);

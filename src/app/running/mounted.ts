@@ -113,13 +113,13 @@ export async function readControlFile(mountpoint: string, name: ControlName): Pr
   return Buffer.concat(await Array.fromAsync(streamControlFile(mountpoint, name)));
 }
 
-/** The pending files of a mount. Throws UserError. */
-export function readPendingFiles(mountpoint: string): PendingFile[] {
+/** The pending files of a mount. Rejects with UserError, as everything here that reads a control file. */
+export function readPendingFiles(mountpoint: string): Promise<PendingFile[]> {
   return readControlJson(mountpoint, "pending.json", isList<PendingFile>);
 }
 
-/** The files of a mount that were made from others that have changed. Throws UserError. */
-export function readOutdatedFiles(mountpoint: string): OutdatedFile[] {
+/** The files of a mount that were made from others that have changed. */
+export function readOutdatedFiles(mountpoint: string): Promise<OutdatedFile[]> {
   return readControlJson(mountpoint, "outdated.json", isList<OutdatedFile>);
 }
 
@@ -135,14 +135,23 @@ function isList<T>(value: unknown): value is T[] {
   return Array.isArray(value);
 }
 
-/** The value of a control file. Throws UserError, for example if `check` finds that another version of llmfs wrote it. */
-export function readControlJson<T>(mountpoint: string, name: ControlName, check: (value: unknown) => value is T): T {
+/**
+ * The value of a control file. Rejects with UserError, also if the mount stops answering in the meantime, or if `check` finds
+ * that another version of llmfs wrote it.
+ */
+export async function readControlJson<T>(
+  mountpoint: string,
+  name: ControlName,
+  check: (value: unknown) => value is T,
+): Promise<T> {
   const path = controlFilePath(mountpoint, name);
   try {
-    const value: unknown = JSON.parse(readFileSync(path, "utf8"));
+    const value: unknown = JSON.parse((await readControlFile(mountpoint, name)).toString("utf8"));
     if (check(value)) return value;
   } catch (error) {
-    throw new UserError("notMounted", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    if (error instanceof UserError && error.exit === "unresponsive") throw error;
+    const reason = error instanceof UserError ? error.message : `${path} cannot be read: ${messageOf(error)}`;
+    throw new UserError("notMounted", reason, { cause: error });
   }
   throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);
 }

@@ -53,7 +53,7 @@ export async function openMountedSession({ mountpoint }: MountPlace, log: Log): 
     grow: (path, prompt, dry, signal) => ask(signal, (client) => client.grow(path, { prompt, dry })),
     look: () => lookAt({ mounted: mountpoint }, {}, { log, person }),
     live: (path) => (name) => readFileXattr(join(mountpoint, path), `${OURS}${name}`),
-    waits: async (path) => waitsOf(path, readPendingFiles(mountpoint)),
+    waits: async (path) => waitsOf(path, await readPendingFiles(mountpoint)),
     async [Symbol.asyncDispose]() {},
   };
 }

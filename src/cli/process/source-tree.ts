@@ -54,7 +54,7 @@ export async function configureSnapshot(args: SettingsArguments, from: string): 
 export async function openSourceTree(place: Place, args: ChoiceArguments): Promise<OfflineTree> {
   const select = chooseFiles(args, place.path);
   if (place.kind === "mount") {
-    const pending = select(sortByPath(readPendingFiles(place.mountpoint)));
+    const pending = select(sortByPath(await readPendingFiles(place.mountpoint)));
     if (pending.length > 0) requireComplete(await warmMounted(place.mountpoint, pending), SKIP);
     return new OfflineTree({ text: await readControlFile(place.mountpoint, "full-snapshot.json") }, { warn: say });
   }
@@ -87,7 +87,7 @@ async function warmMounted(mountpoint: string, files: readonly PendingFile[]): P
     stopped.abort();
   });
   await using client = await ControlClient.open(mountpoint);
-  const { concurrency } = readAbout(mountpoint);
+  const { concurrency } = await readAbout(mountpoint);
   const result = await runWarming({
     files,
     concurrency,

@@ -53,8 +53,8 @@ export const check = defineCommand({
     const before = client.usage;
     const begun = performance.now();
     const warming = await runWarming({
-      files: sortByPath(readPendingFiles(mountpoint)),
-      concurrency: readAbout(mountpoint).concurrency,
+      files: sortByPath(await readPendingFiles(mountpoint)),
+      concurrency: (await readAbout(mountpoint)).concurrency,
       signal,
       progress,
       usage: () => client.usage,

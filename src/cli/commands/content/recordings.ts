@@ -212,7 +212,8 @@ async function verify(store: RecordingStore, json: boolean): Promise<number> {
 async function placeFor(sources: readonly string[], config: Config): Promise<string> {
   for (const source of sources) {
     const place = await placeOf(source);
-    if ("mounted" in place) return recordingsOf(config, readAbout((await findMountedFile(place.mounted)).mountpoint));
+    if ("mounted" in place)
+      return recordingsOf(config, await readAbout((await findMountedFile(place.mounted)).mountpoint));
   }
   return config.recordings;
 }

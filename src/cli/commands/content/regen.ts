@@ -161,10 +161,11 @@ class Mounts implements AsyncDisposable {
   private constructor(
     files: ReadonlyMap<string, Awaited<ReturnType<typeof findMountedFile>>>,
     clients: Map<string, ControlClient>,
+    concurrency: number,
   ) {
     this.#files = files;
     this.#clients = clients;
-    this.concurrency = Math.max(...[...clients.keys()].map((mountpoint) => readAbout(mountpoint).concurrency));
+    this.concurrency = concurrency;
   }
 
   /** Throws UserError with "notMounted" or "unresponsive". */
@@ -174,7 +175,8 @@ class Mounts implements AsyncDisposable {
     for (const { mountpoint } of files.values()) {
       if (!clients.has(mountpoint)) clients.set(mountpoint, await ControlClient.open(mountpoint));
     }
-    return new Mounts(files, clients);
+    const abouts = await Promise.all(clients.keys().map((mountpoint) => readAbout(mountpoint)));
+    return new Mounts(files, clients, Math.max(...abouts.map(({ concurrency }) => concurrency)));
   }
 
   find(path: string): { readonly client: ControlClient; readonly inside: string } {

@@ -51,11 +51,11 @@ export const warm = defineCommand({
       signal = name;
       stopped.abort();
     });
-    const { mode, recordings, concurrency, depends = true, rules } = readAbout(mountpoint);
+    const { mode, recordings, concurrency, depends = true, rules } = await readAbout(mountpoint);
     const pending = sortByPath<WarmFile>(
       args.outdated
-        ? readOutdatedFiles(mountpoint)
-        : orderFiles(readPendingFiles(mountpoint), depends, rules && rulesOf(rules)),
+        ? await readOutdatedFiles(mountpoint)
+        : orderFiles(await readPendingFiles(mountpoint), depends, rules && rulesOf(rules)),
     );
     const inside = patterns.map((pattern) => toMountPattern(mountpoint, pattern));
     for (const pattern of inside) {

@@ -31,6 +31,6 @@ export const why = defineCommand({
 
 async function readState(file: string, path: string, hasFailed: boolean): Promise<LiveState> {
   const { mountpoint } = await findMountedFile(file);
-  const waits = waitsOf(path, readPendingFiles(mountpoint));
+  const waits = waitsOf(path, await readPendingFiles(mountpoint));
   return hasFailed ? { ...waits, failedRenewal: failedRenewalOf(path, await readEntries(mountpoint)) } : waits;
 }

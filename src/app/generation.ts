@@ -106,7 +106,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   /** Neither a failure nor a model without a server is kept for long: the server may be available the next time. */
   const model = memoizeSuccess(async () => {
     opening ??= await openRecordings(config, log, { recordings, mountpoint: () => mountedAt, publish: tellStore });
-    const opened = await openModel(config, log, opening, tally, warnOnce);
+    const opened = await openModel(config, log, opening, tally, { warn: warnOnce, mountpoint: () => mountedAt });
     about = {
       ...about,
       model: opened.name,

@@ -3,6 +3,7 @@
 import { statSync } from "node:fs";
 import { DEFAULT_GENERATOR, GENERATOR, ORIGIN } from "../attributes.ts";
 import { codeOf, messageOf } from "../errno.ts";
+import { isMissingError } from "../generate/context/dependencies.ts";
 import { rulesOf } from "../generators/config/rule-summary.ts";
 import type { Rules } from "../generators/config/rules.ts";
 import { DEFAULT_MODEL, OPENAI_BASE_URL } from "../llm/openai-service.ts";
@@ -76,6 +77,16 @@ export async function fileAt(
     throw new UserError("notMounted", `${named} is not in an llmfs mount, nor in a snapshot such as tree.json/a.md`);
   }
   return { place: found.kind === "mount" ? { mounted: named } : { snapshot: found.file }, path: found.path };
+}
+
+/** Rejects with UserError if the tree has nothing at the path. `named`: as the user called it. */
+export async function statFile({ tree }: Looking, path: string, named: string): Promise<FileInfo> {
+  try {
+    return await tree.port.stat(path);
+  } catch (error) {
+    if (!isMissingError(error)) throw error;
+    throw new UserError("input", `${named} does not exist`, { cause: error });
+  }
 }
 
 /**

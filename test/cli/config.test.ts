@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { z } from "zod";
 import { createJsonSchema } from "../../src/app/configuration/schema.ts";
 import { FORMATS, starterText } from "../../src/app/configuration/starter.ts";
+import { keyOf, rowOf, SETTING_NAMES } from "../../src/app/settings/table.ts";
 import { documented } from "../support/json-shapes.ts";
 import { describeMounted } from "../support/mounted.ts";
 import { openaiServer } from "../support/openai-server.ts";
@@ -203,6 +204,53 @@ prompt: a tree
     const { status, stdout, stderr } = await llmfs(["config", "--config", "llmfs.config.yaml"], { cwd });
     expect([status, stdout]).toEqual([code, ""]);
     expect(stderr.replaceAll(cwd, "CWD")).toContain(`llmfs: CWD/llmfs.config.yaml:${message}`);
+  });
+
+  test("config shows one setting, and the default of each setting whose help has one", async () => {
+    const cwd = sandbox.directory("one setting");
+    const show = async (...args: string[]) => llmfs(["config", ...args], { cwd });
+    expect((await show("mode", "--mode", "replay")).stdout).toBe("mode  replay  --mode\n");
+    expect(documented("config", (await show("mode", "--json")).stdout).settings).toHaveLength(1);
+    const wrong = await show("modde");
+    expect([wrong.status, wrong.stderr]).toEqual([2, expect.stringContaining("did you mean mode?")]);
+    const lines = (await show()).stdout.split("\n");
+    const unset = SETTING_NAMES.filter((name) => rowOf(name).description.includes("default: "))
+      .map(keyOf)
+      .filter((key) => lines.some((line) => line.startsWith(`${key} `) && line.includes("not set")));
+    expect(unset).toEqual([]);
+  });
+
+  test("a variable that is not set is reported with the line that needs it", async () => {
+    const cwd = sandbox.directory("variable");
+    writeFileSync(`${cwd}/llmfs.config.yaml`, `model: m\nbase-url: "\${NOPE}/v1"\n`);
+    const args = ["generate", "--prompt", "a b", "--config", "llmfs.config.yaml"];
+    const { status, stderr } = await llmfs(args, { cwd });
+    expect([status === 0, stderr]).toEqual([
+      false,
+      expect.stringContaining("llmfs.config.yaml:2: base-url: the environment"),
+    ]);
+  });
+
+  test.each([
+    ["a key", "modle: m\n", "1: unknown key"],
+    ["a generator", "rules:\n  - { match: a, generator: exce }\n", "2: "],
+  ])("trust reports a mistake in the file, and does not run programs to find one: %s", async (what, text, message) => {
+    const cwd = sandbox.directory(`mistake in ${what}`);
+    writeFileSync(`${cwd}/llmfs.config.yaml`, text);
+    const { status, stderr } = await llmfs(["trust"], { cwd });
+    expect(status).toBe(0);
+    expect(stderr).toContain(
+      `trusted: ${cwd}/llmfs.config.yaml\nwarning: it cannot be used as it is. ${cwd}/llmfs.config.yaml:${message}`,
+    );
+  });
+
+  test("a trusted file that has changed is refused with that reason", async () => {
+    const cwd = sandbox.directory("changed");
+    writeFileSync(`${cwd}/llmfs.config.yaml`, "mode: replay\n");
+    expect(await llmfs(["trust"], { cwd })).toMatchObject({ status: 0, stderr: `trusted: ${cwd}/llmfs.config.yaml\n` });
+    writeFileSync(`${cwd}/llmfs.config.yaml`, "mode: auto\n");
+    const { status, stderr } = await llmfs(["config"], { cwd });
+    expect([status, stderr]).toEqual([84, expect.stringContaining("has changed since you trusted it")]);
   });
 
   test("config uses no file that is not trusted", async () => {

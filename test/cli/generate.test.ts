@@ -41,6 +41,17 @@ test("progress is reported for a tree that takes many requests, even without a t
   expect(told[0]).toBe("2 files · 3 of 21 requests");
 });
 
+test("generate says that it replaced a file", async () => {
+  await using server = await openaiServer([{ stream: TREE }]);
+  const run = () =>
+    sandbox.llmfs(["generate", "--prompt", "a small program", "-o", "t.json"], {
+      cwd: sandbox.path,
+      env: asking(server.baseUrl),
+    });
+  expect((await run()).stderr).not.toContain("replaced");
+  expect((await run()).stderr).toEndWith("replaced t.json\n");
+});
+
 test("generate prints the tree as a snapshot: every file pending, with its description", async () => {
   await using server = await openaiServer([{ stream: TREE }]);
   const { status, stdout, stderr } = await sandbox.llmfs(["generate", "--prompt", "a small program"], {

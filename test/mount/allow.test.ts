@@ -18,7 +18,7 @@ describeMounted("a mount with --confirm-over", () => {
       "",
       expect.stringContaining("quota exceeded"),
     ]);
-    expect(await m.xattr("c", "error")).toMatch(/--confirm-over.* 2 requests .*llmfs allow DIR/);
+    expect(await m.xattr("c", "error")).toContain(`To allow 2 requests more, run: llmfs allow ${m.dir}; or`);
     expect(m.server.requests.length).toBe(2);
     expect(JSON.parse(readFileSync(`${m.dir}/.llmfs/usage.json`, "utf8"))).toMatchObject({
       calls: 2,

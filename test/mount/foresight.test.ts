@@ -93,7 +93,7 @@ describeMounted("context", () => {
   test("llmfs context of a missing file, or of one that no model generates, is an error", async () => {
     await using m = await tides();
     const gone = await llmfs(m, "context", "mnt/nothing");
-    expect([gone.status, gone.stderr]).toEqual([1, expect.stringContaining("/nothing: no such file")]);
+    expect([gone.status, gone.stderr]).toEqual([84, expect.stringContaining("/nothing does not exist")]);
     const outside = await llmfs(m, "context", "from.json");
     expect([outside.status, outside.stderr]).toEqual([83, expect.stringContaining("is not in an llmfs mount")]);
   });

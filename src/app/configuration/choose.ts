@@ -14,7 +14,7 @@ import type { Say } from "../progress.ts";
 import { isAnswering } from "../running/answering.ts";
 import { findMount } from "../running/find-mount.ts";
 import { configFolder } from "../settings/settings.ts";
-import { type Configuration, isTrusted, isTrustedPath, readConfiguration, trust } from "./trust.ts";
+import { type Configuration, isTrusted, isTrustedPath, readConfiguration, trust, wasTrusted } from "./trust.ts";
 
 /** The value of `--config` that disables configurations. */
 const NONE = "none";
@@ -97,8 +97,8 @@ function createTrustError(file: string): UserError {
   const name = basename(file);
   return new UserError(
     "input",
-    `${name} in the current directory is not trusted: it can run programs and send data and keys to servers. ` +
-      `Read it; then run "llmfs trust", or name it with --config ${name}. --config ${NONE} ignores it`,
+    `${name} in the current directory ${wasTrusted(file) ? "has changed since you trusted it" : "is not trusted"}: it can ` +
+      `run programs and send data and keys to servers. Read it; then run "llmfs trust", or name it with --config ${name}. --config ${NONE} ignores it`,
   );
 }
 

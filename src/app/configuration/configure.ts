@@ -26,7 +26,22 @@ export interface Configurations {
 export async function configure(args: SettingsArguments, person: Person): Promise<Config> {
   const { settings, rules } = await readConfigurations(args.config, person);
   const config = await withLines(settings, () => readConfig(args, undefined, settings));
-  return { ...config, configuration: rules };
+  const providers = await Promise.all(
+    config.providers.map(async (provider) =>
+      provider.problem === undefined
+        ? provider
+        : { ...provider, problem: await locateProblem(settings, provider.problem) },
+    ),
+  );
+  return { ...config, providers, configuration: rules };
+}
+
+/** A problem that is reported only if the value is needed. Adds the line, as for all others. */
+async function locateProblem(settings: readonly SettingsFile[], problem: string): Promise<string> {
+  const fail = () => {
+    throw new UserError("input", problem);
+  };
+  return await withLines(settings, fail).catch(messageOf);
 }
 
 /** Adds the line to a message that begins with one of the files and a key. */

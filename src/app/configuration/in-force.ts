@@ -1,4 +1,5 @@
 /** The settings in force, and where each of them comes from. Secrets are masked. */
+import { DEFAULT_TOKENS } from "../../generate/context/context.ts";
 import { withoutSecrets } from "../../recording/stores/address.ts";
 import { withoutPassword } from "../mount-info.ts";
 import type { Given, GivenSettings, Layer } from "../settings/given.ts";
@@ -48,6 +49,7 @@ function describeDefault(name: SettingName, config: Config): SettingInForce {
     recordings: config.recordings,
     logFile: config.logFile,
     inodes: config.inodes,
+    contextTokens: DEFAULT_TOKENS,
   };
   const value = usual ?? (type === "boolean" ? "false" : places[name]);
   return { key: keyOf(name), ...(value !== undefined && { value: String(value) }), from: "default" };

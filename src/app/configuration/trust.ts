@@ -90,6 +90,11 @@ export function forgetTrust(file: string): boolean {
   return marks.length > 0;
 }
 
+/** Whether the user has ever trusted the file, whatever it contained. Throws UserError. */
+export function wasTrusted(file: string): boolean {
+  return listMarks().some((mark) => mark.file === file);
+}
+
 /** The configurations that the user trusts. They may have changed or been removed. */
 export function listTrusted(): readonly string[] {
   return [...new Set(listMarks().map(({ file }) => file))].sort();

@@ -1,4 +1,5 @@
 /** Opens the model of a mount: its provider, its budget and its recordings. */
+import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import type { Budget } from "../../generate/spending/budget.ts";
 import type { UsageCounter } from "../../generate/spending/usage-counter.ts";
 import { type LanguageModel, LlmError, type LlmErrorKind } from "../../llm/llm.ts";
@@ -25,13 +26,20 @@ export interface OpenedModel {
   readonly unserved?: true;
 }
 
+/** Where a model is used. */
+interface ModelUse {
+  readonly warn: (text: string) => void;
+  /** The mount, once there is one; "" without a mount. */
+  readonly mountpoint: () => string | undefined;
+}
+
 /** Rejects with LlmError. */
 export async function openModel(
   config: Config,
   log: Log,
   { store, metrics }: OpenedRecordings,
   tally: UsageCounter,
-  warn: (text: string) => void,
+  { warn, mountpoint }: ModelUse,
 ): Promise<OpenedModel> {
   const { DEFAULT_MODEL } = await import("../../llm/openai-service.ts");
   const named = config.providers.find(({ model }) => model !== undefined)?.model;
@@ -39,7 +47,9 @@ export async function openModel(
   const usedBefore = named === undefined ? recorded.name : undefined;
   const said = named ?? (config.mode === "replay" ? usedBefore : undefined) ?? DEFAULT_MODEL;
   const asked =
-    config.mode === "replay" ? undefined : await openProvider(config, log, { said, usedBefore, recorded }, tally, warn);
+    config.mode === "replay"
+      ? undefined
+      : await openProvider(config, log, { said, usedBefore, recorded }, tally, { warn, mountpoint });
   const name = asked?.name ?? said;
   const contextLength = asked?.contextLength ?? recorded.contextLengthOf(name);
   const share = shareContext(contextLength);
@@ -120,7 +130,7 @@ async function openProvider(
     recorded,
   }: { readonly said: string; readonly usedBefore: string | undefined; readonly recorded: RecordedSettings },
   tally: UsageCounter,
-  warn: (text: string) => void,
+  { warn, mountpoint }: ModelUse,
 ): Promise<Omit<OpenedModel, "contextTokens">> {
   const [{ chooseProvider }, { createOpenaiModel }, { createBudget }, { pricesAt }, { limitConcurrency }] =
     await Promise.all([
@@ -145,6 +155,10 @@ async function openProvider(
     const budget = createBudget({
       limits: config.limits,
       ...(config.confirmOver && { confirmOver: config.confirmOver }),
+      howToAllow() {
+        const at = mountpoint();
+        return at ? `run: llmfs allow ${shellWord(at)}` : undefined;
+      },
       priceOf,
       warn,
     });

@@ -85,6 +85,7 @@ export const SETTINGS = defineSettings({
     description: "with --save: also save at intervals, such as 30s or 10m, at least 1s",
   },
   statGenerates: {
+    usual: STAT_GENERATES,
     type: "string",
     valueHint: "NAMES",
     list: true,
@@ -244,6 +245,7 @@ export const SETTINGS = defineSettings({
     description: "with --audit: generate nothing while that file cannot be written",
   },
   logFormat: {
+    usual: "text",
     type: "enum",
     options: ["text", "json"],
     description: "format of the log; json: one line of JSON for each message and each event; default: text",

@@ -1,6 +1,6 @@
 /** Asks the person at the terminal. */
 import type { Person } from "../../app/configuration/choose.ts";
-import type { Configuration } from "../../app/configuration/trust.ts";
+import { type Configuration, wasTrusted } from "../../app/configuration/trust.ts";
 import { isCode } from "../../generators/config/find-config.ts";
 import { isTerminal, readLine, say } from "./terminal.ts";
 
@@ -18,7 +18,9 @@ export const person: Person = {
 
 function askForTrust(configuration: Configuration): boolean {
   const { file } = configuration;
-  say(`${file} would be used here, and you have not trusted it with this content yet.`);
+  say(
+    `${file} would be used here, and ${wasTrusted(file) ? "has changed since you trusted it" : "you have not trusted it yet"}.`,
+  );
   say(
     isCode(file)
       ? "It is a program, and would run with your rights, as would every file that it imports:"

@@ -1,14 +1,16 @@
 /** Checks that output files can be written, before anything costs time or money. */
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, lstatSync } from "node:fs";
 import { dirname } from "node:path";
 import { withLines } from "../../app/configuration/configure.ts";
 import { createValueError, UserError } from "../../app/errors.ts";
+import { absolutePath } from "../../app/machine/current-directory.ts";
 import { resolveRealPath } from "../../app/mountpoint.ts";
 import { requireAuditable } from "../../app/running/audit.ts";
 import type { Config, FileSetting } from "../../app/settings/settings.ts";
 import { kebabCase } from "../../app/settings/table.ts";
 import { messageOf } from "../../errno.ts";
 import type { Destination } from "../../snapshot/write/destination.ts";
+import { say } from "../output/terminal.ts";
 
 /** Rejects with a usage error for a file inside the mount, and with UserError for a file that cannot be written. */
 export async function checkOutputs(config: Config, mountpoint: string | undefined): Promise<void> {
@@ -61,4 +63,14 @@ export async function wrapSaveErrors(saving: Promise<void>): Promise<void> {
     if (error instanceof UserError) throw error;
     throw new UserError("save", `the tree could not be saved: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** Writes a snapshot to the file of --output. A message says if another file than `own` was replaced. */
+export async function writeSnapshotFile(named: string, pieces: AsyncIterable<Uint8Array>, own?: string): Promise<void> {
+  const file = absolutePath(named);
+  const isOwn = own !== undefined && resolveRealPath(own) === resolveRealPath(named);
+  const replaced = !isOwn && lstatSync(file, { throwIfNoEntry: false })?.isFile() === true;
+  const { writeAtomically } = await import("../../snapshot/write/write.ts");
+  await wrapSaveErrors(writeAtomically(file, pieces));
+  if (replaced) say(`replaced ${named}`);
 }

@@ -36,7 +36,8 @@ export interface ContextOptions {
   readonly keptOutOf?: ContextTree;
 }
 
-const DEFAULT_TOKENS = 16_000;
+/** Not counting the required parts. */
+export const DEFAULT_TOKENS = 16_000;
 
 export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic" | "readStatics">;
 

@@ -37,6 +37,8 @@ export interface BudgetOptions {
   readonly limits?: BudgetLimits;
   /** After each step, calls fail until somebody allows the next one. */
   readonly confirmOver?: ConfirmStep;
+  /** How a user allows as much again, for messages: "run: …". Undefined: it is not possible. */
+  readonly howToAllow?: () => string | undefined;
   readonly priceOf: PriceOf;
   readonly warn?: (message: string) => void;
   /** The maximum answer for a call without a limit, if the budget has one. Default: 32,768 tokens. */
@@ -53,7 +55,7 @@ export interface Budget {
 
 export function createBudget(options: BudgetOptions): Budget {
   const { limits = {}, confirmOver, priceOf, warn = () => {}, longestAnswer = 32_768 } = options;
-  const ledger = new Ledger(limits, confirmOver);
+  const ledger = new Ledger(limits, confirmOver, options.howToAllow);
   const experiences = new Map<string, Experience>();
   const warned = new Set<string>();
 

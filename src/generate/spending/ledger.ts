@@ -83,6 +83,7 @@ interface LedgerWaiter {
 export class Ledger {
   readonly #limits: BudgetLimits;
   readonly #step: ConfirmStep | undefined;
+  readonly #howToAllow: () => string | undefined;
   /** What may be spent in all. */
   #confirmed: ConfirmStep | undefined;
   readonly #spent = { calls: 0, inputTokens: 0, outputTokens: 0, usd: 0, unpricedCalls: 0 };
@@ -92,7 +93,8 @@ export class Ledger {
   /** In order of arrival. No call overtakes another one, because a long answer might then wait forever. */
   readonly #waiting: LedgerWaiter[] = [];
 
-  constructor(limits: BudgetLimits, step?: ConfirmStep) {
+  constructor(limits: BudgetLimits, step?: ConfirmStep, howToAllow: () => string | undefined = () => undefined) {
+    this.#howToAllow = howToAllow;
     this.#limits = limits;
     this.#step = step;
     this.#confirmed = step;
@@ -266,7 +268,11 @@ export class Ledger {
     const { calls, usd } = this.#spent;
     const limit = "calls" in step ? `${step.calls} requests` : `$${step.usd}`;
     const spent = `${calls} ${calls === 1 ? "request was" : "requests were"} made${"usd" in step ? `, for $${usd.toFixed(4)}` : ""}`;
-    const cure = `To allow ${limit} more, run "llmfs allow DIR", or start with a higher limit`;
+    const how = this.#howToAllow();
+    const cure =
+      how === undefined
+        ? "To allow more, start with a higher limit"
+        : `To allow ${limit} more, ${how}; or start with a higher limit`;
     return new LlmError("quota", `--confirm-over: more than ${limit} would be spent; ${spent}. ${cure}`);
   }
 }

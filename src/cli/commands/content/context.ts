@@ -1,5 +1,5 @@
 import { UserError } from "../../../app/errors.ts";
-import { fileAt, type Looking, lookAt } from "../../../app/inspect.ts";
+import { fileAt, type Looking, lookAt, statFile } from "../../../app/inspect.ts";
 import { type AttributeName, attribute, PROMPT } from "../../../attributes.ts";
 import { CONTENT_INSTRUCTIONS, type Section } from "../../../generate/context/prompts.ts";
 import { countTokens } from "../../../generate/spending/tokens.ts";
@@ -26,6 +26,7 @@ export const context = defineCommand({
     await using log = createQuietLog();
     const { place, path } = await fileAt(args.path, args.from);
     await using looking = await lookAt(place, args, { log, person });
+    await statFile(looking, path, args.path);
     const { asks, failure, generator } = await looking.foresight.foresee(path);
     if (failure !== undefined) throw new UserError("failure", failure.message, { cause: failure });
     if (asks === undefined) {

@@ -1,4 +1,4 @@
-import { fileAt, lookAt } from "../../../app/inspect.ts";
+import { fileAt, lookAt, statFile } from "../../../app/inspect.ts";
 import { findMountedFile, readEntries, readFileXattr, readPendingFiles } from "../../../app/running/mounted.ts";
 import { OURS } from "../../../attributes.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
@@ -21,7 +21,7 @@ export const why = defineCommand({
     await using log = createQuietLog();
     const { place, path } = await fileAt(args.path, args.from);
     await using looking = await lookAt(place, args, { log, person });
-    const file = await looking.tree.port.stat(path);
+    const file = await statFile(looking, path, args.path);
     const readLive = (name: string) => ("mounted" in place ? readFileXattr(args.path, `${OURS}${name}`) : undefined);
     const now = "mounted" in place ? await readState(args.path, path, readLive("error") !== undefined) : undefined;
     show(`${(await reportProvenance(file, readLive, looking, now)).join("\n")}\n`);

@@ -5,9 +5,11 @@ import { UsageError, UserError } from "../../../app/errors.ts";
 import { findSource } from "../../../app/layout/starting-tree.ts";
 import { readCheckLimits } from "../../../app/settings/check.ts";
 import { type Config, readConfig, readGiven } from "../../../app/settings/settings.ts";
+import { keyOf, SETTING_NAMES } from "../../../app/settings/table.ts";
 import { messageOf } from "../../../errno.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { checkFlags, logFlags, mountFlags } from "../../args/flags.ts";
+import { requireChoice } from "../../args/parse.ts";
 import { person } from "../../output/ask.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { cutLine, formatColumns } from "../../output/table.ts";
@@ -16,6 +18,11 @@ import { checkFile, checkOutputs } from "../../preflight/output-paths.ts";
 
 export const config = defineCommand({
   args: defineFlags({
+    key: {
+      type: "positional",
+      required: false,
+      description: "show only this setting, such as mode, or max-usd; default: all",
+    },
     schema: { type: "boolean", description: "print the JSON Schema of configuration files, for editors" },
     json: { type: "boolean", description: "print the settings as JSON" },
     ...mountFlags,
@@ -29,9 +36,11 @@ export const config = defineCommand({
       "from, and whether files can be written. Nothing is sent, and no generator runs.",
     "docs/configuration.md describes configuration files.",
   ],
-  async run({ schema, json, ...args }) {
+  async run({ key, schema, json, ...args }) {
+    const wanted = key === undefined ? undefined : requireChoice("KEY", key, [...SETTING_NAMES.map(keyOf), "rules"]);
     if (schema) {
-      if (json) throw new UsageError("--schema is JSON already");
+      if (json || wanted !== undefined)
+        throw new UsageError("--schema prints JSON, with all settings; it goes with nothing else");
       const { createJsonSchema } = await import("../../../app/configuration/schema.ts");
       showJson(createJsonSchema());
       return EXIT.ok.code;
@@ -46,9 +55,12 @@ export const config = defineCommand({
     await checkOutputs(checked, undefined);
     if (from !== undefined) await (await loadGenerators(from, { print: say }))[Symbol.asyncDispose]();
     const { describeSettings } = await import("../../../app/configuration/in-force.ts");
-    const described = await describeSettings(readGiven(args, settings), checked);
+    const all = await describeSettings(readGiven(args, settings), checked);
+    const isWanted = (name: string) => wanted === undefined || name === wanted || name.startsWith(`${wanted}.`);
+    const described = all.filter((one) => isWanted(one.key));
+    const ofRules = isWanted("rules") ? [["rules", rules ?? "none", ""]] : [];
     if (json) showJson({ files, ...(rules !== undefined && { rules }), settings: described });
-    else show(`${formatColumns([...described.map(formatRow), ["rules", rules ?? "none", ""]]).join("\n")}\n`);
+    else show(`${formatColumns([...described.map(formatRow), ...ofRules]).join("\n")}\n`);
     return EXIT.ok.code;
   },
 });

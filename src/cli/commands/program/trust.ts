@@ -2,6 +2,7 @@ import { chooseConfigurationToTrust } from "../../../app/configuration/choose.ts
 import { forgetTrust, listTrusted, trust as remember } from "../../../app/configuration/trust.ts";
 import { UsageError, UserError } from "../../../app/errors.ts";
 import { absolutePath } from "../../../app/machine/current-directory.ts";
+import { isCode } from "../../../generators/config/find-config.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { say, show, showJson } from "../../output/terminal.ts";
@@ -48,6 +49,24 @@ export const trust = defineCommand({
     const configuration = await chooseConfigurationToTrust(file, say);
     remember(configuration);
     say(`trusted: ${configuration.file}`);
+    const problem = await findProblem(configuration.file);
+    if (problem !== undefined) say(`warning: it cannot be used as it is. ${problem}`);
     return EXIT.ok.code;
   },
 });
+
+/** The first mistake in the file. A program is not run to find one. */
+async function findProblem(file: string): Promise<string | undefined> {
+  if (isCode(file)) return undefined;
+  const { readConfigurations } = await import("../../../app/configuration/configure.ts");
+  try {
+    const { rules } = await readConfigurations(file, { say: () => {}, askForTrust: undefined });
+    if (rules?.file !== file) return undefined;
+    const { loadGenerators } = await import("../../../app/configured-generators.ts");
+    await (await loadGenerators(rules, { print: () => {} }))[Symbol.asyncDispose]();
+    return undefined;
+  } catch (error) {
+    if (error instanceof UserError) return error.message;
+    throw error;
+  }
+}

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../../app/errors.ts";
 import { absolutePath } from "../../../app/machine/current-directory.ts";
@@ -71,6 +72,8 @@ async function showMounted(place: MountPlace): Promise<void> {
     await client.make(path);
   } catch (error) {
     if (!(error instanceof ControlRefusal)) throw error;
+    const missing = error.code === "ENOENT" && !existsSync(join(mountpoint, path));
+    if (missing) throw new UserError("input", `${describePlace(place)} does not exist`, { cause: error });
     const wrong = error.code === "ENOENT" || error.code === "EISDIR" || error.code === "ENOTDIR";
     throw new UserError(wrong ? "input" : "incomplete", `${describePlace(place)}: ${error.message}`);
   }

@@ -2,14 +2,13 @@ import { configure } from "../../../app/configuration/configure.ts";
 import { UsageError, UserError } from "../../../app/errors.ts";
 import { openGeneration } from "../../../app/generation.ts";
 import { absolutePath } from "../../../app/machine/current-directory.ts";
-import { writeAtomically } from "../../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { configFlags, logFlags, modelFlags, promptFlags } from "../../args/flags.ts";
 import { person } from "../../output/ask.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { createProgress } from "../../output/progress.ts";
 import { showExactly, showJson } from "../../output/terminal.ts";
-import { checkSave, wrapSaveErrors } from "../../preflight/output-paths.ts";
+import { checkSave, writeSnapshotFile } from "../../preflight/output-paths.ts";
 import { openLog } from "../../process/serve.ts";
 import { Interrupted, onSignals } from "../../process/signals.ts";
 
@@ -49,7 +48,7 @@ export const generate = defineCommand({
       const snapshot = await generation.layOut(config.prompt.text, progress, interrupted.signal);
       progress.clear();
       if (args.output === undefined || args.output === "-") showExactly(snapshot);
-      else await wrapSaveErrors(writeAtomically(absolutePath(args.output), toPieces(snapshot)));
+      else await writeSnapshotFile(args.output, toPieces(snapshot));
       const [unsettled] = await generation.settleRecordings();
       if (unsettled !== undefined) throw new UserError("recordings", unsettled);
       return EXIT.ok.code;

@@ -11,7 +11,6 @@ import { findMountedFile } from "../../../app/running/mounted.ts";
 import { readPrompt } from "../../../app/settings/prompt.ts";
 import { shellWord } from "../../../fuse/mounting/mountpoint.ts";
 import type { Growth, NewEntry } from "../../../rpc/growth.ts";
-import { writeAtomically } from "../../../snapshot/write/write.ts";
 import { printableLine } from "../../../text/printable.ts";
 import { type Args, defineCommand, defineFlags } from "../../args/command.ts";
 import { configFlags, contextFlags, logFlags, modelFlags } from "../../args/flags.ts";
@@ -21,7 +20,7 @@ import { failureOfModel } from "../../output/explain-error.ts";
 import { createProgress } from "../../output/progress.ts";
 import { say, show, showExactly, showJson } from "../../output/terminal.ts";
 import { holdSnapshot } from "../../preflight/hold-snapshot.ts";
-import { checkSave, wrapSaveErrors } from "../../preflight/output-paths.ts";
+import { checkSave, writeSnapshotFile } from "../../preflight/output-paths.ts";
 import { openLog } from "../../process/serve.ts";
 import { Interrupted, onSignals, signalStatus } from "../../process/signals.ts";
 
@@ -159,7 +158,7 @@ async function growFile(given: GrowArgs, from: string, prompt: string): Promise<
     interrupted.signal.throwIfAborted();
     if (dryRun) report(growth, given);
     else if (toFile) {
-      await wrapSaveErrors(writeAtomically(absolutePath(output), pieces));
+      await writeSnapshotFile(output, pieces, from);
       report(growth, given);
     } else {
       for await (const piece of pieces) showExactly(piece);

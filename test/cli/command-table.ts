@@ -236,7 +236,7 @@ export const COMMAND_TABLE: Readonly<Record<string, CommandTest>> = {
     json: { trust: "llmfs trust > said && llmfs trust --list --json" },
     fails: [
       [84, "llmfs trust none.yaml", "none.yaml"],
-      [84, "LLMFS_TRUST= && llmfs trust --remove && llmfs plan tree.json", "llmfs trust"],
+      [84, "llmfs trust && LLMFS_TRUST= && llmfs trust --remove && llmfs plan tree.json", "llmfs trust"],
     ],
   },
   generators: {

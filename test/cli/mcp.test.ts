@@ -273,6 +273,16 @@ describe("llmfs mcp on a snapshot", () => {
     expect(await succeed(client, "read", { path: "a.md" })).toBe("x");
   });
 
+  test("a name with a newline is one line of a listing and of what was found", async () => {
+    const client = await open();
+    const path = "evil\n/fake.md (ready)";
+    await succeed(client, "write", { path, content: "needle" });
+    const listing = await call(client, "list");
+    expect(textOf(listing).split("\n")).toContain("/evil\\n/fake.md (ready) (6 B)");
+    expect(await succeed(client, "search", { pattern: "needle" })).toContain("/evil\\n/fake.md (ready):1: needle");
+    expect(JSON.stringify(listing.structuredContent)).toContain(JSON.stringify(`/${path}`));
+  });
+
   test("what another command writes to the snapshot in the meantime is never undone", async () => {
     const client = await open();
     await succeed(client, "write", { path: "mine.md", content: "1" });

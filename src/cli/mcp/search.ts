@@ -1,6 +1,8 @@
 /** Searching in the files of a tree that have content. */
+
 import { RE2JS, RE2JSSyntaxException } from "re2js";
 import { FsError } from "../../errno.ts";
+import { printableLine } from "../../text/printable.ts";
 import { findEntries, type TreeSession } from "./session.ts";
 
 export interface Search {
@@ -54,7 +56,7 @@ export async function searchFiles(session: TreeSession, search: Search, signal: 
     if (more) break;
   }
   const pending = files.length - withContent.length;
-  const lines = found.map(({ path: name, line, text }) => `${name}:${line}: ${text}`);
+  const lines = found.map(({ path: name, line, text }) => `${printableLine(name)}:${line}: ${text}`);
   if (found.length === 0) lines.push("no matches");
   if (more) lines.push(`… more than ${search.limit} matches`);
   if (pending > 0) lines.push(`not searched: ${pending} pending ${pending === 1 ? "file" : "files"}`);

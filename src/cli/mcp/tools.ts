@@ -6,6 +6,7 @@ import { describeLeftOut } from "../../app/layout/growing.ts";
 import { NO_PROGRESS } from "../../app/progress.ts";
 import { FsError, messageOf } from "../../errno.ts";
 import type { DetailedEntry } from "../../rpc/tree-port.ts";
+import { printableLine } from "../../text/printable.ts";
 import { formatPlan, planFiles, summarizeFile } from "../output/plan-report.ts";
 import { failedRenewalOf, reportProvenance } from "../output/provenance-report.ts";
 import { formatBytes } from "../output/quantity.ts";
@@ -243,7 +244,8 @@ function formatListing(all: readonly DetailedEntry[], directory: string, recursi
   const found = self === undefined || self.type === "directory" ? wanted : [self];
   const entries = found.slice(0, MOST_ENTRIES);
   const left = found.length - entries.length;
-  const lines = entries.map(formatEntry);
+  // A name with a newline must not look like two entries. The structured answer has the exact names.
+  const lines = entries.map((entry) => printableLine(formatEntry(entry)));
   if (left > 0) lines.push(`… and ${left} more; list a directory below, or with recursive: false`);
   if (lines.length === 0) lines.push("the directory is empty");
   return { text: lines.join("\n"), structured: { entries, left } };

@@ -194,7 +194,11 @@ export const FAULTS: readonly Fault[] = [
     server: { stream: "half", finish: "tool_calls" },
     expect: fails("EIO", 1),
   },
-  { name: "a refusal", server: { whole: "", refusal: "I will not" }, expect: fails("EIO", 1) },
+  {
+    name: "a refusal in the field of the API for it",
+    server: { whole: "", refusal: "I will not" },
+    expect: fails("EIO", 1),
+  },
   { name: "an empty answer", server: { stream: "" }, expect: fails("EIO", 1) },
   { name: "an answer of white space", server: { stream: " \n\t" }, expect: fails("EIO", 1) },
   {
@@ -348,6 +352,9 @@ const TAIL = `
   used up its attempts.
 - A file never contains part of an answer. It becomes \`failed\`, \`user.llmfs.error\` says why, and the next open tries again: the first
   time at once, then after 0.25 s, doubled each time up to 5 s. There is no such pause if the server could not be reached.
+- A refusal in the text of an answer ("I'm sorry, but I can't help with that.") is content like any other, because a file may
+  begin like that. llmfs keeps and records it. If a short answer reads like a refusal, the log has a warning, and \`llmfs why\` shows
+  it. To replace the content and the recording, run \`llmfs regen FILE\`, perhaps with another prompt or model.
 - Failures are not recorded, and do not damage recordings.
 - If a layout is not usable, llmfs sends it back with a list of what is wrong, at most twice. If it still fails, nothing is mounted.
   The exit status is 87 if the answers are at fault (\`unusable\`, \`truncated\`, \`refusal\`, or empty), and 86 otherwise.

@@ -4,6 +4,7 @@ import type { ChatAnswer, ChatMessage, ChatOptions, ChatPhase, ChatRequest, Lang
 import { LlmError } from "../../llm/llm.ts";
 import type { ContentGenerator, GeneratorContext } from "../contract.ts";
 import { readFileAnswer } from "./clean-answer.ts";
+import { findRefusal } from "./refusal.ts";
 import { formatReasons, REWRITTEN } from "./rewritten.ts";
 
 export interface LlmOptions {
@@ -84,7 +85,12 @@ export function createLlmGenerator(options: LlmOptions): LlmGenerator {
       const better = reading.unclear ? await askAgain(path, request, answer, how, context) : undefined;
       const reasons = rewrite === undefined ? [] : [...rewrite.earlier, rewrite.instruction];
       const answers: readonly [ChatAnswer, ...ChatAnswer[]] = better === undefined ? [answer] : [answer, better.answer];
-      return { content: better?.text ?? reading.text, metadata: describeAnswers(answers, reasons) };
+      const content = better?.text ?? reading.text;
+      const refusal = findRefusal(content);
+      if (refusal === undefined) return { content, metadata: describeAnswers(answers, reasons) };
+      const warning = `the content reads like a refusal of the model: ${JSON.stringify(refusal)}`;
+      context.log.warn(`${warning}; if it is one, run llmfs regen, perhaps with another prompt or model`);
+      return { content, metadata: { ...describeAnswers(answers, reasons), warning } };
     },
   };
 

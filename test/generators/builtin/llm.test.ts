@@ -46,6 +46,33 @@ test("the content is one plain-text completion without its fence, with metadata"
   expect(model.labels).toEqual(["/a.c"]);
 });
 
+test("an answer that reads like a refusal is kept, with a warning; other answers have none", async () => {
+  const make = async (text: string) => {
+    const warnings: string[] = [];
+    const log = { debug() {}, info() {}, warn: (warning: string) => void warnings.push(warning) };
+    const options = { model: scriptedModel(text), modelName: "m", compose, askForFileAlone, askToRewrite };
+    const made = await createLlmGenerator(options).generate("/a.txt", context({ log }));
+    if (!("content" in made)) throw new Error("no content");
+    return { content: made.content, warning: made.metadata?.warning, warnings };
+  };
+  for (const text of [
+    "I'm sorry, but I can't help with that.",
+    "I’m sorry, but I cannot assist with this request.\n\nTry something else.",
+    "Sorry, I can't do that.",
+    "I cannot create this file.",
+    "I'm unable to write this.",
+    "As an AI language model, I do not write such files.",
+  ]) {
+    const { content, warning, warnings } = await make(text);
+    expect(content).toBe(`${text}\n`);
+    expect(warning).toContain("reads like a refusal");
+    expect(warnings).toEqual([expect.stringContaining("llmfs regen")]);
+  }
+  for (const text of ["I'm sorry for the delay of your order.", "Sorry seems to be the hardest word", "int x;"]) {
+    expect(await make(text)).toMatchObject({ warning: undefined, warnings: [] });
+  }
+});
+
 test("a directory's model is used instead", async () => {
   const model = scriptedModel("x");
   await createLlmGenerator({ model, modelName: "m", compose, askForFileAlone, askToRewrite }).generate(

@@ -288,6 +288,7 @@ async function dispatch(argv: readonly string[]): Promise<number> {
     show(`llmfs ${VERSION}\n`);
     return EXIT.ok.code;
   }
+  if (first === "-v") throw new UsageError("unknown flag -v; did you mean -V, which shows the version?");
   if (first === undefined) throw new UsageError("no command given");
   if (first === "help") return await runHelp(others);
   const [name, entry, rest] = await chooseCommand(argv);

@@ -81,6 +81,7 @@ test("plan outside of mounts says what to name", async () => {
 describe("a wrong command line exits with status 2, prints the reason and the usage, and does nothing:", () => {
   const cases: readonly (readonly [string, readonly string[], string])[] = [
     ["no arguments", [], "no command given"],
+    ["the letter of other tools for the version", ["-v"], "unknown flag -v; did you mean -V, which shows the version?"],
     ["an unknown flag", ["mount", "/tmp", "--promt", "x"], "unknown flag --promt; did you mean --prompt?"],
     ["an unknown flag in first place", ["--forground", "/tmp"], "unknown flag --forground; did you mean --foreground?"],
     ["a letter that is not a flag", ["mount", "/tmp", "-P", "x"], "unknown flag -P\n"],

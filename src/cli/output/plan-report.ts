@@ -17,7 +17,7 @@ export async function planFiles(
 ): Promise<PlannedFiles> {
   const pending = tree.files.filter(({ state }) => state === "pending" || state === "failed");
   const each: Foreseen[] = [];
-  progress.step(`examining ${pending.length} ${pending.length === 1 ? "file" : "files"}`);
+  if (pending.length > 0) progress.step(`examining ${pending.length} ${pending.length === 1 ? "file" : "files"}`);
   for (const { path } of pending) {
     each.push(await foresight.foresee(path));
     progress.detail(`${each.length} of ${pending.length}`);

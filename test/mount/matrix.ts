@@ -467,6 +467,10 @@ llmfs mount DIR --stat-generates ''      # for no program: stat never generates
 Other programs that rely on the size get the right result if the content is generated before they look: run \`llmfs warm DIR\`, or read
 the files (\`find . -name .git -prune -o -type f -exec cat {} + > /dev/null\`).
 
+- **Python's \`mmap\` of a size that \`os.stat\` reported before \`open\`** fails with \`ValueError: mmap length is greater than file size\`,
+  because Python compares both after \`open\`; there is no SIGBUS. \`open\`, then \`os.fstat\`, then \`mmap\` is right, and so is
+  \`mmap(fd, 0)\`. If you cannot change the program, run \`llmfs warm\` first, or add \`python3\` to \`--stat-generates\`. It is not in that
+  list, because many scripts that only look call \`os.stat\` for every file, and would have all of them generated.
 - **Programs that skip large files** (indexers, linters, search in editors) may skip a pending file because of its reported size.
 - \`find -size\`, \`ls -S\` and \`test -s\` use the reported size, so a pending file is not empty for them.
 
@@ -476,8 +480,16 @@ the files (\`find . -name .git -prune -o -type f -exec cat {} + > /dev/null\`).
 function shows the word \`pending\` in place of that size:
 
 \`\`\`sh
-lsp() { ls -ls "$@" | sed -E 's/^( *0 -.*) ${CLAIMED_SIZE} /\\1 pending /'; }
+lsp() { ls -lsq "$@" | sed -E 's/^( *0 -.*) ${CLAIMED_SIZE} /\\1 pending /'; }
 \`\`\`
+
+It works in bash and zsh. In fish:
+
+\`\`\`fish
+function lsp; ls -lsq $argv | sed -E 's/^( *0 -.*) ${CLAIMED_SIZE} /\\1 pending /'; end
+\`\`\`
+
+\`-q\` shows a line break in a name as \`?\`, so that each file has one line.
 
 A more visible mark would do harm. With a size of 0, or one below the real size, programs in the table above would silently give wrong
 results. With a cleared permission bit, \`cp -a\`, \`tar\` and \`git\` would copy the wrong mode, and programs could not open the file, so

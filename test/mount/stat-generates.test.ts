@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { existsSync, mkdirSync, readFileSync, symlinkSync } from "node:fs";
 import { contentOf, describeMounted, type Mounted, mounted } from "../support/mounted.ts";
+import { programs, testWith } from "../support/needs.ts";
 import { eventually } from "../support/program.ts";
 
 const BATCHES = ["look", "ls", "find", "applet", "alias", "extract", "broken", "slow", "lsp"] as const;
@@ -103,14 +104,19 @@ describeMounted("a program that asks for the size first", () => {
     expect(await mount.out("cat slow/b.txt")).toBe(contentOf("slow/b.txt"));
   });
 
-  test("the function in docs/lazy-files.md marks pending files in a listing", async () => {
+  testWith(programs("zsh", "fish"))("the functions in docs/lazy-files.md mark pending files in a listing", async () => {
     const docs = readFileSync(new URL("../../docs/lazy-files.md", import.meta.url), "utf8");
-    const lsp = /^lsp\(\) .*$/m.exec(docs)?.[0] ?? "";
-    await mount.out("cat lsp/a.txt > /dev/null && : > lsp/empty.txt");
-    const lines = (await mount.out(`${lsp}\nlsp lsp`)).split("\n");
-    const marked = lines.filter((line) => line.includes(" pending ")).map((line) => line.split(" ").at(-1));
-    expect(marked).toEqual(["b.txt"]);
-    await mount.out("rm lsp/empty.txt");
+    const [posix = "", fish = ""] = docs.split("\n").filter((line) => /^(lsp\(\)|function lsp)/.test(line));
+    await mount.out("cat lsp/a.txt > /dev/null && : > lsp/empty.txt && mkdir 'lsp odd' && cp lsp/a.txt 'lsp odd'");
+    await mount.out("mv lsp/b.txt 'lsp odd/b c.txt'; cd 'lsp odd'; echo a > \"$(printf 'two\\nlines')\"");
+    for (const [shell, text] of Object.entries({ bash: posix, zsh: posix, fish })) {
+      const out = await mount.out(`${shell} -c '${`${text}\nlsp "lsp odd"`.replaceAll("'", "'\\''")}'`);
+      const lines = out.trimEnd().split("\n").slice(1);
+      const marked = lines.filter((line) => line.includes(" pending ")).map((line) => line.split(":").at(-1)?.slice(3));
+      expect([shell, marked]).toEqual([shell, ["b c.txt"]]);
+      expect(lines.filter((line) => line.endsWith(" two?lines"))).toHaveLength(1);
+    }
+    await mount.out("mv 'lsp odd/b c.txt' lsp/b.txt; rm -r 'lsp odd' lsp/empty.txt");
   });
 
   test("listing 2,000 pending files costs as many requests as with cached attributes", async () => {

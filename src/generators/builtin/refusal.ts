@@ -7,7 +7,7 @@
 const LONGEST = 600;
 
 const DECLINES =
-  /^(I['’]?m (very |really )?sorry|I am (very |really )?sorry|sorry|I apologi[sz]e|unfortunately)?\b[\s,.:;—-]*(but )?(I|we) (can['’]?t|cannot|can not|am unable to|['’]?m unable to|am not able to|won['’]?t|will not|must decline|decline)\b|^(I['’]?m|I am) (unable|not able|not allowed) to\b|^as an AI\b/i;
+  /^(I['’]?m (very |really )?sorry|I am (very |really )?sorry|sorry|I apologize|I apologise|unfortunately)?\b[\s,.:;—-]*(but )?(I|we) (can['’]?t|cannot|can not|am unable to|['’]?m unable to|am not able to|won['’]?t|will not|must decline|decline)\b|^(I['’]?m|I am) (unable|not able|not allowed) to\b|^as an AI\b/i;
 
 /** The first line of an answer that reads like a refusal; undefined for any other answer. */
 export function findRefusal(text: string): string | undefined {

@@ -175,8 +175,8 @@ class Mounts implements AsyncDisposable {
     for (const { mountpoint } of files.values()) {
       if (!clients.has(mountpoint)) clients.set(mountpoint, await ControlClient.open(mountpoint));
     }
-    const abouts = await Promise.all(clients.keys().map((mountpoint) => readAbout(mountpoint)));
-    return new Mounts(files, clients, Math.max(...abouts.map(({ concurrency }) => concurrency)));
+    const about = await Promise.all(clients.keys().map((mountpoint) => readAbout(mountpoint)));
+    return new Mounts(files, clients, Math.max(...about.map(({ concurrency }) => concurrency)));
   }
 
   find(path: string): { readonly client: ControlClient; readonly inside: string } {

@@ -514,6 +514,10 @@ after the editor has checked the file and before it reads it. So the editor warn
 \`nvim -es\`, which cannot ask, does not write. Open the file in the editor again (\`:edit\`), or use \`:write!\`, which is safe because the
 file has the content that the editor shows. Once you have written the file, it is not generated again.
 
+If the refresh fails, \`open\` fails, and the file keeps its content and stays \`ready\`. \`user.llmfs.error\` has the reason, \`llmfs why\`
+and \`llmfs status\` show it with its time, and \`llmfs tree\` marks the file. With \`stale\`, readers get the old content, and this is the
+only sign of the failure besides the log. The next successful refresh removes it. A failed \`llmfs regen\` is shown in the same way.
+
 ## Readers inside the kernel
 
 Parts of the kernel read files too. Most of them open a file before they ask for its size, so they get the whole content: running a

@@ -126,8 +126,12 @@ test.each(["ts", "yaml"])(
       if (name === "demo") continue;
       for (const args of CALLS[name] ?? [[]]) {
         const { status, stdout, stderr } = await sandbox.llmfs([name, ...args], { program: BINARY, cwd, env });
-        const seen = { ran: existsSync(sandbox.at("ran")), requests, shown: `${stdout}${stderr}`.includes(KEY) };
-        expect([name, args, seen]).toEqual([name, args, { ran: false, requests: [], shown: false }]);
+        // doctor asks the server that the environment names, through a tunnel that shows nothing.
+        const asked = requests
+          .splice(0)
+          .filter((one) => name !== "doctor" || !one.startsWith("CONNECT api.openai.com"));
+        const seen = { ran: existsSync(sandbox.at("ran")), asked, shown: `${stdout}${stderr}`.includes(KEY) };
+        expect([name, args, seen]).toEqual([name, args, { ran: false, asked: [], shown: false }]);
         expect(status).not.toBe(1);
       }
     }

@@ -167,7 +167,7 @@ class Link {
     this.#outbox = new Outbox(port, wake);
     this.#commands = new Commands(options.command, (message) => this.#outbox.post(message));
     worker.addEventListener("error", ({ message }) => this.#onDeath(new Error(message.trim())));
-    worker.addEventListener("close", () => this.#onDeath(new Error("the filesystem thread ended")));
+    worker.addEventListener("close", () => void this.#onClose(port));
     port.onmessage = ({ data }: { readonly data: FromFilesystem | readonly FromFilesystem[] }) => {
       for (const one of [data].flat()) this.#take(one);
     };
@@ -309,6 +309,15 @@ class Link {
   #end({ reason, message }: Ended): void {
     this.#ready.reject(new Error(message ?? "unmounted before it was ready"));
     this.#ended.resolve(message === undefined ? { reason } : { reason, message });
+  }
+
+  /** The thread's last message, which may say why it ended, can still be on its way. */
+  async #onClose(port: MessagePort): Promise<void> {
+    const { receiveMessageOnPort } = await import("node:worker_threads");
+    for (let last = receiveMessageOnPort(port); last !== undefined; last = receiveMessageOnPort(port)) {
+      for (const one of [last.message].flat()) this.#take(one);
+    }
+    this.#onDeath(new Error("the filesystem thread ended"));
   }
 
   #onDeath(error: Error): void {

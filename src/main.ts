@@ -12,11 +12,11 @@ async function main(argv: readonly string[]): Promise<number> {
     const { showVersion } = await import("./cli/version.ts");
     if (await showVersion()) return 0;
   }
-  const { ROLE, startAgain } = await import("./self.ts");
+  const { isCompiled, ROLE, startAgain } = await import("./self.ts");
   if (servesItself(argv)) {
     const { missingServerEnvironment } = await import("./app/settings/proxies.ts");
     const environment = missingServerEnvironment();
-    if (environment !== undefined) startAgain(argv, environment);
+    if (environment !== undefined && isCompiled()) startAgain(argv, environment);
   }
   if (first === ROLE.daemon) {
     const { prepareThread } = await import("./mount/filesystem-thread.ts");

@@ -168,7 +168,7 @@ export const COMMAND_TABLE: Readonly<Record<string, CommandTest>> = {
   context: {
     works: "llmfs context mnt/bad.md",
     json: { context: "llmfs context mnt/bad.md --json" },
-    fails: [[1, "llmfs context mnt/none.md", "no such file"]],
+    fails: [[84, "llmfs context mnt/none.md", "does not exist"]],
   },
   regen: {
     works: "llmfs regen mnt/a.md",
@@ -176,7 +176,7 @@ export const COMMAND_TABLE: Readonly<Record<string, CommandTest>> = {
   },
   why: {
     works: "llmfs why mnt/a.md",
-    fails: [[1, "llmfs why mnt/none.md", "no such file"]],
+    fails: [[84, "llmfs why mnt/none.md", "does not exist"]],
   },
   recordings: {
     works: "llmfs recordings ls",

@@ -124,7 +124,7 @@ describe("a mountpoint that cannot be used is reported before anything is done:"
     writeFileSync(sandbox.at("file"), "");
     const { status, stderr } = await sandbox.llmfs(["mount", "file"]);
     expect(status).toBe(80);
-    expect(stderr).toStartWith("llmfs: file is not a directory");
+    expect(stderr).toStartWith("llmfs: file is a file, not a directory");
   });
 
   test("a mountpoint that is not empty is reported before anything is done", async () => {

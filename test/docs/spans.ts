@@ -164,6 +164,7 @@ export const SPANS: Scene = {
   before: {
     "llmfs init": "rm -rf empty && mkdir empty && cd empty",
     "llmfs recordings sign": "export LLMFS_RECORDINGS_KEY=a-secret-of-a-test",
+    "llmfs regen FILE": "setfattr -n user.llmfs.generator -v llm mnt/a.md",
     "llmfs regen --undo": "llmfs regen mnt/a.md",
     "llmfs regen DIR/FILE --undo": "llmfs regen mnt/a.md",
     "llmfs import out": "mkdir out",

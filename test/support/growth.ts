@@ -12,8 +12,8 @@ export type Input = (length: number) => string;
 
 const SMALL = 32 * 1024;
 const GROWTH = 4;
-/** Linear work grows like its input. Up to 2.5 times that is noise; quadratic work is above it. */
-const MOST_GROWTH = 2.5 * GROWTH;
+/** Linear work grows like its input. Up to three times that is noise; quadratic work is above it. */
+const MOST_GROWTH = 3 * GROWTH;
 /** Shorter times are ignored, however they grow. */
 const NOTHING_MS = 50;
 const TRIES = 8;

@@ -5,10 +5,10 @@
 import { OURS } from "../attributes.ts";
 import { decodeDevice } from "../tree/device-node.ts";
 import type { Directory } from "../tree/directory.ts";
-import type { RegularFile } from "../tree/file.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT } from "../tree/inode.ts";
 import { isAcl } from "../tree/permissions/acl.ts";
 import type { Tree } from "../tree/tree.ts";
+import { chunksOf } from "./file-chunks.ts";
 import { BLOCK, encodeTarBlock, type TarBlock } from "./tar-format.ts";
 
 export interface TarOptions {
@@ -42,7 +42,10 @@ export async function* writeTar(
       if (isAcl(xattr)) warn(`${name}: its attribute ${xattr} is left out, because an archive cannot hold it`);
     }
     yield* headersOf({ name, inode, type, ...(inode.kind === "symlink" && { target: inode.target }) });
-    if (inode.kind === "file") yield* contentOf(inode);
+    if (inode.kind === "file") {
+      yield* chunksOf(inode);
+      yield createPadding(inode.size);
+    }
   }
   // The end of an archive.
   yield new Uint8Array(2 * BLOCK);
@@ -91,19 +94,6 @@ function* headersOf(entry: TarEntry): Generator<Uint8Array> {
     ...(target === undefined ? {} : { linkname: fitPlainHeader(target) }),
     ...(device === undefined ? {} : { devmajor: device.major, devminor: device.minor }),
   });
-}
-
-const CHUNK = 1 << 20;
-
-function* contentOf(file: RegularFile): Generator<Uint8Array> {
-  const { size } = file;
-  for (let at = 0; at < size; ) {
-    const chunk = new Uint8Array(Math.min(CHUNK, size - at));
-    file.read(at, chunk);
-    at += chunk.length;
-    yield chunk;
-  }
-  yield createPadding(size);
 }
 
 function createPadding(length: number): Uint8Array {

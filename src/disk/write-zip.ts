@@ -3,9 +3,9 @@
  * hard link becomes a file of its own. Files without content are left out, as in a tar archive.
  */
 import type { Directory } from "../tree/directory.ts";
-import type { RegularFile } from "../tree/file.ts";
 import { type Inode, S_IFLNK, S_IFREG } from "../tree/inode.ts";
 import type { Tree } from "../tree/tree.ts";
+import { chunksOf } from "./file-chunks.ts";
 import type { TarOptions } from "./write-tar.ts";
 
 /** A tree has a name that a zip archive cannot hold. */
@@ -40,7 +40,7 @@ export async function* writeZip(
       else if (inode.kind === "symlink") {
         const target = streamOf([Buffer.from(inode.target, "latin1")]);
         await zip.add(name, target, { ...times, level: 0, unixMode: S_IFLNK | 0o777 });
-      } else await zip.add(name, streamOf(contentOf(inode)), { ...times, unixMode: S_IFREG | mode });
+      } else await zip.add(name, streamOf(chunksOf(inode)), { ...times, unixMode: S_IFREG | mode });
     }
     await zip.close();
   };
@@ -60,18 +60,6 @@ function nameOf(bytes: string): string {
   if (Buffer.from(name).toString("latin1") !== bytes) throw new ZipNameError(`the name ${quoted} is not UTF-8`);
   if (name.includes("\\")) throw new ZipNameError(`the name ${quoted} has a backslash, which separates names in a zip`);
   return name;
-}
-
-const CHUNK = 1 << 20;
-
-function* contentOf(file: RegularFile): Generator<Uint8Array> {
-  const { size } = file;
-  for (let at = 0; at < size; ) {
-    const chunk = new Uint8Array(Math.min(CHUNK, size - at));
-    file.read(at, chunk);
-    at += chunk.length;
-    yield chunk;
-  }
 }
 
 function streamOf(pieces: Iterable<Uint8Array>): ReadableStream<Uint8Array> {

@@ -13,10 +13,10 @@ async function main(argv: readonly string[]): Promise<number> {
     if (await showVersion()) return 0;
   }
   const { isCompiled, ROLE, startAgain } = await import("./self.ts");
-  if (servesItself(argv)) {
+  if (isCompiled() && servesItself(argv)) {
     const { missingServerEnvironment } = await import("./app/settings/proxies.ts");
     const environment = missingServerEnvironment();
-    if (environment !== undefined && isCompiled()) startAgain(argv, environment);
+    if (environment !== undefined) startAgain(argv, environment);
   }
   if (first === ROLE.daemon) {
     const { prepareThread } = await import("./mount/filesystem-thread.ts");
@@ -58,7 +58,10 @@ async function main(argv: readonly string[]): Promise<number> {
 
 /** Whether this process itself will serve a mount, not a daemon that it starts. */
 function servesItself([first, ...others]: readonly string[]): boolean {
-  return first === "run" || (first === "mount" && others.some((word) => /^(-[^-]*f|--foreground$)/.test(word)));
+  const end = others.indexOf("--");
+  const flags = end < 0 ? others : others.slice(0, end);
+  if (first === "run") return !flags.some((word) => /^--(no-mount|help)$/.test(word));
+  return first === "mount" && flags.some((word) => /^(-[^-]*f|--foreground$)/.test(word));
 }
 
 async function prepareProcess(): Promise<void> {

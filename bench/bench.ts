@@ -242,7 +242,7 @@ function describe(
     `Peers: ${describePeers(false)}. ${[...left, ...failed].join(" ")}`.trim(),
     ...(limits.length === 0
       ? []
-      : [`What is possible with FUSE on this machine, and no peer: ${describePeers(true)}.`]),
+      : [`Not a peer, but what is possible with FUSE on this machine: ${describePeers(true)}.`]),
     "tmpfs: µs an operation. The others: wall time as a multiple of tmpfs's · µs of the server's processor time an operation.",
     ...MODES.flatMap((mode) => [`**Linux programs and calls, ${mode}:**`, table(mode, names, limits)]),
   ].join("\n\n");

@@ -32,7 +32,7 @@ export function mountSnapshotFirst(named: string): string | undefined {
   return `If ${from} is a snapshot, mount it first: llmfs mount DIR --from ${from}`;
 }
 
-/** The file that a path names or leads through. Absolute; undefined if there is none. */
+/** The absolute path of the file that `named` is, or that one of its parents is; undefined if none is a file. */
 export function findFile(named: string): string | undefined {
   for (let path = absolutePath(named); path !== "/"; path = dirname(path)) {
     try {

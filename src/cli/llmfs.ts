@@ -363,7 +363,7 @@ function formatHelp(): string {
   );
 }
 
-/** Whether the first argument is one of several words. Who does not know them needs the help. */
+/** Whether the first argument has a fixed set of values, such as "ls" and "prune". Its help lists them. */
 function hasActions({ args }: Command): boolean {
   const [first] = Object.values(args);
   return first !== undefined && first.required !== false && choiceOf(first) !== undefined;

@@ -10,7 +10,7 @@ import type { Tree } from "../tree/tree.ts";
 
 export class FailedRenewals {
   readonly #byInode = new WeakMap<Inode, FailedRenewal>();
-  /** Whether there ever was one: most mounts need no walk to find that there is none. */
+  /** Whether anything was ever noted. It never is in most mounts, and then no walk through the tree is needed. */
   #any = false;
 
   note(inode: Inode, what: FailedRenewal["what"], { code, message }: FsError): void {

@@ -351,7 +351,7 @@ const TAIL = `
   requests are sent again as soon as it accepts a connection. A server that is only starting has time until the first request has
   used up its attempts.
 - A file never contains part of an answer. It becomes \`failed\`, \`user.llmfs.error\` says why, and the next open tries again: the first
-  time at once, then after 0.25 s, doubled each time up to 5 s. There is no such pause if the server could not be reached.
+  time at once, then after a pause of 0.25 s that doubles each time, up to 5 s. If the server could not be reached, there is no pause.
 - A refusal in the text of an answer ("I'm sorry, but I can't help with that.") is content like any other, because a file may
   begin like that. llmfs keeps and records it. If a short answer reads like a refusal, the log has a warning, and \`llmfs why\` shows
   it. To replace the content and the recording, run \`llmfs regen FILE\`, perhaps with another prompt or model.

@@ -29,7 +29,7 @@ export const EXIT = {
   },
   notMounted: {
     code: 83,
-    meaning: "there is no llmfs mount at that path, or the mount of `run` was removed before its command ended",
+    meaning: "there is no llmfs mount at that path, or during `run` its mount was removed before the command ended",
   },
   input: { code: 84, meaning: "a prompt or other input file is missing, unreadable, empty or not text" },
   snapshot: {

@@ -27,7 +27,7 @@ export async function requireAnswers(
     const mount = findMountIfPossible(value.replace(/^@/, ""))?.mount;
     if (mount === undefined) continue;
     if (!text) await requireAnswer(mount);
-    // What is not a file is text, and a mount whose process has ended answers that at once.
+    // This may be text, not a path. A mount whose process has ended is no obstacle: it fails at once.
     else if ((await isAnswering(mount)) === "no") throw createUnresponsiveError(mount);
   }
 }

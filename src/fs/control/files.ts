@@ -74,7 +74,7 @@ export function controlFiles(mount: FsContext, handlers: RpcHandlers, source: St
 /** It includes times. */
 const FULL_SNAPSHOT = "full-snapshot.json";
 
-/** Whoever reads it to its end has saved the tree. */
+/** Reading the file to its end counts as saving the tree. */
 function serveSnapshot(mount: FsContext, handlers: RpcHandlers, name: string): ReadableFile {
   return serveStream(mount, (opener) => {
     const { programs } = mount;

@@ -56,7 +56,7 @@ export function entryOf(path: string, inode: Inode, frozen?: FrozenInode): TreeE
   }
 }
 
-/** What is known about the entries of a tree beside the tree: its outdated files, and what could not be renewed. */
+/** What is known about entries but not kept in the tree: which files are outdated, and what could not be renewed. */
 interface EntryNotes {
   readonly outdated?: ReadonlyMap<RegularFile, unknown>;
   readonly failedRenewals?: Pick<FailedRenewals, "of">;

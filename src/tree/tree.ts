@@ -10,6 +10,7 @@
  * zero.
  */
 import { FsError } from "../errno.ts";
+import { pathOf, pathTo } from "./dentries.ts";
 import { Special } from "./device-node.ts";
 import { type Dentry, Directory, inheritOwner } from "./directory.ts";
 import { RegularFile } from "./file.ts";
@@ -99,19 +100,12 @@ export class Tree {
 
   /** One of an inode's paths, as byte strings; undefined if it has none. */
   pathOf(inode: Inode): string | undefined {
-    return inode === this.root ? "/" : inode.dentry && this.pathTo(inode.dentry);
+    return pathOf(inode);
   }
 
   /** The path of this name; undefined if it is in a directory that was removed. */
   pathTo(name: Dentry): string | undefined {
-    const names = [name.name];
-    for (let at: Inode = name.parent; at !== this.root; ) {
-      const { dentry }: { dentry: Dentry | undefined } = at;
-      if (dentry === undefined) return undefined;
-      names.push(dentry.name);
-      at = dentry.parent;
-    }
-    return `/${names.reverse().join("/")}`;
+    return pathTo(name);
   }
 
   // ---------------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@
  */
 import { posix } from "node:path";
 import { FsError } from "../../errno.ts";
+import { isRoot, pathOf } from "../dentries.ts";
 import type { Directory } from "../directory.ts";
 import type { Inode } from "../inode.ts";
 import { components, join, toBytes, toText } from "../path.ts";
@@ -201,19 +202,8 @@ function directoryOf({ dentry }: Inode): string | undefined {
   return dentry === undefined ? undefined : pathOf(dentry.parent);
 }
 
-function pathOf(inode: Inode): string | undefined {
-  const names: string[] = [];
-  let at: Inode = inode;
-  for (; at.dentry !== undefined; at = at.dentry.parent) names.push(at.dentry.name);
-  return isRoot(at) ? `/${names.reverse().join("/")}` : undefined;
-}
-
 function rootOf(inode: Inode): Directory | undefined {
   let at: Inode = inode;
   while (at.dentry !== undefined) at = at.dentry.parent;
   return isRoot(at) ? at : undefined;
-}
-
-function isRoot(inode: Inode): inode is Directory {
-  return inode.kind === "directory" && inode.parent === inode;
 }

@@ -244,6 +244,24 @@ test("the filesystem thread never awaits", () => {
   expect(waiting.map(({ path }) => path)).toEqual([]);
 });
 
+/** Shared by all trees of a process, because it tells nothing about any of them. */
+const SHARED_STATE = [
+  "src/fs/control/channel.ts: lastName", // Numbers that are used once.
+  "src/fs/lazy/freshness.ts: order", // The same.
+  "src/fs/permissions/groups.ts: users", // A cache of /etc/passwd and /etc/group.
+  "src/tree/inode.ts: watchers", // An inode does not know its tree. A watcher ignores other trees.
+];
+
+test("what changes belongs to a tree or a mount, so that two of them in one process share nothing", () => {
+  const state = /^(?:export )?(?:let (\w+)|const (\w+)(?:: [^=]+)? = new (?:Map|Set|LRUCache)(?:<.*>)?\((?:\)|\{))/gm;
+  const found = sources.flatMap(({ path, text }) =>
+    /^src\/(fs|tree|snapshot|offline)\//.test(path)
+      ? [...text.matchAll(state)].map(([, variable, constant]) => `${path}: ${variable ?? constant}`)
+      : [],
+  );
+  expect(found).toEqual(SHARED_STATE);
+});
+
 test("there are no default exports", () => {
   expect(sources.filter(({ text }) => /^export default/m.test(text)).map(({ path }) => path)).toEqual([]);
 });

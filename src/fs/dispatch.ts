@@ -10,7 +10,6 @@ import type { FromFilesystem } from "../rpc/messages.ts";
 import type { ProgramSettings } from "../rpc/programs.ts";
 import type { Inode, Owner } from "../tree/inode.ts";
 import { isAcl } from "../tree/permissions/acl.ts";
-import { noteReferences } from "../tree/references/moved-names.ts";
 import type { Tree } from "../tree/tree.ts";
 import { Dcache } from "./coherence/dcache.ts";
 import { Passthrough } from "./coherence/passthrough.ts";
@@ -258,7 +257,7 @@ function surveyXattrs(tree: Tree): boolean {
     if (xattrs === undefined) continue;
     hasAcls ||= xattrs.keys().some(isAcl);
     const depends = xattrs.get(DEPENDS);
-    if (depends !== undefined) noteReferences(inode, depends);
+    if (depends !== undefined) tree.movedNames.noteReferences(inode, depends);
   }
   return hasAcls;
 }

@@ -150,7 +150,7 @@ export class RpcHandlers {
     const view = this.#mount.authors.viewFor(viewer);
     const inode = this.#mount.tree.resolve(toBytes(path), view.resolveOptions(path, false));
     view.check(inode, MAY_READ, path);
-    return infoOf(toBytes(path), inode);
+    return infoOf(this.#mount.tree, toBytes(path), inode);
   }
 
   /** Calls back at once, or after the file is generated. */

@@ -55,7 +55,7 @@ function portOf(tree: Tree, view: View): TreePort {
     async stat(path) {
       const inode = tree.resolve(toBytes(path), view.resolveOptions(path, false));
       view.check(inode, MAY_READ, path);
-      return infoOf(toBytes(path), inode);
+      return infoOf(tree, toBytes(path), inode);
     },
     async read(path) {
       const file = resolveFile(tree, path, view);

@@ -124,7 +124,7 @@ export class OfflineTree {
   }
 
   stat(path: string): FileInfo {
-    return infoOf(toBytes(path), this.#resolve(path));
+    return infoOf(this.#tree, toBytes(path), this.#resolve(path));
   }
 
   /** Undefined for a file without content. */

@@ -19,6 +19,7 @@ import { InodeTable } from "./inode-table.ts";
 import { checkTree } from "./invariants.ts";
 import { NAME_MAX } from "./path.ts";
 import { inheritAcl } from "./permissions/acl.ts";
+import { MovedNames } from "./references/moved-names.ts";
 import { type ResolveOptions, resolve } from "./resolve.ts";
 import { Space } from "./space.ts";
 import { Symlink, symlinkPages } from "./symlink.ts";
@@ -43,6 +44,8 @@ export class Tree {
   readonly root: Directory;
   readonly space: Space;
   readonly clock: Clock;
+  /** For references to files by path. The user of the tree notes the moves. */
+  readonly movedNames: MovedNames;
   /** Counts changes of names: as long as it is equal, the names are the same. */
   changes = 0;
   /** The number of the next inode; numbers only increase. */
@@ -61,6 +64,7 @@ export class Tree {
     this.space.takeInode();
     this.root = new Directory(this.nextIno++, options.mode ?? 0o755, options.owner ?? { uid: 0, gid: 0 }, this.clock);
     this.root.parent = this.root;
+    this.movedNames = new MovedNames(this.root);
     this.#inodes.set(ROOT_INO, this.root);
   }
 

@@ -7,7 +7,6 @@ import type { Directory } from "../../tree/directory.ts";
 import type { Owner } from "../../tree/inode.ts";
 import { components, join, toBytes, toText } from "../../tree/path.ts";
 import { MAY_EXEC, MAY_WRITE, mayAccess } from "../../tree/permissions/access.ts";
-import { noteReferences } from "../../tree/references/moved-names.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { XATTR_SIZE_MAX } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
@@ -60,7 +59,7 @@ export function addEntries(tree: Tree, entries: readonly NewEntry[], options: Ad
     addEntry(tree, parent, name, entry, options.owner);
     const inode = parent.get(name)?.inode;
     const depends = inode?.xattrs?.get(DEPENDS);
-    if (inode !== undefined && depends !== undefined) noteReferences(inode, depends);
+    if (inode !== undefined && depends !== undefined) tree.movedNames.noteReferences(inode, depends);
     made.push({ parent, name });
   };
   try {

@@ -15,7 +15,6 @@ import { FsError } from "../../errno.ts";
 import { dentriesOf } from "../../tree/dentries.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, S_ISGID, S_ISUID } from "../../tree/inode.ts";
-import { noteSuccessor } from "../../tree/references/moved-names.ts";
 import { xattrSpace } from "../../tree/xattrs.ts";
 import type { Dcache } from "../coherence/dcache.ts";
 import type { Passthrough } from "../coherence/passthrough.ts";
@@ -156,7 +155,7 @@ export class InodeReplacement {
     mount.dcache.batch(() => {
       for (const { parent, name } of dentriesOf(file)) tree.replace(parent, name, other);
     });
-    noteSuccessor(file, other);
+    tree.movedNames.noteSuccessor(file, other);
     tree.drop(other);
     mount.onContentChange(other);
     other.touchMtime(tree.clock);

@@ -10,7 +10,6 @@ import type { RegularFile } from "../../tree/file.ts";
 import type { FrozenInode } from "../../tree/frozen/frozen-tree.ts";
 import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
-import { currentPaths } from "../../tree/references/moved-names.ts";
 import type { Tree } from "../../tree/tree.ts";
 import type { Passthrough } from "../coherence/passthrough.ts";
 import type { FsCore } from "../core.ts";
@@ -78,11 +77,16 @@ export function describeEntry(path: string, inode: Inode, { outdated, failedRene
   };
 }
 
-/** `mayReveal`: see `currentPaths`. */
-export function infoOf(path: string, inode: Inode, mayReveal?: (directory: Directory) => boolean): FileInfo {
+/** `mayReveal`: see `MovedNames.currentPaths`. */
+export function infoOf(
+  { movedNames }: Tree,
+  path: string,
+  inode: Inode,
+  mayReveal?: (directory: Directory) => boolean,
+): FileInfo {
   const xattrs = new Map<string, string>();
   for (const [name, value] of inode.xattrs ?? []) {
-    xattrs.set(toText(name), xattrText(name === DEPENDS ? currentPaths(inode, value, mayReveal) : value));
+    xattrs.set(toText(name), xattrText(name === DEPENDS ? movedNames.currentPaths(inode, value, mayReveal) : value));
   }
   return { ...entryOf(path, inode), mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid, xattrs };
 }
@@ -108,7 +112,7 @@ function pendingOf(mount: PendingFilesContext, file: RegularFile): PendingFile |
   const path = firstPlace(mount, file)?.path ?? mount.tree.pathOf(file);
   if (path === undefined) return undefined;
   const value = file.xattrs?.get(DEPENDS);
-  const depends = value && xattrText(currentPaths(file, value));
+  const depends = value && xattrText(mount.tree.movedNames.currentPaths(file, value));
   const waits = file.state === "generating" ? mount.waiters.waitsOf(file) : [];
   const waitsFor = waits.flatMap((inode) => mount.tree.pathOf(inode) ?? []).map(toText);
   return {
@@ -223,7 +227,7 @@ export function buildRequest(
     ino: file.ino,
     path: toText(path),
     generator: textXattr(file, GENERATOR) ?? DEFAULT_GENERATOR,
-    file: infoOf(path, file, viewer === undefined ? undefined : revealedBy(view)),
+    file: infoOf(mount.tree, path, file, viewer === undefined ? undefined : revealedBy(view)),
     ...collectInherited(mount, file, at?.directory, view),
     pause,
     layout: layoutOf(mount),

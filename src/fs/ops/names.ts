@@ -7,7 +7,6 @@ import { MalformedMessage } from "../../fuse/wire.ts";
 import type { Directory } from "../../tree/directory.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../../tree/inode.ts";
 import { NAME_MAX } from "../../tree/path.ts";
-import { noteMove, noteRemoval } from "../../tree/references/moved-names.ts";
 import { RENAME_EXCHANGE } from "../../tree/tree.ts";
 import { KEEP_SECONDS } from "../coherence/caching.ts";
 import type { FsContext } from "../context.ts";
@@ -42,8 +41,8 @@ export function nameOperations(mount: FsContext) {
     keep();
     const exchanges = (flags & RENAME_EXCHANGE) !== 0;
     if (moved !== undefined && moved !== replaced) {
-      noteMove(source, name, moved, source.get(name) !== undefined);
-      if (exchanges && replaced !== undefined) noteMove(target, newName, replaced, true);
+      tree.movedNames.noteMove(source, name, moved, source.get(name) !== undefined);
+      if (exchanges && replaced !== undefined) tree.movedNames.noteMove(target, newName, replaced, true);
     }
     for (const [nodeid, changed] of [[to, newName] as const, [from, name] as const]) {
       const inode = nodes.getDirectory(nodeid).get(changed)?.inode;
@@ -55,7 +54,7 @@ export function nameOperations(mount: FsContext) {
     const directory = requireChangeable(mount, nodeid, name);
     const inode = directory.get(name)?.inode;
     work(directory);
-    if (inode !== undefined) noteRemoval(directory, name, inode);
+    if (inode !== undefined) tree.movedNames.noteRemoval(directory, name, inode);
   }
 
   return {

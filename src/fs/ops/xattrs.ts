@@ -23,7 +23,6 @@ import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, S_ISGID } from "../../tree/inode.ts";
 import { compareBytes } from "../../tree/path.ts";
 import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../../tree/permissions/acl.ts";
-import { currentPaths, noteReferences } from "../../tree/references/moved-names.ts";
 import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames, xattrSpace } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
 import { revealedBy } from "../permissions/view.ts";
@@ -173,7 +172,7 @@ export function xattrOperations(mount: FsContext) {
     mount.authors.check(inode, name, Buffer.from(value).toString("utf8"), uid, copies);
     checkSetting(name, value);
     setXattr(inode, name, Uint8Array.from(value), flags);
-    if (name === DEPENDS) noteReferences(inode, value);
+    if (name === DEPENDS) tree.movedNames.noteReferences(inode, value);
     warnIfMisspelt(name);
     if (inode.kind !== "file" || (name !== GENERATOR && name !== PROMPT)) return;
     if (name === GENERATOR && Buffer.from(value).toString("utf8") === "static") return becomeStatic(inode);
@@ -189,7 +188,7 @@ export function xattrOperations(mount: FsContext) {
         name === REGEN && inode.kind === "file" ? mount.regen.errorOf(inode) : deriveXattr(inode, name, mount);
       if (name === SELINUX && inode.xattrs?.has(name) !== true) throw new FsError("EOPNOTSUPP");
       const stored = told === undefined ? getXattr(inode, name) : clip(told);
-      const value = name === DEPENDS ? currentPaths(inode, stored, mayRevealTo(header.uid)) : stored;
+      const value = name === DEPENDS ? tree.movedNames.currentPaths(inode, stored, mayRevealTo(header.uid)) : stored;
       if (name === ORIGIN && size >= value.length) noteOrigin(value);
       return replyValue(value, size, target);
     },

@@ -86,7 +86,7 @@ export class View {
   }
 }
 
-/** For `currentPaths`: whether names in a directory may be shown. */
+/** For `MovedNames.currentPaths`: whether names in a directory may be shown. */
 export function revealedBy(view: View): (directory: Directory) => boolean {
   return (directory) => view.mayRead(directory) && view.maySearch(directory);
 }

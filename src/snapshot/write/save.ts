@@ -10,7 +10,7 @@ import { CONTROL_NAME, DEPENDS, METADATA } from "../../attributes.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../../tree/file.ts";
 import { type FrozenEntry, FrozenTree } from "../../tree/frozen/frozen-tree.ts";
 import type { Owner } from "../../tree/inode.ts";
-import { currentPaths } from "../../tree/references/moved-names.ts";
+import type { MovedNames } from "../../tree/references/moved-names.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { VERSION } from "../format.ts";
 import { type Fragments, formatContent } from "./content.ts";
@@ -163,7 +163,7 @@ export class SnapshotSaver implements Disposable {
       // From now on, the frozen tree no longer notes its changes.
       const file = entry.first === undefined && entry.inode.kind === "file" ? entry.inode : undefined;
       const content = file && this.#contentOf(entry, file);
-      yield `${separator}{${formatHead(describe(entry, root, options))}`;
+      yield `${separator}{${formatHead(describe(entry, root, options, this.#tree.movedNames))}`;
       separator = ",\n    ";
       if (content !== undefined) yield* formatContent(content);
       if (file !== undefined) this.#finish(file);
@@ -206,7 +206,7 @@ function isControl(path: string): boolean {
 
 const CONTROL = `/${CONTROL_NAME}`;
 
-function describe(entry: FrozenEntry, root: FrozenEntry, options: SaveOptions): Described {
+function describe(entry: FrozenEntry, root: FrozenEntry, options: SaveOptions, moved: MovedNames): Described {
   const { uid, gid, state, first, ...rest } = entry;
   const usual = entry !== root ? root : typeof options.owner === "object" ? options.owner : undefined;
   const owned = uid !== usual?.uid || gid !== usual?.gid;
@@ -214,7 +214,7 @@ function describe(entry: FrozenEntry, root: FrozenEntry, options: SaveOptions): 
     ...rest,
     to: first,
     owner: owned && options.owner !== false ? { uid, gid } : undefined,
-    xattrs: xattrsOf(entry, options.times === true),
+    xattrs: xattrsOf(entry, options.times === true, moved),
     times: options.times === true ? timesOf(entry) : knownTimesOf(entry, options.unknownTime),
     state: state === "generating" ? "pending" : state,
   };
@@ -224,10 +224,14 @@ function describe(entry: FrozenEntry, root: FrozenEntry, options: SaveOptions): 
 const VARYING: readonly string[] = [`${METADATA}at`, `${METADATA}ms`];
 
 /** Dependencies on files that were moved follow them, also if they are moved during the save. */
-function xattrsOf({ inode, xattrs }: FrozenEntry, varying: boolean): [string, Uint8Array][] | undefined {
+function xattrsOf(
+  { inode, xattrs }: FrozenEntry,
+  varying: boolean,
+  moved: MovedNames,
+): [string, Uint8Array][] | undefined {
   if (xattrs === undefined) return undefined;
   const all = varying ? [...xattrs] : [...xattrs].filter(([name]) => !VARYING.includes(name));
-  return all.map(([name, value]) => [name, name === DEPENDS ? currentPaths(inode, value) : value]);
+  return all.map(([name, value]) => [name, name === DEPENDS ? moved.currentPaths(inode, value) : value]);
 }
 
 function timesOf({ times }: FrozenEntry): [string, number, number][] {

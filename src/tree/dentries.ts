@@ -47,6 +47,6 @@ export function pathOf(inode: Inode): string | undefined {
   return isRoot(inode) ? "/" : undefined;
 }
 
-export function isRoot(inode: Inode): inode is Directory {
+function isRoot(inode: Inode): inode is Directory {
   return inode.kind === "directory" && inode.parent === inode;
 }

@@ -1,15 +1,16 @@
 /** The checks of `llmfs doctor`: each tries what a mount would do, and names the cure. */
-import { accessSync, closeSync, constants, existsSync, mkdtempSync, openSync, readFileSync, rmdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdtempSync, readFileSync, rmdirSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../../app/errors.ts";
 import { createTemporaryDirectory } from "../../app/machine/temporary-directory.ts";
 import { stateFolder } from "../../app/settings/settings.ts";
-import { codeOf, messageOf } from "../../errno.ts";
+import { messageOf } from "../../errno.ts";
+import { findDeviceFault } from "../../fuse/mounting/fuse-device.ts";
 import { MountError } from "../../fuse/mounting/unmount.ts";
 import { getuid } from "../../libc.ts";
 import { modelsAt, rankModels } from "../../llm/models.ts";
 import { LOCAL_SERVERS } from "../../llm/provider.ts";
-import { findDevice, findWayToMount, tryDirectMount } from "./mount-capability.ts";
+import { findWayToMount, tryDirectMount } from "./mount-capability.ts";
 
 export interface Check {
   readonly name: string;
@@ -28,7 +29,6 @@ export interface FoundServer {
   readonly models: readonly string[];
 }
 
-const DEVICE = "/dev/fuse";
 const SYSCTL = "/proc/sys/fs/fuse";
 /** How long a server on this machine may take to answer. */
 const PROBE_MS = 1000;
@@ -62,35 +62,10 @@ function checkNativeCode(): Check {
 }
 
 function checkDevice(): Check {
-  const name = DEVICE;
-  const there = findDevice();
-  if (there === "other") {
-    return {
-      name,
-      ok: false,
-      found: "it is not the FUSE device, which has the number 10:229",
-      cure: "start the container with --device /dev/fuse, or run 'mknod /dev/fuse c 10 229' as root",
-    };
-  }
-  if (there === "missing") {
-    return {
-      name,
-      ok: false,
-      found: "it does not exist",
-      cure: "load the module with 'modprobe fuse'; in a container, see below",
-    };
-  }
-  try {
-    // access(2) knows nothing of a container's list of devices.
-    closeSync(openSync(DEVICE, "r+"));
-    return { name, ok: true, found: "it can be opened" };
-  } catch (error) {
-    const cure =
-      codeOf(error) === "EPERM"
-        ? "start the container with --device /dev/fuse"
-        : "run 'chmod 666 /dev/fuse' as root, as udev does";
-    return { name, ok: false, found: messageOf(error), cure };
-  }
+  const name = "/dev/fuse";
+  const fault = findDeviceFault();
+  if (fault === undefined) return { name, ok: true, found: "it can be opened" };
+  return { name, ok: false, found: `it ${fault.problem}`, ...(fault.cure !== undefined && { cure: fault.cure }) };
 }
 
 async function checkMounting(): Promise<Check> {

@@ -1,16 +1,10 @@
 /** Finds out whether and how this process may mount, before anything costs time or money. */
-import { accessSync, constants, rmdirSync, statSync } from "node:fs";
+import { rmdirSync } from "node:fs";
 import { UserError } from "../../app/errors.ts";
 import { createTemporaryDirectory } from "../../app/machine/temporary-directory.ts";
 import { findChosenHelper } from "../../fuse/mounting/chosen-helper.ts";
-import {
-  DEVICE,
-  DEVICE_FLAG,
-  deviceModeCure,
-  findRefusal,
-  type HelperRefusal,
-  tryHelper,
-} from "../../fuse/mounting/fusermount.ts";
+import { DEVICE_FLAG, describeFault, findDeviceFault } from "../../fuse/mounting/fuse-device.ts";
+import { findRefusal, type HelperRefusal, tryHelper } from "../../fuse/mounting/fusermount.ts";
 import { tryDirectly } from "../../fuse/mounting/mount.ts";
 import { mayMount } from "../../fuse/mounting/unmount.ts";
 
@@ -36,7 +30,8 @@ export async function findWayToMount({ certain }: { readonly certain: boolean })
   }
   // A program that takes the place of fusermount3 opens the device where it runs.
   const elsewhere = findChosenHelper() !== undefined;
-  if (!elsewhere) checkDevice();
+  const fault = elsewhere ? undefined : findDeviceFault();
+  if (fault !== undefined) throw new UserError("fuse", describeFault(fault), { cause: fault.cause });
   if (mayMount()) return { how: "direct" };
   const refusal = findRefusal() ?? (certain ? await tryForRefusal() : undefined);
   return refusal === undefined ? { how: "helper" } : { how: "none", refusal };
@@ -54,35 +49,6 @@ async function tryForRefusal(): Promise<HelperRefusal | undefined> {
     return await tryHelper(directory);
   } finally {
     rmdirSync(directory);
-  }
-}
-
-/** The device's number in every Linux, 10:229 (Documentation/admin-guide/devices.txt). */
-const DEVICE_NUMBER = (10 << 8) | 229;
-
-/** "other": something else has the device's name, as can happen in a container. */
-export function findDevice(): "there" | "missing" | "other" {
-  const found = statSync(DEVICE, { throwIfNoEntry: false });
-  if (found === undefined) return "missing";
-  return found.isCharacterDevice() && found.rdev === DEVICE_NUMBER ? "there" : "other";
-}
-
-/** Throws UserError("fuse") if this process cannot open the device. fusermount3 opens it with its caller's rights, too. */
-function checkDevice(): void {
-  const found = findDevice();
-  if (found === "missing") {
-    throw new UserError("fuse", `${DEVICE} not found; load the module with "modprobe fuse", or ${DEVICE_FLAG}`);
-  }
-  if (found === "other") {
-    throw new UserError("fuse", `${DEVICE} is not the FUSE device, which has the number 10:229; ${DEVICE_FLAG}`);
-  }
-  try {
-    accessSync(DEVICE, constants.R_OK | constants.W_OK);
-  } catch (error) {
-    const who = process.getuid?.() ?? "?";
-    throw new UserError("fuse", `user ${who} is not permitted to open ${DEVICE}; ${deviceModeCure()}`, {
-      cause: error,
-    });
   }
 }
 

@@ -10,6 +10,7 @@ import * as libc from "../../libc.ts";
 import { type MountPoint, readMounts } from "../../mountinfo.ts";
 import { CAP_SYS_ADMIN, statusHas, statusOf } from "../../procfs.ts";
 import { findChosenHelper, HELPER_VARIABLE, helperEnvironment } from "./chosen-helper.ts";
+import { DEVICE_FLAG, OPEN_TO_ALL, PROVIDE_DEVICE } from "./fuse-device.ts";
 import { runFusermount } from "./run-fusermount.ts";
 import { findHelper, type MountFailure, ownsMountNamespace, unmountPath } from "./unmount.ts";
 
@@ -20,10 +21,6 @@ export interface HelperRefusal {
   /** What to do, as an imperative. Absent if only the general advice applies. */
   readonly cure?: string;
 }
-
-export const DEVICE = "/dev/fuse";
-
-export const DEVICE_FLAG = `start the container with --device ${DEVICE}`;
 
 export interface HelperRequest {
   /** An absolute path. */
@@ -158,10 +155,10 @@ export function parseRefusal(said: string, helper: string): HelperRefusal {
   if (/mount_max/.test(said)) {
     return refusal("not-permitted", "unmount others, or raise mount_max in /etc/fuse.conf");
   }
-  if (/failed to open \S*fuse: Permission denied/.test(said)) return refusal("not-permitted", deviceModeCure());
+  if (/failed to open \S*fuse: Permission denied/.test(said)) return refusal("not-permitted", OPEN_TO_ALL);
   if (/failed to open \S*fuse: Operation not permitted/.test(said)) return refusal("not-permitted", DEVICE_FLAG);
   if (/device not found|failed to open \S*fuse: No such/.test(said)) {
-    return refusal("no-device", `run 'modprobe fuse' as root, or ${DEVICE_FLAG}`);
+    return refusal("no-device", PROVIDE_DEVICE);
   }
   if (/no write access|not owned|bad mount point|failed to access/.test(said)) {
     return refusal("bad-mountpoint", "choose a directory that belongs to you and that you may write to");
@@ -173,11 +170,6 @@ export function parseRefusal(said: string, helper: string): HelperRefusal {
     return refusal("not-permitted", "see whether an AppArmor or SELinux profile or a seccomp filter forbids it");
   }
   return { reason: "failed", problem };
-}
-
-/** The cure if the device's mode excludes this process. */
-export function deviceModeCure(): string {
-  return `allow all users to open it, as udev does: run 'chmod 666 ${DEVICE}' as root`;
 }
 
 /** Whether a setuid program that this process starts may have CAP_SYS_ADMIN: it must be in the bounding set. */

@@ -8,7 +8,8 @@
 import { ERRNO } from "../../errno.ts";
 import * as libc from "../../libc.ts";
 import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
-import { askHelper, DEVICE, DEVICE_FLAG, deviceModeCure } from "./fusermount.ts";
+import { describeFault, LOAD_MODULE, openDevice } from "./fuse-device.ts";
+import { askHelper } from "./fusermount.ts";
 import type { Guardian } from "./guardian.ts";
 import { checkMountpoint } from "./mountpoint.ts";
 import { MountError, mayMount, unmountPath } from "./unmount.ts";
@@ -96,6 +97,7 @@ function createKernelMount(fd: number, mountpoint: string, mounted: MountPoint, 
 function mountDirectly(request: MountRequest): number {
   const { mountpoint } = request;
   const fd = openDevice();
+  if (typeof fd !== "number") throw new MountError(fd.reason, describeFault(fd), { cause: fd.cause });
   const options = [
     `fd=${fd}`,
     "rootmode=40000",
@@ -122,7 +124,7 @@ function mountDirectly(request: MountRequest): number {
       );
     }
     if (error.number === ERRNO.ENODEV) {
-      throw new MountError("no-device", "this kernel has no FUSE; try 'modprobe fuse'", { cause: error });
+      throw new MountError("no-device", `this kernel has no FUSE; ${LOAD_MODULE}`, { cause: error });
     }
     throw new MountError("failed", error.message, { cause: error });
   }
@@ -133,23 +135,6 @@ export async function tryDirectly(directory: string): Promise<void> {
   const request = { mountpoint: directory, source: "llmfs", readOnly: true, allowOther: false, noExec: true };
   libc.close(mountDirectly({ ...request, temporary: false }));
   await unmountPath(directory);
-}
-
-function openDevice(): number {
-  try {
-    return libc.open(DEVICE, libc.O_RDWR | libc.O_CLOEXEC);
-  } catch (error) {
-    if (!(error instanceof libc.SystemError)) throw error;
-    const what = `${DEVICE} cannot be opened (${error.message})`;
-    if (error.number === ERRNO.ENOENT || error.number === ERRNO.ENODEV || error.number === ERRNO.ENXIO) {
-      throw new MountError("no-device", `${what}; run 'modprobe fuse' as root, or ${DEVICE_FLAG} --cap-add SYS_ADMIN`, {
-        cause: error,
-      });
-    }
-    // EPERM comes from the container's list of devices, EACCES from the device's mode.
-    const cure = error.number === ERRNO.EPERM ? DEVICE_FLAG : deviceModeCure();
-    throw new MountError("not-permitted", `${what}; ${cure}`, { cause: error });
-  }
 }
 
 async function mountByHelper(request: MountRequest): Promise<number> {

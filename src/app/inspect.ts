@@ -122,13 +122,15 @@ export async function lookAt(
     config.configuration === undefined
       ? undefined
       : await loadGenerators(config.configuration, { print, environment: mountEnvironment(environment) });
+  const rules = known ? mountedRules(about, person.say) : configured?.rules;
   const tree = new OfflineTree(source, {
     warn: (message) => log.write("warn", "snapshot", message),
     sharedBy: about.sharedBy,
     // A mount has them already.
-    plants: mountpoint === undefined ? configured?.plants : undefined,
+    ...(mountpoint === undefined
+      ? { plants: configured?.plants }
+      : { listing: rules?.all.some(({ lists, looksUp }) => lists || looksUp) ?? false }),
   });
-  const rules = known ? mountedRules(about, person.say) : configured?.rules;
   const modelName = about.model ?? (mountpoint === undefined ? await guessModel(config, store) : DEFAULT_MODEL);
   return {
     tree,

@@ -17,22 +17,21 @@ import type {
 import { packList } from "../rpc/packed-list.ts";
 import type { SaveEvent } from "../rpc/programs.ts";
 import { SnapshotSaver } from "../snapshot/write/save.ts";
-import { withoutTrailing } from "../text/trailing.ts";
 import type { RegularFile } from "../tree/file.ts";
 import type { Inode } from "../tree/inode.ts";
-import { components, join, toBytes } from "../tree/path.ts";
-import { MAY_EXEC, MAY_READ } from "../tree/permissions/access.ts";
+import { components, toBytes } from "../tree/path.ts";
 import { countChanges } from "./changes.ts";
 import type { FsContext } from "./context.ts";
 import { listGenerated, requestsFor, setMetadata, versionOf } from "./control/generated-files.ts";
 import { listAll, writeFile } from "./control/unmounted.ts";
 import { addToMount } from "./lazy/added-entries.ts";
 import { nextMoment } from "./lazy/freshness.ts";
-import { entryOf, findPendingFiles, infoOf, layoutOf } from "./lazy/request.ts";
+import { findPendingFiles, layoutOf } from "./lazy/request.ts";
 import type { View } from "./permissions/view.ts";
+import { listVisible, readStatic, resolveDirectory, resolveFile, statVisible } from "./permissions/visible-tree.ts";
 import type { Waiter } from "./waiting/attempt.ts";
 import { SLICE_MS } from "./waiting/timers.ts";
-import { drawOutline } from "./whole-tree.ts";
+import { packOutlineFor } from "./whole-tree.ts";
 
 type RpcResult<K extends keyof Methods> = Awaited<ReturnType<Methods[K]>>;
 
@@ -118,7 +117,7 @@ export class RpcHandlers {
 
   *outlineSince(known: number, viewer?: number): Steps<"outlineSince"> {
     const version = layoutOf(this.#mount);
-    if (version !== known) yield* drawOutline(this.#mount, viewer);
+    if (version !== known) yield* packOutlineFor(this.#mount, viewer);
     return { version };
   }
 
@@ -133,24 +132,14 @@ export class RpcHandlers {
     const requester = this.#requesterOf(ticket);
     const view = this.#mount.authors.viewFor(viewer);
     if (this.#waitForGenerator(path, view, requester, () => this.list(path, ticket, done, fail, viewer), fail)) return;
-    const directory = this.#mount.tree.resolve(toBytes(path), view.resolveOptions(path, true));
-    if (directory.kind !== "directory") throw new FsError("ENOTDIR", "not a directory", { path });
-    view.check(directory, MAY_READ | MAY_EXEC, path);
-    const base = path === "/" ? "/" : toBytes(withoutTrailing(path, "/"));
-    const answerListing = () => {
-      const all = [...directory.entries()].sort((a, b) => (a.name < b.name ? -1 : 1));
-      const entries = all.filter(({ inode }) => view.mayRead(inode));
-      done(entries.map(({ name, inode }) => entryOf(join(base, name), inode)));
-    };
+    const directory = resolveDirectory(this.#mount.tree, path, view);
+    const answerListing = () => done(listVisible(directory, path, view));
     const waiter = { ...requester, done: answerListing, fail };
     if (!this.#mount.listings.open(directory, waiter)) answerListing();
   }
 
   stat(path: string, viewer?: number): RpcResult<"stat"> {
-    const view = this.#mount.authors.viewFor(viewer);
-    const inode = this.#mount.tree.resolve(toBytes(path), view.resolveOptions(path, false));
-    view.check(inode, MAY_READ, path);
-    return infoOf(this.#mount.tree, toBytes(path), inode);
+    return statVisible(this.#mount.tree, path, this.#mount.authors.viewFor(viewer));
   }
 
   /** Calls back at once, or after the file is generated. */
@@ -205,8 +194,7 @@ export class RpcHandlers {
   }
 
   readStatic(path: string, limit: number, viewer?: number): RpcResult<"readStatic"> {
-    const file = this.#resolveFile(path, this.#mount.authors.viewFor(viewer));
-    return file.state === "static" ? readBeginning(file, limit) : undefined;
+    return readStatic(this.#resolveFile(path, this.#mount.authors.viewFor(viewer)), limit);
   }
 
   check(): RpcResult<"check"> {
@@ -227,7 +215,7 @@ export class RpcHandlers {
       const view = this.#mount.authors.viewFor(viewer);
       return paths.map((path) => {
         const file = this.#findStatic(path, view);
-        return file === undefined ? { ino: 0 } : { ino: file.ino, bytes: readBeginning(file, limit) };
+        return file === undefined ? { ino: 0 } : answerStatic(file, limit);
       });
     }
     if (epoch !== this.#epoch || limit !== this.#limit) this.#told = new WeakSet();
@@ -238,7 +226,7 @@ export class RpcHandlers {
       if (file === undefined) return { ino: 0 };
       if (this.#told.has(file)) return { ino: file.ino };
       this.#told.add(file);
-      return { ino: file.ino, bytes: readBeginning(file, limit) };
+      return answerStatic(file, limit);
     });
   }
 
@@ -374,17 +362,11 @@ export class RpcHandlers {
   }
 
   #resolveFile(path: string, view = this.#mount.authors.viewFor(undefined)): RegularFile {
-    const file = this.#mount.tree.resolve(toBytes(path), view.resolveOptions(path, true));
-    view.check(file, MAY_READ, path);
-    if (file.kind === "directory") throw new FsError("EISDIR", "a directory", { path });
-    if (file.kind !== "file") throw new FsError("EINVAL", "not a regular file", { path });
-    return file;
+    return resolveFile(this.#mount.tree, path, view);
   }
 }
 
-function readBeginning(file: RegularFile, limit: number): Uint8Array {
-  if (file.size <= limit) return file.bytes();
-  const bytes = new Uint8Array(limit);
-  file.read(0, bytes);
-  return bytes;
+function answerStatic(file: RegularFile, limit: number): RpcResult<"readStatics">[number] {
+  const bytes = readStatic(file, limit);
+  return bytes === undefined ? { ino: 0 } : { ino: file.ino, bytes };
 }

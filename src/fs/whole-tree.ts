@@ -7,8 +7,12 @@ import type { FromFilesystem } from "../rpc/messages.ts";
 import { type PackedEntries, packOutline } from "../rpc/packed-outline.ts";
 import type { TreeEntry } from "../rpc/tree-port.ts";
 import { FrozenTree } from "../tree/frozen/frozen-tree.ts";
+import { join } from "../tree/path.ts";
+import type { Tree } from "../tree/tree.ts";
 import type { FsContext } from "./context.ts";
+import { isListed } from "./lazy/listings.ts";
 import { entryOf } from "./lazy/request.ts";
+import type { View } from "./permissions/view.ts";
 import { SLICE_MS, type Timers } from "./waiting/timers.ts";
 
 /**
@@ -38,27 +42,39 @@ export function answerInParts(
 /** So many entries are packed at once. */
 const PACKED_AT_ONCE = 500;
 
-/**
- * The tree as it was at the first step. Listed entries are omitted, because they exist only after a program has listed the
- * directory. Entries that programs created there are included.
- */
-export function* drawOutline(
+/** The outline for a viewer, as it was at the first step. */
+export function* packOutlineFor(
   { tree, listings, authors }: FsContext,
   viewer: number | undefined,
 ): Generator<PackedEntries | undefined, void> {
-  using frozen = new FrozenTree(tree);
   const entries: TreeEntry[] = [];
-  const isVisible = authors.viewFor(viewer).createFilter();
-  let listing: string | undefined;
-  for (const entry of frozen.visit()) {
+  for (const entry of drawOutline(tree, authors.viewFor(viewer), listings.enabled)) {
     yield entries.length < PACKED_AT_ONCE ? undefined : packOutline(entries.splice(0));
-    if (entry === undefined || !isVisible(entry)) continue;
-    const { path, inode, state, xattrs } = entry;
-    if (listing !== undefined && !path.startsWith(listing)) listing = undefined;
-    const own = inode.kind === "file" && state === "static";
-    const reply = listing !== undefined && !own && xattrs?.has(ORIGIN) === true;
-    if (path !== "/" && !reply) entries.push(entryOf(path, inode, entry));
-    if (inode.kind === "directory" && listings.lists({ xattrs })) listing ??= path === "/" ? path : `${path}/`;
+    if (entry !== undefined) entries.push(entry);
   }
   if (entries.length > 0) yield packOutline(entries);
+}
+
+/**
+ * The visible entries of the tree as it was at the first step, and undefined after a step that finds none. With `listing`,
+ * generators list directories: what they listed is omitted, because it exists only after a program has listed the directory.
+ * Entries that programs created there are included.
+ */
+export function* drawOutline(tree: Tree, view: View, listing: boolean): Generator<TreeEntry | undefined, void> {
+  using frozen = new FrozenTree(tree);
+  const isVisible = view.createFilter();
+  /** The path of the listed directory, with "/" at its end, while its entries are visited. */
+  let within: string | undefined;
+  for (const entry of frozen.visit()) {
+    if (entry === undefined || !isVisible(entry)) {
+      yield;
+      continue;
+    }
+    const { path, inode, state, xattrs } = entry;
+    if (within !== undefined && !path.startsWith(within)) within = undefined;
+    const own = inode.kind === "file" && state === "static";
+    const listed = within !== undefined && !own && xattrs?.has(ORIGIN) === true;
+    if (listing && inode.kind === "directory" && isListed({ xattrs })) within ??= join(path, "");
+    yield path === "/" || listed ? undefined : entryOf(path, inode, entry);
+  }
 }

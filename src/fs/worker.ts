@@ -31,7 +31,7 @@ import { Stamps } from "./clock.ts";
 import { CAPABILITIES, CAPABILITIES2, MAX_WRITE } from "./coherence/caching.ts";
 import { controlFiles } from "./control/files.ts";
 import { type ServedTree, serveTree } from "./dispatch.ts";
-import { plant } from "./lazy/planted-files.ts";
+import { listsDirectories, plant } from "./lazy/planted-files.ts";
 import { receiveOptions } from "./start.ts";
 import { storesFor } from "./stores.ts";
 import { Deadlines } from "./waiting/deadlines.ts";
@@ -85,7 +85,7 @@ class FilesystemWorker {
         ...(options.claimedSize === undefined ? {} : { claimedSize: options.claimedSize }),
         ...(options.programs === undefined ? {} : { programs: options.programs }),
         umask: process.umask(),
-        listing: plants.some(({ type, generator }) => type === "directory" && generator !== undefined),
+        listing: listsDirectories(plants),
         ...(options.named === undefined ? {} : { named: options.named }),
         renewing: options.plants !== undefined,
         isServed: () => this.#session !== undefined,

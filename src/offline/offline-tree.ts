@@ -12,10 +12,11 @@ import { writeTar } from "../disk/write-tar.ts";
 import { writeZip } from "../disk/write-zip.ts";
 import { FsError } from "../errno.ts";
 import { addEntries } from "../fs/lazy/added-entries.ts";
-import { plant } from "../fs/lazy/planted-files.ts";
+import { listsDirectories, plant } from "../fs/lazy/planted-files.ts";
 import { buildRequest, describeEntry, entryOf, infoOf, textXattr } from "../fs/lazy/request.ts";
 import { collectOutdated } from "../fs/outdated.ts";
 import { Authors } from "../fs/permissions/authors.ts";
+import { resolveDirectory, resolveFile } from "../fs/permissions/visible-tree.ts";
 import type { GenerationRequest, Plant } from "../rpc/generation.ts";
 import type { Added, NewEntry } from "../rpc/growth.ts";
 import type { StartingTree } from "../rpc/messages.ts";
@@ -28,7 +29,7 @@ import type { Inode, Owner } from "../tree/inode.ts";
 import { components, toBytes, toText } from "../tree/path.ts";
 import { Space, type SpaceOptions } from "../tree/space.ts";
 import { Tree } from "../tree/tree.ts";
-import { createOfflinePort, resolveFile } from "./offline-port.ts";
+import { createOfflinePort } from "./offline-port.ts";
 
 export interface OfflineTreeOptions {
   /** Called with one sentence for everything that is left out or repaired. */
@@ -43,6 +44,8 @@ export interface OfflineTreeOptions {
   readonly sharedBy?: number | undefined;
   /** What rules add to the tree, as when it is mounted. */
   readonly plants?: readonly Plant[] | undefined;
+  /** Whether generators list directories. Default: if `plants` has such a directory. */
+  readonly listing?: boolean;
 }
 
 export interface WriteOptions {
@@ -68,16 +71,19 @@ export class OfflineTree {
   readonly #tree: Tree;
   readonly #owner: Owner;
   readonly #authors: Authors;
+  /** Whether generators list directories. */
+  readonly #listing: boolean;
   readonly #warn: (message: string) => void;
   /** How the tree is written as a snapshot. */
   readonly #save: SaveOptions;
 
   /** Throws SnapshotError, or DirectoryCopyError. Without a source, the tree is empty. */
   constructor(source: StartingTree | undefined, options: OfflineTreeOptions = {}) {
-    const { warn = () => {}, rewrites = false, space, sharedBy, plants = [] } = options;
+    const { warn = () => {}, rewrites = false, space, sharedBy, plants = [], listing } = options;
     // One moment, so that it also marks entries whose times are not in the snapshot.
     const epoch = options.epoch ?? Math.floor(Date.now() / 1000);
     this.#warn = warn;
+    this.#listing = listing ?? listsDirectories(plants);
     this.#authors = new Authors(sharedBy);
     this.#owner = rewrites ? LOADER : { uid: sharedBy ?? process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
     const owner = this.#owner;
@@ -99,7 +105,7 @@ export class OfflineTree {
 
   /** The tree as an engine sees it. It is valid until the tree is changed. */
   get port(): TreePort {
-    return createOfflinePort(this.#tree, this.#authors);
+    return createOfflinePort({ tree: this.#tree, authors: this.#authors, listing: this.#listing });
   }
 
   /** Every regular file once, under the first of its names. */
@@ -231,8 +237,7 @@ export class OfflineTree {
   }
 
   #from(path: string): { readonly directory: Directory; readonly path: string } {
-    const directory = this.#resolve(path);
-    if (directory.kind !== "directory") throw new FsError("ENOTDIR", "it is not a directory", { path });
+    const directory = resolveDirectory(this.#tree, path, this.#authors.viewFor(undefined));
     return { directory, path: path === "/" ? "/" : `/${components(toBytes(path)).join("/")}` };
   }
 

@@ -65,7 +65,7 @@ export class Listings {
   }
 
   lists(directory: Pick<Directory, "xattrs">): boolean {
-    return this.enabled && directory.xattrs?.has(GENERATOR) === true;
+    return this.enabled && isListed(directory);
   }
 
   /** Whether the listing of this directory, or of a parent, may add a name here. */
@@ -235,6 +235,11 @@ export class Listings {
       } else if (inode.kind !== "file" || inode.state !== "static") tree.unlink(directory, name);
     }
   }
+}
+
+/** Whether a generator lists the directory, if generators list directories at all. */
+export function isListed({ xattrs }: Pick<Directory, "xattrs">): boolean {
+  return xattrs?.has(GENERATOR) === true;
 }
 
 function policyOf(directory: Directory): ExpiryPolicy {

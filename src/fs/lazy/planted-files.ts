@@ -8,6 +8,11 @@ import { components, toBytes } from "../../tree/path.ts";
 import type { Tree } from "../../tree/tree.ts";
 import { setXattr } from "../../tree/xattrs.ts";
 
+/** Whether generators list directories. */
+export function listsDirectories(plants: readonly Plant[]): boolean {
+  return plants.some(({ type, generator }) => type === "directory" && generator !== undefined);
+}
+
 /** Keeps existing entries. Returns the paths that could not be added. */
 export function plant(tree: Tree, plants: readonly Plant[], owner: Owner): readonly string[] {
   return plants.flatMap((one) => {

@@ -1,5 +1,5 @@
 /**
- * What one user may see of the tree: the methods of the port (rpc-handlers.ts), with the permission checks that the
+ * What one user may see of the tree: the permission checks of visible-tree.ts and of the outline, which are those that the
  * kernel would make for that user. The kernel itself makes none for what a generator reads through the port.
  */
 import { FsError } from "../../errno.ts";

@@ -18,7 +18,7 @@ import type { Log } from "../log.ts";
 import type { MountedFilesystem } from "../mount/filesystem.ts";
 import type { StoreStatus } from "../recording/metrics.ts";
 import type { RecordingStore } from "../recording/recording.ts";
-import type { Generate, List } from "../rpc/generation.ts";
+import type { Generate, List, Recall } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
 import { loadGenerators, openEngine } from "./configured-generators.ts";
 import { type Grower, layOutMore } from "./layout/growing.ts";
@@ -46,6 +46,7 @@ export interface Generation extends Grower, AsyncDisposable {
   loadRules(mountpoint?: string): Promise<LoadedConfig | undefined>;
   /** Generates the content of a file. Call `attach` first. */
   readonly generate: Generate;
+  readonly recall: Recall;
   /** Lists a directory with its generator. Call `attach` first. */
   readonly list: List;
   /** The files with all that they depend on. */
@@ -119,7 +120,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
   let rules: { readonly loaded: LoadedConfig; readonly summary: readonly RuleSummary[] } | undefined;
   const engine = memoize(async (): Promise<Engine> => {
     const port = await tree.promise;
-    return await openEngine(rules?.loaded, {
+    built = await openEngine(rules?.loaded, {
       openModel: model,
       tree: port,
       contentPrompt: guidance,
@@ -127,7 +128,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       ...(config.concurrency === undefined ? {} : { concurrency: config.concurrency }),
       log: (level, text) => say[level](text),
     });
+    return built;
   });
+  /** The engine, once it is there. */
+  let built: Engine | undefined;
   const warned = new Set<string>();
   function warnOnce(text: string): void {
     if (!warned.has(text)) log.write("warn", "llm", text);
@@ -176,6 +180,7 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       return loaded;
     },
     generate: async (request, signal, sink) => (await engine()).generate(request, signal, sink),
+    recall: (request) => built?.recall(request),
     list: async (request, signal, listener) => (await engine()).list(request, signal, listener),
     addDependencies: (files) => orderFiles(files, config.depends, rules?.loaded.rules),
     async parts() {

@@ -72,6 +72,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     const filesystem = await startFilesystem({
       ...tree,
       generate: audit?.guard(tree.generate) ?? tree.generate,
+      ...(tree.recall && { recall: audit?.guardRecall(tree.recall) ?? tree.recall }),
       ...(tree.list && { list: audit?.guard(tree.list) ?? tree.list }),
       mountpoint,
       source: chooseSourceName(config, mountpoint),

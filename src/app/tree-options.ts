@@ -32,6 +32,7 @@ export function treeOptions(
     ...(from === undefined ? {} : { from }),
     ...(config.grow === undefined ? {} : { prepare: (growable) => growBeforeUse(growable, parts) }),
     generate: generation.generate,
+    recall: generation.recall,
     ...(configured === undefined
       ? {}
       : { list: generation.list, plants: configured.plants, named: configured.rules.named }),

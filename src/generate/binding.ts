@@ -1,9 +1,11 @@
 /** Chooses the generator of a file, and the rule for it. */
-import { attribute, DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, ORIGIN } from "../attributes.ts";
+import { attribute, DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, ORIGIN, OURS } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { encodeName } from "../generators/config/patterns.ts";
 import type { Binding, Rules } from "../generators/config/rules.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
+import type { TreePort } from "../rpc/tree-port.ts";
+import { folderOf } from "./context/outline.ts";
 import type { Dependent } from "./depends.ts";
 import { namedFiles } from "./named-files.ts";
 
@@ -134,4 +136,31 @@ export function orderFiles<T extends BoundFile>(
 function withoutDependencies(request: GenerationRequest): GenerationRequest {
   const { rulePrompt: _, file, ...others } = request;
   return { ...others, file: { ...file, xattrs: new Map([...file.xattrs].filter(([name]) => name !== DEPENDS)) } };
+}
+
+/** `user.llmfs.<name>` of the file, or of the nearest directory above that has it. */
+export async function settingOf(tree: TreePort, request: GenerationRequest, name: string): Promise<string | undefined> {
+  if (name !== "prompt" && request.settings !== undefined) return settingIn(request, request.settings, name);
+  const xattr = `${OURS}${name}`;
+  const own = request.file.xattrs.get(xattr);
+  if (own !== undefined) return own;
+  for (let folder = request.path; folder !== "/"; ) {
+    folder = folderOf(folder);
+    // A directory that was renamed in the meantime has no settings here.
+    const value = await tree.stat(folder).then(
+      ({ xattrs }) => xattrs.get(xattr),
+      () => undefined,
+    );
+    if (value !== undefined) return value;
+  }
+  return undefined;
+}
+
+/** The same at once, for any name but "prompt". `inherited`: the settings of the request. */
+export function settingIn(
+  { file }: Pick<GenerationRequest, "file">,
+  inherited: NonNullable<GenerationRequest["settings"]>,
+  name: string,
+): string | undefined {
+  return file.xattrs.get(`${OURS}${name}`) ?? inherited.get(`${OURS}${name}`);
 }

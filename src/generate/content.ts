@@ -23,11 +23,16 @@ export async function deliver(
   signal: AbortSignal,
   sink?: ContentSink,
 ): Promise<Pick<GeneratedContent, "bytes" | "streamed">> {
-  if (typeof content === "string") return limit(new TextEncoder().encode(content), origin, limits);
+  if (typeof content === "string") return deliverText(content, origin, limits);
   if (content instanceof Uint8Array) return limit(new Uint8Array(content), origin, limits);
   if (content instanceof Blob) return collect(content.stream(), origin, limits, signal, sink);
   if (isAsyncIterable(content)) return collect(content, origin, limits, signal, sink);
   return limit(new TextEncoder().encode(formatJsonFile(content, origin)), origin, limits);
+}
+
+/** The same for text, at once. Throws FsError EFBIG. */
+export function deliverText(text: string, origin: string, limits: ContentLimits): Pick<GeneratedContent, "bytes"> {
+  return limit(new TextEncoder().encode(text), origin, limits);
 }
 
 /** Converts every value to text. Skips and reports keys that cannot be part of an xattr name. */
@@ -49,6 +54,16 @@ export function metadataText(
 /** Whether a text has more than `bytes` bytes in UTF-8, where a UTF-16 code unit has at most three. */
 function isLongerThan(text: string, bytes: number): boolean {
   return text.length * 3 > bytes && Buffer.byteLength(text) > bytes;
+}
+
+/** Whether a generator says that the existing content is still valid. */
+export function isUnchanged(value: unknown): boolean {
+  return typeof value === "object" && value !== null && "unchanged" in value && value.unchanged === true;
+}
+
+/** The members are checked where they are used. */
+export function isFileContent(value: unknown): value is FileContent {
+  return typeof value === "object" && value !== null && "content" in value;
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

@@ -6,12 +6,12 @@
  * filesystem waits, retries and runs one generation per file), or servers and recordings (they are behind the model).
  */
 import { abortable, memoize } from "../abort.ts";
-import { DEFAULT_GENERATOR, GENERATOR, METADATA, OURS, policyText } from "../attributes.ts";
+import { DEFAULT_GENERATOR, GENERATOR, METADATA, policyText } from "../attributes.ts";
 import { FsError } from "../errno.ts";
 import { createLlmGenerator, type LlmContext, type LlmGenerator } from "../generators/builtin/llm.ts";
 import { parseReasons, REWRITTEN } from "../generators/builtin/rewritten.ts";
 import type { Rule, Rules } from "../generators/config/rules.ts";
-import type { ContentGenerator, FileContent, ListContext } from "../generators/contract.ts";
+import type { ContentGenerator, FileContent, GeneratorLog, ListContext } from "../generators/contract.ts";
 import { createBuiltInGenerators } from "../generators/index.ts";
 import type { ChatMessage, ChatRequest, LanguageModel } from "../llm/llm.ts";
 import { Semaphore } from "../llm/semaphore.ts";
@@ -22,17 +22,18 @@ import type {
   GenerationRequest,
   List,
   ListingRequest,
+  Recall,
   Rewrite,
 } from "../rpc/generation.ts";
 import type { LogLevel } from "../rpc/messages.ts";
 import type { TreeEntry, TreePort } from "../rpc/tree-port.ts";
-import { type BindingOptions, type BoundRequest, bindRequest, originOf } from "./binding.ts";
-import { deliver, metadataText } from "./content.ts";
-import { folderOf } from "./context/outline.ts";
+import { type BindingOptions, type BoundRequest, bindRequest, originOf, settingOf } from "./binding.ts";
+import { deliver, isFileContent, isUnchanged, metadataText } from "./content.ts";
 import { askForFileAlone, rewritePrompt } from "./context/prompts.ts";
 import { redact } from "./context/redact.ts";
 import { textOf } from "./context/related.ts";
 import { LEFT_OUT, stamp } from "./provenance.ts";
+import { createRecall } from "./recall.ts";
 import { listDirectory } from "./run-list.ts";
 import { sightOf } from "./sight.ts";
 import { type SlotPlace, Slots } from "./slots.ts";
@@ -46,6 +47,8 @@ export interface EngineModel {
   readonly name: string;
   /** The maximum tokens sent for a file: see ContextOptions.tokens. */
   readonly contextTokens?: number;
+  /** As in OpenedModel. */
+  readonly unserved?: true;
 }
 
 export interface EngineLimits {
@@ -79,6 +82,7 @@ export interface EngineOptions extends BindingOptions, EngineLimits {
 export interface Engine extends AsyncDisposable {
   /** Rejects only with FsError, with EINTR when the signal fires. */
   readonly generate: Generate;
+  readonly recall: Recall;
   /** Lists a directory with its generator. Rejects like `generate`. */
   readonly list: List;
   /** Chooses the generator of a file. `request` then contains what rules and settings add. Throws FsError EPERM. */
@@ -100,10 +104,12 @@ export function createEngine(options: EngineOptions): Engine {
   const redaction = options.redact === undefined ? {} : { redact: options.redact };
   const sight = sightOf(tree, redaction);
   const composers = new Semaphore(COMPOSED_AT_ONCE);
-  async function createWriter({ model, name, contextTokens }: EngineModel) {
+  function createWriter({ model, name, contextTokens }: EngineModel) {
     const limited = sightOf(tree, { ...redaction, ...(contextTokens !== undefined && { tokens: contextTokens }) });
     async function compose(path: string, contextOfRule: LlmContext): Promise<readonly ChatMessage[]> {
       // Composing does not wait for anything else, so this is never long.
+      const composed = limited(contextOfRule.viewer).context.composeAtOnce(path, contextOfRule);
+      if (composed !== undefined) return composed;
       using composer = await composers.take();
       contextOfRule.signal.throwIfAborted();
       const read = (other: string) => {
@@ -117,6 +123,7 @@ export function createEngine(options: EngineOptions): Engine {
       model,
       modelName: name,
       compose,
+      composeAtOnce: (path, asked) => limited(asked.viewer).context.composeAtOnce(path, asked),
       askForFileAlone,
       askToRewrite: (path, { instruction }) => rewritePrompt(path, instruction),
       ...(options.temperature !== undefined && { temperature: options.temperature }),
@@ -139,6 +146,8 @@ export function createEngine(options: EngineOptions): Engine {
   const llm: LlmGenerator = {
     generate: async (path, context: LlmContext) => (await openWriter()).generator.generate(path, context),
     requestFor: async (path, context) => (await openWriter()).generator.requestFor(path, context),
+    recall: (path, context) =>
+      current?.opened.unserved === true ? undefined : current?.writer.generator.recall(path, context),
   };
   const builtIn = createBuiltInGenerators(llm);
   const generators = new Map([...builtIn, ...(options.generators ?? []), [DEFAULT_GENERATOR, llm]]);
@@ -157,6 +166,11 @@ export function createEngine(options: EngineOptions): Engine {
   const outlineOf = (seen: TreePort) => async (): Promise<readonly TreeEntry[]> =>
     (await seen.outline()).map(stableEntry);
 
+  function loggerOf(path: string): GeneratorLog {
+    const say = (level: LogLevel) => (message: string) => log(level, `${path}: ${message}`);
+    return { debug: say("debug"), info: say("info"), warn: say("warn") };
+  }
+
   /** A program that waits for another file releases its slot in the meantime, like a generator that reads a file. */
   function createPlaceSwitch(place: SlotPlace | undefined, ticket: number, pid: number): void {
     tree.setMaker?.(ticket, pid, (over) => {
@@ -167,7 +181,6 @@ export function createEngine(options: EngineOptions): Engine {
   function contextFor({ request, binding }: BoundRequest, signal: AbortSignal, place?: SlotPlace): LlmContext {
     const { tree: seen, context } = sight(request.viewer);
     const related = memoize(() => context.related(request.file, request.prompts));
-    const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     const waiting = <T>(work: () => Promise<T>): Promise<T> => {
       const wait = () => abortable(signal, work());
       return place === undefined ? wait() : place.waitFor(wait);
@@ -197,13 +210,12 @@ export function createEngine(options: EngineOptions): Engine {
       working: (pid) => createPlaceSwitch(place, request.ticket, pid),
       ...(place && { onPhase: place.onPhase }),
       signal,
-      log: { debug: say("debug"), info: say("info"), warn: say("warn") },
+      log: loggerOf(request.path),
     };
   }
 
   function listContext(request: ListingRequest, rule: Rule, signal: AbortSignal, place: SlotPlace): ListContext {
     const { tree: seen } = sight(request.viewer);
-    const say = (level: LogLevel) => (message: string) => log(level, `${request.path}: ${message}`);
     return {
       options: rule.options,
       match: rule.match.source,
@@ -213,7 +225,7 @@ export function createEngine(options: EngineOptions): Engine {
       read: (path) => place.waitFor(() => abortable(signal, seen.read(path, request.ticket))),
       working: (pid) => createPlaceSwitch(place, request.ticket, pid),
       signal,
-      log: { debug: say("debug"), info: say("info"), warn: say("warn") },
+      log: loggerOf(request.path),
     };
   }
 
@@ -239,18 +251,28 @@ export function createEngine(options: EngineOptions): Engine {
     const context: LlmContext = { ...common, leaveOut, ...(rewrite && { rewrite }) };
     if (generator !== llm) place.stages.set("working");
     const result: unknown = await generator.generate(originOf(request), context);
-    const refresh = binding.refresh === undefined ? {} : { refresh: policyText(binding.refresh) };
     if (isUnchanged(result)) {
       if (request.renews !== true)
         throw new FsError("EIO", `${origin} returned "unchanged" for a file that has no content`);
-      return { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true, ...refresh };
+      return { bytes: new Uint8Array(0), metadata: new Map(), unchanged: true, ...refreshOf(bound) };
     }
     if (!isFileContent(result)) throw new FsError("EIO", `${origin} returned an object without "content"`);
     const limits = { bytes: binding.maxBytes ?? maxContentBytes };
     const content = await deliver(result.content, origin, limits, signal, sink);
     const about = { ...result.metadata, ...(leftOut.size > 0 && { [LEFT_OUT]: [...leftOut].join("\n") }) };
-    const metadata = metadataText(about, (text) => log("warn", `${origin}: ${text}`));
-    return { ...content, metadata: new Map([...metadata].map(([key, value]) => [key, hide(value)])), ...refresh };
+    return describe(bound, origin, content, about);
+  }
+
+  function describe(
+    bound: BoundRequest,
+    origin: string,
+    content: Pick<GeneratedContent, "bytes" | "streamed">,
+    about: FileContent["metadata"],
+  ): GeneratedContent {
+    const metadata = new Map<string, string>();
+    const warn = (text: string) => log("warn", `${origin}: ${text}`);
+    for (const [key, value] of metadataText(about, warn)) metadata.set(key, hide(value));
+    return { ...content, metadata, ...refreshOf(bound) };
   }
 
   async function prepareRewrite(request: GenerationRequest, { content, instruction }: Rewrite) {
@@ -272,6 +294,15 @@ export function createEngine(options: EngineOptions): Engine {
 
   return {
     bind,
+    recall: createRecall({
+      bind,
+      usesModel,
+      llm,
+      loggerOf,
+      describe,
+      maxBytes: maxContentBytes,
+      onRecall: ({ ino }) => unreached.delete(ino),
+    }),
     async generate(request, signal, listener) {
       const bound = bind(request);
       const { generator, timeoutMs } = bound.binding;
@@ -354,33 +385,11 @@ const LONGEST_REWRITTEN = 1024 * 1024;
 const PREVIEWED = 1024 * 1024;
 const NOT_YET = new TextEncoder().encode("(the content of this file, which is generated first)\n");
 
-async function settingOf(tree: TreePort, request: GenerationRequest, name: string): Promise<string | undefined> {
-  const xattr = `${OURS}${name}`;
-  const own = request.file.xattrs.get(xattr);
-  if (own !== undefined) return own;
-  if (request.settings !== undefined && name !== "prompt") return request.settings.get(xattr);
-  for (let folder = request.path; folder !== "/"; ) {
-    folder = folderOf(folder);
-    // A directory that was renamed in the meantime has no settings here.
-    const value = await tree.stat(folder).then(
-      ({ xattrs }) => xattrs.get(xattr),
-      () => undefined,
-    );
-    if (value !== undefined) return value;
-  }
-  return undefined;
+function refreshOf({ binding: { refresh } }: BoundRequest): Pick<GeneratedContent, "refresh"> {
+  return refresh === undefined ? {} : { refresh: policyText(refresh) };
 }
 
 function metadataOf({ file }: GenerationRequest): Readonly<Record<string, string>> {
   const metadata = [...file.xattrs].filter(([name]) => name.startsWith(METADATA));
   return Object.fromEntries(metadata.map(([name, value]) => [name.slice(METADATA.length), value]));
-}
-
-function isUnchanged(value: unknown): boolean {
-  return typeof value === "object" && value !== null && "unchanged" in value && value.unchanged === true;
-}
-
-/** The members are checked where they are used. */
-function isFileContent(value: unknown): value is FileContent {
-  return typeof value === "object" && value !== null && "content" in value;
 }

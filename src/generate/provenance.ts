@@ -32,7 +32,16 @@ export async function stamp(
   clock: GenerationClock = SYSTEM,
 ): Promise<GeneratedContent> {
   const begun = clock.elapsed();
-  const content = await work();
+  return addOrigin(await work(), generator, begun, clock);
+}
+
+/** The same for content that is there. `begun`: when its generation began, by `clock.elapsed`. */
+export function addOrigin(
+  content: GeneratedContent,
+  generator: string,
+  begun: number,
+  clock: GenerationClock = SYSTEM,
+): GeneratedContent {
   if (content.unchanged === true) return content;
   const metadata = new Map(content.metadata);
   metadata.set("generator", generator);

@@ -117,9 +117,22 @@ export interface Freezing {
   readonly written: number;
 }
 
+/** What an answer is for, and whether it is useful. */
+export interface RecallOptions {
+  /** As in ChatOptions. */
+  readonly label: string;
+  /** If not, nothing is counted as answered. */
+  accepts(answer: ChatAnswer): boolean;
+}
+
 export interface LanguageModel {
   /** Answers one request, with retries and deadlines of its own. Rejects only with LlmError. */
   complete(request: ChatRequest, options?: ChatOptions): Promise<ChatAnswer>;
+  /**
+   * The answer that `complete` would give at once, because it is kept on this machine. Undefined: call `complete`. Never throws.
+   * Absent if no answers are kept.
+   */
+  recall?(request: ChatRequest, options: RecallOptions): ChatAnswer | undefined;
   /**
    * The answer to this request was useless: if answers are kept, it is not given again. Never rejects. Absent if no
    * answers are kept.

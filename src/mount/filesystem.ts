@@ -16,7 +16,7 @@ import { abortable } from "../abort.ts";
 import { FsError, reasonOf } from "../errno.ts";
 import { startGuardian } from "../fuse/mounting/guardian.ts";
 import { mountFuse } from "../fuse/mounting/mount.ts";
-import type { Generate, GenerationRequest, List, ListingRequest } from "../rpc/generation.ts";
+import type { Generate, GenerationRequest, List, ListingRequest, Recall } from "../rpc/generation.ts";
 import type { GrowableTree } from "../rpc/growth.ts";
 import type {
   FromFilesystem,
@@ -51,6 +51,8 @@ export interface FilesystemOptions extends ThreadOptions {
   readonly temporary?: boolean;
   /** Generates the content of pending files. */
   readonly generate: Generate;
+  /** Called first. Absent: nothing is kept. */
+  readonly recall?: Recall;
   /** Called when a regeneration is undone. `request`: the key of the request that both contents answer. */
   readonly onUndone?: (request: string) => void;
   /** Resolves when the cost of all cancelled calls is known. */
@@ -331,10 +333,13 @@ class Link {
     this.#calls.clear();
   }
 
-  #generate(request: GenerationRequest): Promise<void> {
+  #generate(request: GenerationRequest): Promise<void> | undefined {
+    const { ticket } = request;
+    const content = this.#options.recall?.(request);
+    if (content !== undefined) return void this.#outbox.post({ type: "content", ticket, content });
     return this.#work(request, async (task) => {
       const content = await this.#options.generate(request, task.signal, task);
-      return { type: "content", ticket: request.ticket, content };
+      return { type: "content", ticket, content };
     });
   }
 

@@ -51,8 +51,13 @@ export class OutlineCache {
     this.#newest = Math.max(this.#newest, version);
   }
 
+  /** What `get` would resolve with, if nothing has to be fetched. */
+  get current(): readonly TreeEntry[] | undefined {
+    return this.#known.version === this.#newest ? this.#known.entries : undefined;
+  }
+
   async get(): Promise<readonly TreeEntry[]> {
-    if (this.#known.version === this.#newest) return this.#known.entries;
+    if (this.current !== undefined) return this.current;
     if (this.#coming?.since === this.#newest) return this.#coming.entries;
     if (this.#next !== undefined) return this.#next;
     const rest = this.#restsUntil - this.#clock.now();

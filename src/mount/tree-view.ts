@@ -44,6 +44,7 @@ export class TreeViews {
     return {
       outline: () => this.#fetchOutline(undefined),
       layout: () => this.#layout.get(),
+      layoutAtOnce: () => this.#layout.current,
       list: (path, requester) => call("list", path, requester),
       stat: (path) => call("stat", path),
       read: (path, requester) => call("read", path, requester),
@@ -59,6 +60,7 @@ export class TreeViews {
     return {
       outline: () => this.#fetchOutline(viewer),
       layout: () => this.#getOutline(viewer),
+      layoutAtOnce: () => this.#layouts.get(viewer)?.current,
       list: (path, requester) => call("list", path, requester, viewer),
       stat: (path) => call("stat", path, viewer),
       read: (path, requester) => call("read", path, requester, viewer),

@@ -122,9 +122,13 @@ export function createRecordedModel(
     return { ...answer, key };
   }
 
+  function answerOf({ answer, key }: Recording): ChatAnswer {
+    return { ...answer, key, recorded: true };
+  }
+
   async function find(key: string, label: string | undefined, request: ChatRequest): Promise<ChatAnswer | undefined> {
     const recording = await store.get(key, label, request);
-    return recording && { ...recording.answer, key, recorded: true };
+    return recording && answerOf(recording);
   }
 
   async function findOrWarn(
@@ -267,6 +271,18 @@ export function createRecordedModel(
   }
 
   return {
+    ...((mode === "auto" || mode === "replay") &&
+      store.getAtOnce !== undefined && {
+        recall(request, { label, accepts }) {
+          const recording = store.getAtOnce?.(requestKey(request), label, request);
+          if (recording === undefined) return undefined;
+          const answer = answerOf(recording);
+          if (!accepts(answer)) return undefined;
+          metrics?.countLookup(true);
+          onUse(recording.key, label);
+          return answer;
+        },
+      }),
     async forget(request) {
       if (mode === "replay" || mode === "off") return;
       try {

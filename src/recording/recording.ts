@@ -47,6 +47,11 @@ export interface RecordingStore {
    * is found.
    */
   get(key: string, label?: string, request?: ChatRequest): Promise<Recording | undefined>;
+  /**
+   * What `get` would resolve with, if it can be read at once; undefined otherwise. Never throws, and reports nothing. Absent if the
+   * store is not on this machine.
+   */
+  getAtOnce?(key: string, label: string, request: ChatRequest): Recording | undefined;
   /** Stores it atomically. Storing the same recording again changes nothing. Rejects if the store is read-only. */
   put(recording: Recording): Promise<void>;
   /**

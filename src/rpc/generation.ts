@@ -95,6 +95,12 @@ export type Generate = (
   sink?: ContentSink,
 ) => Promise<GeneratedContent>;
 
+/**
+ * The content that `Generate` would give, if it is kept on this machine and nothing has to be waited for. Undefined: call
+ * `Generate`. Never throws.
+ */
+export type Recall = (request: GenerationRequest) => GeneratedContent | undefined;
+
 /** A request to list a directory whose entries a generator knows. */
 export interface ListingRequest {
   readonly ticket: number;

@@ -60,6 +60,8 @@ export interface TreePort {
    * `outline`.
    */
   layout?(): Promise<readonly TreeEntry[]>;
+  /** What `layout` would resolve with, if it is here; otherwise undefined. */
+  layoutAtOnce?(): readonly TreeEntry[] | undefined;
   /** `requester` as for `read`. Rejects with FsError ENOENT, ENOTDIR, EINTR. */
   list(path: string, requester?: number): Promise<readonly TreeEntry[]>;
   /** Returns one entry, without following symlinks. Rejects with FsError ENOENT, ENOTDIR. */

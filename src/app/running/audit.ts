@@ -8,7 +8,7 @@ import { accessSync, appendFileSync, closeSync, constants, existsSync, fstatSync
 import { dirname } from "node:path";
 import { FsError, messageOf } from "../../errno.ts";
 import { findMountOnPath } from "../../inside-mount.ts";
-import type { Generate, List } from "../../rpc/generation.ts";
+import type { Generate, List, Recall } from "../../rpc/generation.ts";
 import type { MountEvent } from "../../rpc/programs.ts";
 import { UserError } from "../errors.ts";
 
@@ -75,6 +75,15 @@ export class Audit {
     };
     // It takes and returns the same.
     return generateIfAudited as unknown as T;
+  }
+
+  /** The same for what need not be generated. If the audit cannot be written, `generate` reports it. */
+  guardRecall(recall: Recall): Recall {
+    if (!this.#options.required) return recall;
+    return (request) => {
+      this.#flush();
+      return this.#problem === undefined ? recall(request) : undefined;
+    };
   }
 
   close(): void {

@@ -18,11 +18,11 @@ import { namedFiles } from "../named-files.ts";
 import { countTokens } from "../spending/tokens.ts";
 import { fitDependencies, isMissingError, readDependencies } from "./dependencies.ts";
 import { AROUND, fill } from "./fill.ts";
-import { createHiddenCheck, filterVisible } from "./ignore.ts";
+import { createHiddenCheck, filterVisible, filterVisibleAtOnce } from "./ignore.ts";
 import { folderOf, renderOutline } from "./outline.ts";
-import { CONTENT_INSTRUCTIONS, contentSections, type Section, treeSection } from "./prompts.ts";
-import { type Redact, redact } from "./redact.ts";
-import { rankFiles, selectRelated } from "./related.ts";
+import { CONTENT_INSTRUCTIONS, contentSections, type Section, taskSection, treeSection } from "./prompts.ts";
+import { type Redact, redact, redactAtOnce } from "./redact.ts";
+import { hasStatics, rankFiles, selectRelated } from "./related.ts";
 
 export interface ContextOptions {
   /**
@@ -39,7 +39,7 @@ export interface ContextOptions {
 /** Not counting the required parts. */
 export const DEFAULT_TOKENS = 16_000;
 
-export type ContextTree = Pick<TreePort, "outline" | "layout" | "readStatic" | "readStatics">;
+export type ContextTree = Pick<TreePort, "outline" | "layout" | "layoutAtOnce" | "readStatic" | "readStatics">;
 
 /** The parts of the generator context that a request is composed from. */
 export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "read"> &
@@ -52,6 +52,11 @@ export type ComposeContext = Pick<GeneratorContext, "file" | "prompts" | "read">
 export interface ContextMaker {
   /** The messages of the request for one file. */
   compose(path: string, context: ComposeContext): Promise<readonly ChatMessage[]>;
+  /**
+   * The same at once; undefined if anything has to be read or computed first. That is so for the first file of a directory, and
+   * for a file whose request contains other files.
+   */
+  composeAtOnce(path: string, context: Omit<ComposeContext, "read">): readonly ChatMessage[] | undefined;
   /** Loads and computes in advance what the first request needs. */
   prepare(): Promise<void>;
   /** The parts of the user message before secrets are removed, and why each is in it. */
@@ -65,16 +70,16 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
 
   const layout = tree.layout ?? tree.outline;
   const shown = createOutlineReader(tree, options.keptOutOf);
+  const shared = new SharedParts();
 
-  async function sections(path: string, context: ComposeContext): Promise<readonly Section[]> {
+  async function sectionsAmong(
+    entries: readonly TreeEntry[],
+    path: string,
+    context: ComposeContext,
+  ): Promise<readonly Section[]> {
     const { file, prompts, read, signal } = context;
-    const own = {
-      path: stripLeadingSlash(path),
-      ...(file.description === undefined ? {} : { description: file.description }),
-      prompts,
-    };
+    const own = { ...namesOf(path, file), prompts };
     const room = await measureRoom(contentSections({ ...own, outline: "", related: [] }), path, options.tokens);
-    const entries = await shown();
     const isKeptOut = file.xattrs.has(DEPENDS) ? createHiddenCheck(await layout(), entries) : () => false;
     const { rulePrompt } = context;
     const named = rulePrompt === undefined ? [] : namedFiles([rulePrompt], path, createFileCheck(entries));
@@ -96,10 +101,17 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
     });
   }
 
+  /** Whether the request differs from those of other files in the directory only by its task. */
+  function isAlone(entries: readonly TreeEntry[], { file, rulePrompt }: Omit<ComposeContext, "read">): boolean {
+    return (
+      options.tokens === undefined && rulePrompt === undefined && !file.xattrs.has(DEPENDS) && !hasStatics(entries)
+    );
+  }
+
   return {
-    sections,
+    sections: async (path, context) => sectionsAmong(await shown.get(), path, context),
     async prepare() {
-      const outline = await shown();
+      const outline = await shown.get();
       const folders = outline.filter(isPending).map(({ path }) => folderOf(path));
       for (const folder of [...new Set(folders)].slice(0, PREPARED_FOLDERS)) {
         await clean(
@@ -110,15 +122,52 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
       }
     },
     async compose(path, context) {
-      const parts = (await sections(path, context)).map(({ text }) => clean(text));
-      return [{ role: "system", content: CONTENT_INSTRUCTIONS }, joinParts(await Promise.all(parts))];
+      const entries = await shown.get();
+      const sections = await sectionsAmong(entries, path, context);
+      const parts = await Promise.all(sections.map(({ text }) => clean(text)));
+      if (isAlone(entries, context)) shared.set(entries, folderOf(path), context.prompts, parts.slice(0, -1));
+      return messagesOf(parts);
+    },
+    composeAtOnce(path, context) {
+      const entries = shown.atOnce();
+      if (entries === undefined || !isAlone(entries, context)) return undefined;
+      const parts = shared.get(entries, folderOf(path), context.prompts);
+      if (parts === undefined) return undefined;
+      const { text } = taskSection(namesOf(path, context.file));
+      const task = options.redact === false ? text : redactAtOnce(text);
+      return task === undefined ? undefined : messagesOf([...parts, task]);
     },
     async related(file, prompts) {
-      const outline = await shown();
+      const outline = await shown.get();
       const words = [file.description ?? "", ...prompts];
       return selectRelated(file, words, outline, tree, { budget: options.tokens ?? DEFAULT_TOKENS, clean });
     },
   };
+}
+
+/** The number of directories, and of different prompts in them, at most: files may have prompts of their own. */
+const MOST_SHARED = 1000;
+
+/** The parts that the requests for the files of one directory have in common, without secrets. */
+class SharedParts {
+  /** By the entries that they show, then by directory and prompts. */
+  readonly #known = new WeakMap<readonly TreeEntry[], Map<string, readonly string[]>>();
+
+  get(entries: readonly TreeEntry[], folder: string, prompts: readonly string[]): readonly string[] | undefined {
+    return this.#known.get(entries)?.get(sharedKeyOf(folder, prompts));
+  }
+
+  set(entries: readonly TreeEntry[], folder: string, prompts: readonly string[], parts: readonly string[]): void {
+    const known = this.#known.get(entries) ?? new Map<string, readonly string[]>();
+    this.#known.set(entries, known);
+    if (known.size >= MOST_SHARED) known.clear();
+    known.set(sharedKeyOf(folder, prompts), parts);
+  }
+}
+
+/** A path contains no NUL. A prompt may, so its length comes before it. */
+function sharedKeyOf(folder: string, prompts: readonly string[]): string {
+  return prompts.length === 0 ? folder : `${folder}\0${prompts.map((one) => `${one.length}\0${one}`).join("")}`;
 }
 
 /** More than this behind the outline may have a beginning of its own that files have in common. */
@@ -126,6 +175,14 @@ const FEW = 2048;
 
 /** By the text of an outline, which many files share. */
 const outlineHeads = new LRUCache<string, Head>({ max: 256 });
+
+function messagesOf(parts: readonly string[]): readonly ChatMessage[] {
+  return [{ role: "system", content: CONTENT_INSTRUCTIONS }, joinParts(parts)];
+}
+
+function namesOf(path: string, { description }: Pick<FileInfo, "description">) {
+  return { path: stripLeadingSlash(path), ...(description === undefined ? {} : { description }) };
+}
 
 function joinParts([tree = "", ...others]: readonly string[]): ChatMessage {
   const rest = `\n\n${others.join("\n\n")}`;
@@ -138,19 +195,36 @@ function joinParts([tree = "", ...others]: readonly string[]): ChatMessage {
 }
 
 /** The entries that may be sent, by the ignore rules of the whole tree. A rule applies even if the user cannot read it. */
-function createOutlineReader(tree: ContextTree, whole: ContextTree = tree): () => Promise<readonly TreeEntry[]> {
+function createOutlineReader(tree: ContextTree, whole: ContextTree = tree): OutlineReader {
   const sendable = async () => filterVisible(await (whole.layout ?? whole.outline)(), whole.readStatic);
-  if (tree === whole) return sendable;
-  const known = new WeakMap<readonly TreeEntry[], { all: readonly TreeEntry[]; found: readonly TreeEntry[] }>();
-  return async () => {
-    const [seen, all] = await Promise.all([(tree.layout ?? tree.outline)(), sendable()]);
-    const before = known.get(seen);
-    if (before?.all === all) return before.found;
-    const allowed = new Set(all.map(({ path }) => path));
-    const found = seen.filter(({ path }) => allowed.has(path));
-    known.set(seen, { all, found });
-    return found;
+  const sendableAtOnce = () => {
+    const layout = whole.layoutAtOnce?.();
+    return layout && filterVisibleAtOnce(layout);
   };
+  if (tree === whole) return { get: sendable, atOnce: sendableAtOnce };
+  const known = new WeakMap<readonly TreeEntry[], { all: readonly TreeEntry[]; found: readonly TreeEntry[] }>();
+  return {
+    async get() {
+      const [seen, all] = await Promise.all([(tree.layout ?? tree.outline)(), sendable()]);
+      const before = known.get(seen);
+      if (before?.all === all) return before.found;
+      const allowed = new Set(all.map(({ path }) => path));
+      const found = seen.filter(({ path }) => allowed.has(path));
+      known.set(seen, { all, found });
+      return found;
+    },
+    atOnce() {
+      const seen = tree.layoutAtOnce?.();
+      const before = seen && known.get(seen);
+      return before && before.all === sendableAtOnce() ? before.found : undefined;
+    },
+  };
+}
+
+interface OutlineReader {
+  get(): Promise<readonly TreeEntry[]>;
+  /** The same at once; undefined if it must be fetched or computed first. */
+  atOnce(): readonly TreeEntry[] | undefined;
 }
 
 /** Cached, because the same list is used for many files. */

@@ -55,8 +55,16 @@ export async function filterVisible(
   const now = seen.get(outline);
   if (now?.said === said) return now.found;
   const found = filterAllowed(outline, compile(texts), compile(gitTexts));
-  seen.set(outline, { files, said, found });
+  const entry: Seen = { files, said, found };
+  seen.set(outline, entry);
+  entry.list = await found;
   return found;
+}
+
+/** The same at once; undefined if it must be computed first, or rule files have to be read. */
+export function filterVisibleAtOnce(outline: readonly TreeEntry[]): readonly TreeEntry[] | undefined {
+  const known = seen.get(outline);
+  return known?.files.length === 0 ? known.list : undefined;
 }
 
 /** Returns a function that tells whether a path, after following symlinks, is in the tree but not visible. */
@@ -99,6 +107,8 @@ interface Seen {
   readonly files: readonly string[];
   readonly said: string;
   readonly found: Promise<readonly TreeEntry[]>;
+  /** The same, once it is there. */
+  list?: readonly TreeEntry[];
 }
 
 /** The visible part of a list. Cached, because the same list is used for many files. */

@@ -30,6 +30,11 @@ interface KeyMark {
   readonly end: number;
 }
 
+/** Whether the text has a mark of a private key. Without one, `keyBlocksIn` finds nothing. */
+export function mayHoldKeyBlock(text: string): boolean {
+  return text.includes(MARK) || text.includes(PUTTY);
+}
+
 export async function keyBlocksIn(text: string, pace: Pace): Promise<readonly SecretRange[]> {
   const found: SecretRange[] = [];
   const marks: KeyMark[] = [];

@@ -102,16 +102,19 @@ export function contentSections(parts: ContentParts): readonly Section[] {
   for (const file of parts.related) {
     sections.push({ part: printable(file.path), why: printable(file.reason), text: fileText(file) });
   }
-  const kind = kindOf(parts.path);
-  const text = [
-    `Write the file ${printable(parts.path)}`,
-    ...(kind === undefined ? [] : [`This is ${kind}.`]),
-    ...(parts.description === undefined ? [] : [`What it is: ${toOneLine(parts.description)}`]),
+  return [...sections, taskSection(parts)];
+}
+
+/** The last part, which is different for each file. */
+export function taskSection({ path, description }: Pick<ContentParts, "path" | "description">): Section {
+  const kind = kindOf(path);
+  const what = description === undefined ? "" : `What it is: ${toOneLine(description)}\n`;
+  return {
+    part: "the task",
+    why: description === undefined ? "its path; it has no description" : `its path and ${DESCRIPTION}`,
     // Small models follow what stands last.
-    "Answer with only the content of this file.",
-  ].join("\n");
-  const why = parts.description === undefined ? "its path; it has no description" : `its path and ${DESCRIPTION}`;
-  return [...sections, { part: "the task", why, text }];
+    text: `Write the file ${printable(path)}\n${kind === undefined ? "" : `This is ${kind}.\n`}${what}Answer with only the content of this file.`,
+  };
 }
 
 function fileText({ path, reason, content }: ContentParts["related"][number]): string {

@@ -7,7 +7,7 @@
  */
 
 import { Pace } from "../../text/pace.ts";
-import { keyBlocksIn } from "./key-blocks.ts";
+import { keyBlocksIn, mayHoldKeyBlock } from "./key-blocks.ts";
 import { type SecretRange, secretsIn } from "./secrets.ts";
 
 export type Redact = (text: string) => Promise<string>;
@@ -25,6 +25,16 @@ export async function redact(text: string): Promise<string> {
     recent.delete(oldest);
   }
   return clean;
+}
+
+/** The same at once; undefined if the text must be searched more closely, which takes longer. */
+export function redactAtOnce(text: string): string | undefined {
+  return isHarmless(text) ? text : undefined;
+}
+
+/** Whether a short text certainly has no secrets, as most texts about one file. */
+function isHarmless(text: string): boolean {
+  return text.length <= WINDOW && !mayHoldKeyBlock(text) && !SUSPECT.test(text) && secretsIn(text).length === 0;
 }
 
 /** Shorter texts are not cached: searching them is fast, and they rarely recur. */
@@ -49,6 +59,7 @@ const WINDOW = 8 * 1024;
 const OVERLAP = 2048;
 
 async function searchSecrets(text: string): Promise<string> {
+  if (isHarmless(text)) return text;
   const pace = new Pace();
   const ranges: SecretRange[] = [...(await keyBlocksIn(text, pace))];
   for (const { start, end, cuts } of windowsOf(text)) {

@@ -173,6 +173,11 @@ interface StaticFiles {
   isOnly(name: string): boolean;
 }
 
+/** Whether there is any file that may be related to another. */
+export function hasStatics(outline: readonly TreeEntry[]): boolean {
+  return staticsOf(outline).paths.length > 0;
+}
+
 /** Cached, because the same list is searched for many files. */
 const everyStatic = new WeakMap<readonly TreeEntry[], StaticFiles>();
 const MOST_HOMES = 1000;

@@ -55,7 +55,16 @@ export class UsageCounter {
         this.#changed();
       }
     };
+    const recalled: LanguageModel["recall"] = (request, options) => {
+      const answer = model.recall?.(request, options);
+      if (answer === undefined) return undefined;
+      this.#answers += 1;
+      if (answer.recorded === true) this.#recorded += 1;
+      this.#changed();
+      return answer;
+    };
     return {
+      ...(model.recall && { recall: recalled }),
       ...(model.forget && { forget: model.forget }),
       ...(model.restore && { restore: model.restore }),
       ...(model.freeze && { freeze: model.freeze }),

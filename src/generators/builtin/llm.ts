@@ -2,8 +2,8 @@ import { type AttributeName, attribute } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
 import type { ChatAnswer, ChatMessage, ChatOptions, ChatPhase, ChatRequest, LanguageModel } from "../../llm/llm.ts";
 import { LlmError } from "../../llm/llm.ts";
-import type { ContentGenerator, GeneratorContext } from "../contract.ts";
-import { readFileAnswer } from "./clean-answer.ts";
+import type { ContentGenerator, FileContent, GeneratorContext } from "../contract.ts";
+import { type CleanAnswer, readFileAnswer } from "./clean-answer.ts";
 import { findRefusal } from "./refusal.ts";
 import { formatReasons, REWRITTEN } from "./rewritten.ts";
 
@@ -13,6 +13,8 @@ export interface LlmOptions {
   readonly modelName: string;
   /** Turns a file and its context into messages. */
   readonly compose: (path: string, context: LlmContext) => Promise<readonly ChatMessage[]>;
+  /** The same at once; undefined if anything has to be waited for. */
+  readonly composeAtOnce?: (path: string, context: RecallContext) => readonly ChatMessage[] | undefined;
   /** The message sent after an answer that contains more than the file. */
   readonly askForFileAlone: (path: string) => string;
   /** The message that follows the content of a file that must be written again. */
@@ -41,7 +43,17 @@ export interface LlmContext extends GeneratorContext {
   };
 }
 
+/** What the content of a file is recalled with. */
+export interface RecallContext
+  extends Pick<LlmContext, "file" | "prompts" | "model" | "log" | "rulePrompt" | "viewer"> {
+  /** Longer content may be returned by `generate` only. */
+  readonly maxBytes: number;
+  setting(name: string): string | undefined;
+}
+
 export interface LlmGenerator extends ContentGenerator {
+  /** The content from an answer that the model can recall. Undefined: call `generate`. Throws as `generate` rejects. */
+  recall(path: string, context: RecallContext): FileContent | undefined;
   /** The request for a file. It is the same when the file is written again. */
   requestFor(path: string, context: LlmContext): Promise<ChatRequest>;
 }
@@ -51,19 +63,65 @@ export function createLlmGenerator(options: LlmOptions): LlmGenerator {
   const { model } = options;
 
   async function requestFor(path: string, context: LlmContext): Promise<ChatRequest> {
-    const temperature =
-      numberIn(path, "temperature", await context.setting("temperature"), 0, 2) ?? options.temperature;
-    const longest = numberIn(path, "max-tokens", await context.setting("max-tokens"), 1, 1e9) ?? options.maxTokens;
+    const settings = {
+      temperature: await context.setting("temperature"),
+      longest: await context.setting("max-tokens"),
+    };
+    const parameters = parametersOf(path, settings);
+    return createRequest(context, await options.compose(path, context), parameters);
+  }
+
+  /** Throws FsError if a setting is not a number. */
+  function parametersOf(path: string, settings: LlmSettings): Omit<ChatRequest, "model" | "messages"> {
+    const temperature = numberIn(path, "temperature", settings.temperature, 0, 2) ?? options.temperature;
+    const longest = numberIn(path, "max-tokens", settings.longest, 1, 1e9) ?? options.maxTokens;
     return {
-      model: context.model ?? options.modelName,
-      messages: await options.compose(path, context),
       ...(temperature !== undefined && { temperature }),
       ...(longest !== undefined && { maxTokens: Math.floor(longest) }),
     };
   }
 
+  function createRequest(
+    context: Pick<LlmContext, "model">,
+    messages: readonly ChatMessage[],
+    parameters: Omit<ChatRequest, "model" | "messages">,
+  ): ChatRequest {
+    return { model: context.model ?? options.modelName, messages, ...parameters };
+  }
+
+  /** The content that these answers give; the first one is to the request for the file. */
+  function contentOf(
+    text: string,
+    answers: readonly [ChatAnswer, ...ChatAnswer[]],
+    reasons: readonly string[],
+    log: GeneratorContext["log"],
+  ): FileContent {
+    const refusal = findRefusal(text);
+    if (refusal === undefined) return { content: text, metadata: describeAnswers(answers, reasons) };
+    const warning = `the content reads like a refusal of the model: ${JSON.stringify(refusal)}`;
+    log.warn(`${warning}; if it is one, run llmfs regen, perhaps with another prompt or model`);
+    return { content: text, metadata: { ...describeAnswers(answers, reasons), warning } };
+  }
+
   return {
     requestFor,
+    recall(path, context) {
+      if (model.recall === undefined) return undefined;
+      const settings = { temperature: context.setting("temperature"), longest: context.setting("max-tokens") };
+      const messages = options.composeAtOnce?.(path, context);
+      if (messages === undefined) return undefined;
+      let reading: CleanAnswer | undefined;
+      const answer = model.recall(createRequest(context, messages, parametersOf(path, settings)), {
+        label: path,
+        accepts({ text, frozen }) {
+          reading = frozen === undefined ? readFileAnswer(text, path) : undefined;
+          const fits = text.length * UTF8_BYTES < context.maxBytes;
+          return fits && reading?.missing === undefined && reading?.unclear !== true;
+        },
+      });
+      if (answer === undefined) return undefined;
+      return reading === undefined ? frozenContent(answer) : contentOf(reading.text, [answer], [], context.log);
+    },
     async generate(path, context: LlmContext) {
       const own = await requestFor(path, context);
       const { rewrite } = context;
@@ -73,9 +131,7 @@ export function createLlmGenerator(options: LlmOptions): LlmGenerator {
       const { signal, onPhase } = context;
       const how = { signal, ...again, ...once, ...(onPhase === undefined ? {} : { onPhase }) };
       const answer = await model.complete(request, { ...how, label: path });
-      if (answer.frozen !== undefined) {
-        return { content: answer.text, metadata: describeAnswers([answer], answer.frozen) };
-      }
+      if (answer.frozen !== undefined) return frozenContent(answer);
       const reading = readFileAnswer(answer.text, path);
       if (reading.missing !== undefined) {
         await model.forget?.(request);
@@ -85,12 +141,7 @@ export function createLlmGenerator(options: LlmOptions): LlmGenerator {
       const better = reading.unclear ? await askAgain(path, request, answer, how, context) : undefined;
       const reasons = rewrite === undefined ? [] : [...rewrite.earlier, rewrite.instruction];
       const answers: readonly [ChatAnswer, ...ChatAnswer[]] = better === undefined ? [answer] : [answer, better.answer];
-      const content = better?.text ?? reading.text;
-      const refusal = findRefusal(content);
-      if (refusal === undefined) return { content, metadata: describeAnswers(answers, reasons) };
-      const warning = `the content reads like a refusal of the model: ${JSON.stringify(refusal)}`;
-      context.log.warn(`${warning}; if it is one, run llmfs regen, perhaps with another prompt or model`);
-      return { content, metadata: { ...describeAnswers(answers, reasons), warning } };
+      return contentOf(better?.text ?? reading.text, answers, reasons, context.log);
     },
   };
 
@@ -121,6 +172,19 @@ export function createLlmGenerator(options: LlmOptions): LlmGenerator {
     }
     return undefined;
   }
+}
+
+/** The most bytes that a UTF-16 code unit has in UTF-8. */
+const UTF8_BYTES = 3;
+
+interface LlmSettings {
+  readonly temperature: string | undefined;
+  readonly longest: string | undefined;
+}
+
+/** The content of a file that passed a check. */
+function frozenContent(answer: ChatAnswer): FileContent {
+  return { content: answer.text, metadata: describeAnswers([answer], answer.frozen ?? []) };
 }
 
 /** The request that continues a conversation after an answer. */

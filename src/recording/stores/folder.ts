@@ -61,7 +61,11 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   async function read(file: string, asked?: Keyed): Promise<Recording> {
     const path = `${folder}/${file}`;
     const short = isLocal() ? readRegularAtOnce(path, LONGEST_RECORDING) : undefined;
-    const bytes = short ?? (await readRegular(path, LONGEST_RECORDING));
+    return check(file, short ?? (await readRegular(path, LONGEST_RECORDING)), asked);
+  }
+
+  /** Throws an Error with the reason why the file cannot be used. */
+  function check(file: string, bytes: Buffer, asked?: Keyed): Recording {
     signer?.check(decodeRecording(bytes));
     const recording = asked === undefined ? readRecording(decodeRecording(bytes)) : readAnswerTo(asked, bytes);
     if (!file.endsWith(suffix(recording.key))) throw new Error("its name does not match its key");
@@ -78,6 +82,20 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
     } catch (error) {
       // If the folder is missing or is not a directory, listing it will report that.
       if (!["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) complain(file, error);
+      return undefined;
+    }
+  }
+
+  /** The recording in the file that a label and a key suggest. Problems are left to `get`. */
+  function getAtOnce(key: string, label: string, request: ChatRequest): Recording | undefined {
+    const file = fileName(label, key);
+    const path = `${folder}/${file}`;
+    if (!isLocal() || !existsSync(path)) return undefined;
+    try {
+      const bytes = readRegularAtOnce(path, LONGEST_RECORDING);
+      const recording = bytes && check(file, bytes, { key, request });
+      return recording?.key === key ? recording : undefined;
+    } catch {
       return undefined;
     }
   }
@@ -135,6 +153,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   return {
     name: `recordings in ${folder}`,
     get,
+    getAtOnce,
     put,
     async offer(recording) {
       // Whoever offers holds the claim on this key, so nobody else does so at the same time.

@@ -94,13 +94,37 @@ function examine(path: string): { readonly kind: "file" | "directory" | "missing
   }
 }
 
-/** Every entry at or below a place. Generates nothing. Rejects with UserError or SnapshotError. */
-export async function listPlace(place: Place, warn: (message: string) => void): Promise<readonly DetailedEntry[]> {
+export interface FoundEntries {
+  /** The entry at the path; undefined for the root. */
+  readonly self: DetailedEntry | undefined;
+  /** All entries below it. */
+  readonly below: readonly DetailedEntry[];
+  /** What a listing shows: a file itself, or the entries of a directory, with `recursive` also those below. */
+  list(recursive: boolean): readonly DetailedEntry[];
+}
+
+/** Finds the entry at a path of a tree and those below it. Undefined if there is none. */
+export function findEntries(all: readonly DetailedEntry[], path: string): FoundEntries | undefined {
+  const self = all.find((entry) => entry.path === path);
+  if (path !== "/" && self === undefined) return undefined;
+  const base = path === "/" ? "/" : `${path}/`;
+  const below = all.filter((entry) => entry.path.startsWith(base));
+  return {
+    self,
+    below,
+    list(recursive) {
+      if (self !== undefined && self.type !== "directory") return [self];
+      return recursive ? below : below.filter((entry) => !entry.path.includes("/", base.length));
+    },
+  };
+}
+
+/** The entries at and below a place. Generates nothing. Rejects with UserError or SnapshotError. */
+export async function listPlace(place: Place, warn: (message: string) => void): Promise<FoundEntries> {
   const all = place.kind === "mount" ? await listMount(place.mountpoint) : await listSnapshot(place.file, warn);
-  if (place.path === "/") return all;
-  const within = all.filter(({ path }) => path === place.path || path.startsWith(`${place.path}/`));
-  if (within.length === 0) throw new UserError("input", `${describePlace(place)} does not exist`);
-  return within;
+  const found = findEntries(all, place.path);
+  if (found === undefined) throw new UserError("input", `${describePlace(place)} does not exist`);
+  return found;
 }
 
 /** As a person would name it. */

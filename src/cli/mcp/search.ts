@@ -3,7 +3,7 @@
 import { RE2JS, RE2JSSyntaxException } from "re2js";
 import { FsError } from "../../errno.ts";
 import { printableLine } from "../../text/printable.ts";
-import { findEntries, type TreeSession } from "./session.ts";
+import { findInSession, type TreeSession } from "./session.ts";
 
 export interface Search {
   /** A regular expression in the syntax of RE2, which needs linear time, or plain text. */
@@ -30,7 +30,7 @@ const LONGEST_LINE = 500;
 /** Throws FsError EINVAL for a pattern that cannot be read, and ENOENT for a path that does not exist. */
 export async function searchFiles(session: TreeSession, search: Search, signal: AbortSignal) {
   const matches = compile(search);
-  const { self, below } = findEntries(await session.entries(), search.path);
+  const { self, below } = await findInSession(session, search.path);
   const files = [...(self === undefined ? [] : [self]), ...below].filter(({ type }) => type === "file");
   const withContent = files.filter(({ state }) => state === "static" || state === "ready");
   const found: SearchMatch[] = [];

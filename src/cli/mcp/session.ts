@@ -1,5 +1,6 @@
 /** The tree that tools work on: that of a mount, or of a snapshot that is not mounted. */
 import type { Looking } from "../../app/inspect.ts";
+import { type FoundEntries, findEntries } from "../../app/place.ts";
 import { FsError } from "../../errno.ts";
 import type { Growth } from "../../rpc/growth.ts";
 import type { RegenerateOptions } from "../../rpc/messages.ts";
@@ -26,15 +27,11 @@ export interface TreeSession extends AsyncDisposable {
   waits(path: string): Promise<LiveState>;
 }
 
-/** The entry at a path, undefined for the root, and all below it. Throws FsError ENOENT. */
-export function findEntries(
-  all: readonly DetailedEntry[],
-  path: string,
-): { readonly self: DetailedEntry | undefined; readonly below: readonly DetailedEntry[] } {
-  const self = all.find((entry) => entry.path === path);
-  if (path !== "/" && self === undefined) throw new FsError("ENOENT", "it does not exist", { path });
-  const base = path === "/" ? "/" : `${path}/`;
-  return { self, below: all.filter((entry) => entry.path.startsWith(base)) };
+/** The entries at and below a path. Rejects with FsError ENOENT. */
+export async function findInSession(session: TreeSession, path: string): Promise<FoundEntries> {
+  const found = findEntries(await session.entries(), path);
+  if (found === undefined) throw new FsError("ENOENT", "it does not exist", { path });
+  return found;
 }
 
 /** "src/main.c", "./src/main.c" and "/src/main.c" name the same file. Throws FsError for a path that leaves the tree. */

@@ -1,5 +1,4 @@
 /** What a model can do with a tree: the tools of `llmfs mcp`. */
-import { dirname } from "node:path";
 import type { CallToolResult, McpServer, ServerContext, ToolAnnotations } from "@modelcontextprotocol/server";
 import { z } from "zod";
 import { describeLeftOut } from "../../app/layout/growing.ts";
@@ -13,7 +12,7 @@ import { formatBytes } from "../output/quantity.ts";
 import { editText } from "./edit.ts";
 import { cutLines, decodeText } from "./read-text.ts";
 import { searchFiles } from "./search.ts";
-import { findEntries, normalizePath, type TreeSession } from "./session.ts";
+import { findInSession, normalizePath, type TreeSession } from "./session.ts";
 
 /** Hints for clients, which may ask the user before they call a tool. */
 const LOOKS: ToolAnnotations = { readOnlyHint: true, idempotentHint: true, openWorldHint: false };
@@ -47,7 +46,11 @@ export function registerTools(server: McpServer, session: TreeSession, { readOnl
       }),
       annotations: LOOKS,
     },
-    (args) => answer(async () => formatListing(await session.entries(), normalizePath(args.path), args.recursive)),
+    (args) =>
+      answer(async () => {
+        const found = await findInSession(session, normalizePath(args.path));
+        return formatListing(found.list(args.recursive));
+      }),
   );
   server.registerTool(
     "read",
@@ -238,10 +241,7 @@ function signalOf(context: ServerContext): AbortSignal {
   return context.mcpReq.signal;
 }
 
-function formatListing(all: readonly DetailedEntry[], directory: string, recursive: boolean): Answer {
-  const { self, below } = findEntries(all, directory);
-  const wanted = recursive ? below : below.filter((entry) => dirname(entry.path) === directory);
-  const found = self === undefined || self.type === "directory" ? wanted : [self];
+function formatListing(found: readonly DetailedEntry[]): Answer {
   const entries = found.slice(0, MOST_ENTRIES);
   const left = found.length - entries.length;
   // A name with a newline must not look like two entries. The structured answer has the exact names.

@@ -21,13 +21,12 @@ export interface DrawOptions {
   readonly from: string;
 }
 
-/** One line for each entry below the directory, which is not among them. The order of `entries` stays. */
+/** One line for each entry. All are below the directory; their order stays. */
 export function drawTree(
-  entries: readonly DetailedEntry[],
+  below: readonly DetailedEntry[],
   { depth, from }: DrawOptions,
 ): readonly (readonly ColoredText[])[] {
   const base = from === "/" ? "" : from;
-  const below = entries.filter(({ path }) => path.startsWith(`${base}/`));
   const children = Map.groupBy(below, ({ path }) => path.slice(0, path.lastIndexOf("/")));
   const rows: { readonly branch: string; readonly entry: DetailedEntry }[] = [];
   const visit = (parent: string, indent: string, level: number) => {

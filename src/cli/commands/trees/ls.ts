@@ -1,6 +1,5 @@
 import { basename } from "node:path";
-import { UserError } from "../../../app/errors.ts";
-import { describePlace, findPlace, listPlace } from "../../../app/place.ts";
+import { findPlace, listPlace } from "../../../app/place.ts";
 import type { DetailedEntry } from "../../../rpc/tree-port.ts";
 import { printableLine } from "../../../text/printable.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
@@ -22,14 +21,8 @@ export const ls = defineCommand({
   }),
   notes: ["Lists one directory, one name per line, and generates nothing."],
   async run(args) {
-    const place = await findPlace(args.path);
-    const entries = await listPlace(place, say);
-    const self = entries.find(({ path }) => path === place.path);
-    const base = place.path === "/" ? "/" : `${place.path}/`;
-    const inside = entries.filter(({ path }) => path.startsWith(base) && !path.slice(base.length).includes("/"));
-    const shown = self === undefined || self.type === "directory" ? inside : [self];
-    if (self === undefined && place.path !== "/")
-      throw new UserError("input", `${describePlace(place)} does not exist`);
+    const entries = await listPlace(await findPlace(args.path), say);
+    const shown = entries.list(false);
     if (args.json) showJson(shown);
     else if (args.long)
       show(

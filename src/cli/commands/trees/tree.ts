@@ -20,17 +20,18 @@ export const tree = defineCommand({
   async run(args) {
     const depth = args.depth === undefined ? Number.POSITIVE_INFINITY : parseCount("--depth", args.depth, 1);
     const place = await findPlace(args.source);
-    const entries = await listPlace(place, say);
+    const { self, below } = await listPlace(place, say);
     const from = place.path;
     const base = from === "/" ? "" : from;
     if (args.json) {
+      const entries = [...(self === undefined ? [] : [self]), ...below];
       showJson(entries.filter(({ path }) => path.slice(base.length).split("/").length - 1 <= depth));
       return EXIT.ok.code;
     }
     const colored = wantsColor(isTerminal(1));
     showPieces([{ text: describePlace(place), color: "1;34" }], colored);
-    for (const line of drawTree(entries, { depth, from })) showPieces(line, colored);
-    show(`\n${countEntries(entries.filter(({ path }) => path !== from))}\n`);
+    for (const line of drawTree(below, { depth, from })) showPieces(line, colored);
+    show(`\n${countEntries(below)}\n`);
     return EXIT.ok.code;
   },
 });

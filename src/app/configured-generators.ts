@@ -1,5 +1,6 @@
 /** Loads a generator configuration, and makes the engine that uses it. */
 import type { Engine, EngineOptions } from "../generate/engine.ts";
+import type { DescribedConfiguration } from "../generators/config/document.ts";
 import type { ConfigLoadOptions, LoadedConfig } from "../generators/config/load.ts";
 import type { ConfigurationFile } from "../generators/trusted-content.ts";
 import { explainProblem } from "./configuration/configure.ts";
@@ -7,7 +8,7 @@ import { childEnvironment } from "./settings/settings.ts";
 
 /** `environment`: by default, that of this process. Throws a UserError that names the file and the problem. */
 export async function loadGenerators(
-  configuration: ConfigurationFile,
+  configuration: ConfigurationFile | DescribedConfiguration,
   options: Pick<ConfigLoadOptions, "print" | "mountpoint"> & Partial<Pick<ConfigLoadOptions, "environment">>,
 ): Promise<LoadedConfig> {
   const { loadConfig } = await import("../generators/config/load.ts");

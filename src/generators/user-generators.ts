@@ -61,7 +61,8 @@ export class OwnCode implements AsyncDisposable {
       LOADING_MS,
     );
     try {
-      const { value } = await helper.call({ task: "load", configuration: this.#configuration });
+      const { file, digest } = this.#configuration;
+      const { value } = await helper.call({ task: "load", configuration: { file, ...(digest && { digest }) } });
       // The helper is this same program: the value is what `load` in workers/tasks.ts returns.
       this.#description = value as Description;
     } catch (error) {

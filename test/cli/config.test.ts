@@ -263,6 +263,27 @@ prompt: a tree
   });
 });
 
+test("the code of a configuration runs once in a command, although it has settings and rules", async () => {
+  const cwd = sandbox.directory("once");
+  const config = `${cwd}/llmfs.config.ts`;
+  const runs = `${cwd}/runs`;
+  const code = [
+    'import { appendFileSync } from "node:fs";',
+    `appendFileSync(${JSON.stringify(runs)}, "x");`,
+    'const content = "built in";',
+    'const rules = [{ match: "/a.txt", generator: "static", options: { content } }];',
+    "export default { maxCalls: 3, rules };",
+  ];
+  writeFileSync(config, code.join("\n"));
+  writeFileSync(`${cwd}/tree.json`, '{ "llmfs": 1, "entries": [] }');
+  const commands = [["config"], ["plan", "tree.json"], ["cat", "tree.json/a.txt"], ["generators"]];
+  for (const args of [...commands, ["run", "--no-mount", "--", "cat", "a.txt"]]) {
+    writeFileSync(runs, "");
+    const { status } = await llmfs([...args], { cwd, env: { LLMFS_TRUST: config } });
+    expect([args[0], status, readFileSync(runs, "utf8")]).toEqual([args[0], 0, "x"]);
+  }
+});
+
 describe("the JSON Schema", () => {
   const schema = z.fromJSONSchema(createJsonSchema());
 

@@ -4,8 +4,8 @@
  * A configuration is read only if the user has named or trusted it, its settings included: a base URL receives the key.
  */
 import { messageOf } from "../../errno.ts";
+import type { DescribedConfiguration } from "../../generators/config/document.ts";
 import { ConfigProblem, type KeyPath } from "../../generators/config/problem.ts";
-import type { ConfigurationFile } from "../../generators/trusted-content.ts";
 import type { Description } from "../../generators/workers/messages.ts";
 import { UserError } from "../errors.ts";
 import type { SettingsFile } from "../settings/given.ts";
@@ -19,7 +19,7 @@ export interface Configurations {
   readonly files: readonly string[];
   readonly settings: readonly SettingsFile[];
   /** The nearest file with generators or rules. */
-  readonly rules: ConfigurationFile | undefined;
+  readonly rules: DescribedConfiguration | undefined;
 }
 
 /** Throws UserError. */
@@ -79,27 +79,29 @@ export async function readConfigurations(given: string | undefined, person: Pers
   const chosen = await findConfigurations(given, person);
   const files = chosen.map(({ file }) => file);
   if (files.length === 0) return { files, settings: [], rules: undefined };
-  const [{ describeFile }, { readSettings }] = await Promise.all([
+  const [{ describeConfiguration }, { readSettings }] = await Promise.all([
     import("../../generators/config/document.ts"),
     import("./settings-file.ts"),
   ]);
-  const described = await Promise.all(
+  const read = await Promise.all(
     chosen.map((one) =>
-      describeFile(one, { environment: childEnvironment({}), print: person.say }).catch(async (error: unknown) => {
-        throw await explainProblem(one.file, error);
-      }),
+      describeConfiguration(one, { environment: childEnvironment({}), print: person.say }).catch(
+        async (error: unknown) => {
+          throw await explainProblem(one.file, error);
+        },
+      ),
     ),
   );
   return {
     files,
     settings: await Promise.all(
-      files.map((file, index) => withLines([{ file }], () => readSettings(file, described[index]?.settings ?? {}))),
+      read.map(({ file, description }) => withLines([{ file }], () => readSettings(file, description.settings))),
     ),
-    rules: chosen.find((_, index) => hasRules(described[index])),
+    rules: read.find(({ description }) => hasRules(description)),
   };
 }
 
 /** Settings alone come from every configuration; rules and generators from the nearest one that has any. */
-export function hasRules(description: Description | undefined): boolean {
-  return description?.rules !== undefined || Object.keys(description?.generators ?? {}).length > 0;
+export function hasRules({ rules, generators }: Description): boolean {
+  return rules !== undefined || Object.keys(generators).length > 0;
 }

@@ -7,7 +7,7 @@
 import { realpathSync } from "node:fs";
 import { join } from "node:path";
 import { withoutServerEnvironment } from "../../fuse/mounting/process.ts";
-import type { ConfigurationFile } from "../../generators/trusted-content.ts";
+import type { DescribedConfiguration } from "../../generators/config/document.ts";
 import type { ProgramSettings } from "../../rpc/programs.ts";
 import { createValueError, type UserError } from "../errors.ts";
 import { availableMemory } from "../machine/available-memory.ts";
@@ -30,7 +30,7 @@ export interface Config extends ModelConfig {
   /** Whether files are written with the text of those that they depend on. */
   readonly depends: boolean;
   /** The generator configuration, with its absolute path. */
-  readonly configuration: ConfigurationFile | undefined;
+  readonly configuration: DescribedConfiguration | undefined;
   readonly from: string | undefined;
   /** What to add to the tree that the mount starts from. */
   readonly grow: Prompt | undefined;

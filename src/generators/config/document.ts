@@ -21,17 +21,24 @@ import { checkBuiltIns } from "./schema.ts";
 const LONGEST_DATA = 4 * 1024 * 1024;
 const LONGEST_CODE = 16 * 1024 * 1024;
 
+/** A configuration file that has been read, so that nobody has to read it, or run its code, again. */
+export interface DescribedConfiguration extends ConfigurationFile {
+  readonly description: Description;
+}
+
 /** The file alone, for its settings. Rejects with an Error that names the file and the problem. */
-export async function describeFile(
+export async function describeConfiguration(
   configuration: ConfigurationFile,
   options: Omit<HelperOptions, "groups">,
-): Promise<Description> {
+): Promise<DescribedConfiguration> {
   const { file } = configuration;
   await using groups = new ProcessGroups();
   await using own = new OwnCode(configuration, { ...options, groups, cwd: dirname(file) });
-  return await readDocument(configuration, own).catch((cause: unknown) => {
-    throw nameFile(file, cause);
-  });
+  try {
+    return { ...configuration, description: await readDocument(configuration, own) };
+  } catch (error) {
+    throw nameFile(file, error);
+  }
 }
 
 /** `own`: for the code in the file, if it contains any; it checks the digest itself. Rejects with an Error. */

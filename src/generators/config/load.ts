@@ -13,7 +13,7 @@ import { OwnCode } from "../user-generators.ts";
 import type { Description } from "../workers/messages.ts";
 import { ProcessGroups } from "../workers/process-groups.ts";
 import type { BuiltIn } from "./config.ts";
-import { readDocument } from "./document.ts";
+import { type DescribedConfiguration, readDocument } from "./document.ts";
 import { FOR_MODEL } from "./model-options.ts";
 import type { Options } from "./options.ts";
 import { ConfigProblem, type KeyPath, nameFile } from "./problem.ts";
@@ -57,8 +57,14 @@ export interface Planted {
   readonly refresh?: Rule["refresh"];
 }
 
-/** Rejects with an Error that names the file and the problem. */
-export async function loadConfig(configuration: ConfigurationFile, options: ConfigLoadOptions): Promise<LoadedConfig> {
+/**
+ * The code of a configuration that has been read runs again only if its own generators are called, in a helper process of
+ * their own. Rejects with an Error that names the file and the problem.
+ */
+export async function loadConfig(
+  configuration: ConfigurationFile | DescribedConfiguration,
+  options: ConfigLoadOptions,
+): Promise<LoadedConfig> {
   const { file } = configuration;
   const groups = new ProcessGroups();
   const environment = { ...options.environment, [MOUNT_VARIABLE]: options.mountpoint };
@@ -70,7 +76,8 @@ export async function loadConfig(configuration: ConfigurationFile, options: Conf
     await groups[Symbol.asyncDispose]();
   };
   try {
-    const description = await readDocument(configuration, own);
+    const description =
+      "description" in configuration ? configuration.description : await readDocument(configuration, own);
     const generators = new Map<string, LoadedGenerator>();
     for (const [name, generator] of built) generators.set(name, { generator, from: "built in" });
     const named = new Map<string, BuiltIn>();

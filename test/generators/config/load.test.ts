@@ -1,6 +1,7 @@
 /** Invalid configurations are refused when they are loaded, with what is wrong and where. */
 import { afterAll, describe, expect, test } from "bun:test";
-import { symlinkSync, writeFileSync } from "node:fs";
+import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { describeConfiguration } from "../../../src/generators/config/document.ts";
 import { loadConfig } from "../../../src/generators/config/load.ts";
 import { Sandbox } from "../../support/program.ts";
 
@@ -116,4 +117,29 @@ describe.each(["json", "yaml", "toml", "ts", "js"])("a configuration with the ex
     writeFileSync(file, " ".repeat(16 * 1024 * 1024 + 1));
     await refused(file, "it is longer than ");
   });
+});
+
+test("a configuration that has been read runs again only where its own generators are called", async () => {
+  const file = sandbox.at("counted.ts");
+  const runs = sandbox.at("runs");
+  const code = [
+    'import { appendFileSync } from "node:fs";',
+    `appendFileSync(${JSON.stringify(runs)}, "x");`,
+    'const own = { generate: () => ({ content: "made" }) };',
+    'export default { maxCalls: 3, generators: { own }, rules: [{ match: "/a", generator: "own" }] };',
+  ];
+  writeFileSync(file, code.join("\n"));
+  const options = { environment: { PATH: process.env.PATH }, print: () => {} };
+  const read = await describeConfiguration({ file }, options);
+  expect(read.description.settings).toEqual({ maxCalls: 3 });
+  await using loaded = await loadConfig(read, options);
+  expect(loaded.plants).toMatchObject([{ path: "/a", generator: "own" }]);
+  expect(readFileSync(runs, "utf8")).toBe("x");
+  const context = { file: undefined, prompts: [], options: {}, params: {}, signal: new AbortController().signal };
+  // The code asks for nothing, so the other half of a context is not needed.
+  const made = await loaded.generators.get("own")?.generator.generate("/a", context as never);
+  if (made === undefined || !("content" in made)) throw new Error("no content");
+  const pieces = await Array.fromAsync(made.content as AsyncIterable<Uint8Array>);
+  expect(Buffer.concat(pieces).toString()).toBe("made");
+  expect(readFileSync(runs, "utf8")).toBe("xx");
 });

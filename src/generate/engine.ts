@@ -292,23 +292,25 @@ export function createEngine(options: EngineOptions): Engine {
     throw new FsError("EIO", `${origin} does not exist; set ${GENERATOR} to one of: ${known}`);
   }
 
+  const recall = createRecall({
+    ...{ bind, usesModel, llm, loggerOf, describe, maxBytes: maxContentBytes },
+    onRecall: ({ ino }) => unreached.delete(ino),
+  });
+
   return {
     bind,
-    recall: createRecall({
-      bind,
-      usesModel,
-      llm,
-      loggerOf,
-      describe,
-      maxBytes: maxContentBytes,
-      onRecall: ({ ino }) => unreached.delete(ino),
-    }),
+    recall,
     async generate(request, signal, listener) {
       const bound = bind(request);
       const { generator, timeoutMs } = bound.binding;
       const slots = usesModel(bound) ? ofModel : ofOthers;
-      // It takes no time of the generation's deadline.
-      if (slots === ofModel) await openWriter();
+      if (slots === ofModel) {
+        const first = current === undefined;
+        // It takes no time of the generation's deadline.
+        await openWriter();
+        const recalled = first && !signal.aborted ? recall(request) : undefined;
+        if (recalled !== undefined) return recalled;
+      }
       const work = slots.run({
         origin: `${request.path}: generator "${generator}"`,
         signal,

@@ -58,10 +58,12 @@ export async function readRegular(path: string, most: number): Promise<Buffer> {
 
 /** The longest file that `readRegularAtOnce` reads. */
 const LONGEST_AT_ONCE = 256 * 1024;
+/** New memory for each file would take as long as the reading. */
+let reused: Buffer | undefined;
 
 /**
  * Like `readRegular`, without other work in the meantime: for a short file on a local disk, each wait for another thread takes
- * longer than the reading. Returns undefined for a longer file.
+ * longer than the reading. Returns undefined for a longer file. The bytes are valid until the next call.
  */
 export function readRegularAtOnce(path: string, most: number): Buffer | undefined {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
@@ -70,11 +72,10 @@ export function readRegularAtOnce(path: string, most: number): Buffer | undefine
     if (!info.isFile()) throw new Error("it is not a regular file");
     if (info.size > most) throw new TooLongError(most);
     if (info.size > LONGEST_AT_ONCE) return undefined;
-    // One byte more, to detect that the file has grown since its size was read. A regular file is at its end when it gives
-    // less than it was asked for.
-    const bytes = Buffer.allocUnsafe(info.size + 1);
-    const length = readSync(fd, bytes, 0, bytes.length, null);
-    return length === bytes.length ? undefined : bytes.subarray(0, length);
+    reused ??= Buffer.allocUnsafe(LONGEST_AT_ONCE + 1);
+    // A regular file is at its end when it gives less than it was asked for. It may have grown since its size was read.
+    const length = readSync(fd, reused, 0, reused.length, null);
+    return length === reused.length ? undefined : reused.subarray(0, length);
   } finally {
     closeSync(fd);
   }

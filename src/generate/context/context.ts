@@ -20,7 +20,14 @@ import { fitDependencies, isMissingError, readDependencies } from "./dependencie
 import { AROUND, fill } from "./fill.ts";
 import { createHiddenCheck, filterVisible, filterVisibleAtOnce } from "./ignore.ts";
 import { folderOf, renderOutline } from "./outline.ts";
-import { CONTENT_INSTRUCTIONS, contentSections, type Section, taskSection, treeSection } from "./prompts.ts";
+import {
+  CONTENT_INSTRUCTIONS,
+  contentSections,
+  promptSections,
+  type Section,
+  taskSection,
+  treeSection,
+} from "./prompts.ts";
 import { type Redact, redact, redactAtOnce } from "./redact.ts";
 import { hasStatics, rankFiles, selectRelated } from "./related.ts";
 
@@ -66,11 +73,13 @@ export interface ContextMaker {
 }
 
 export function createContextMaker(tree: ContextTree, options: ContextOptions = {}): ContextMaker {
-  const clean: Redact = options.redact === false ? async (text) => text : redact;
+  const redacts = options.redact !== false;
+  const clean: Redact = redacts ? redact : async (text) => text;
+  const cleanAtOnce = redacts ? redactAtOnce : (text: string) => text;
 
   const layout = tree.layout ?? tree.outline;
   const shown = createOutlineReader(tree, options.keptOutOf);
-  const shared = new SharedParts();
+  const shared = redacts ? redactedParts : unchangedParts;
 
   async function sectionsAmong(
     entries: readonly TreeEntry[],
@@ -108,15 +117,27 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
     );
   }
 
+  /** What all requests with these prompts begin with, if the outline is there. */
+  function sharedParts(entries: readonly TreeEntry[], folder: string, prompts: readonly string[]) {
+    const known = shared.get(entries, folder, prompts);
+    if (known !== undefined) return known;
+    const [tree] = shared.get(entries, folder, []) ?? [];
+    const said = promptSections(prompts).map(({ text }) => cleanAtOnce(text));
+    if (tree === undefined || !said.every((text) => text !== undefined)) return undefined;
+    const parts = [tree, ...said];
+    shared.set(entries, folder, prompts, parts);
+    return parts;
+  }
+
   return {
     sections: async (path, context) => sectionsAmong(await shown.get(), path, context),
     async prepare() {
       const outline = await shown.get();
       const folders = outline.filter(isPending).map(({ path }) => folderOf(path));
+      const share = outlineShare(options.tokens ?? DEFAULT_TOKENS);
       for (const folder of [...new Set(folders)].slice(0, PREPARED_FOLDERS)) {
-        await clean(
-          treeSection(await renderOutline(outline, `${folder}/`, outlineShare(options.tokens ?? DEFAULT_TOKENS))).text,
-        );
+        const tree = await clean(treeSection(await renderOutline(outline, `${folder}/`, share)).text);
+        if (options.tokens === undefined) shared.set(outline, folder, [], [tree]);
         // Requests for files that are opened in the meantime go first.
         await new Promise((resolve) => setImmediate(resolve));
       }
@@ -125,16 +146,18 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
       const entries = await shown.get();
       const sections = await sectionsAmong(entries, path, context);
       const parts = await Promise.all(sections.map(({ text }) => clean(text)));
-      if (isAlone(entries, context)) shared.set(entries, folderOf(path), context.prompts, parts.slice(0, -1));
+      if (isAlone(entries, context)) {
+        shared.set(entries, folderOf(path), [], parts.slice(0, 1));
+        shared.set(entries, folderOf(path), context.prompts, parts.slice(0, -1));
+      }
       return messagesOf(parts);
     },
     composeAtOnce(path, context) {
       const entries = shown.atOnce();
       if (entries === undefined || !isAlone(entries, context)) return undefined;
-      const parts = shared.get(entries, folderOf(path), context.prompts);
+      const parts = sharedParts(entries, folderOf(path), context.prompts);
       if (parts === undefined) return undefined;
-      const { text } = taskSection(namesOf(path, context.file));
-      const task = options.redact === false ? text : redactAtOnce(text);
+      const task = cleanAtOnce(taskSection(namesOf(path, context.file)).text);
       return task === undefined ? undefined : messagesOf([...parts, task]);
     },
     async related(file, prompts) {
@@ -148,7 +171,10 @@ export function createContextMaker(tree: ContextTree, options: ContextOptions = 
 /** The number of directories, and of different prompts in them, at most: files may have prompts of their own. */
 const MOST_SHARED = 1000;
 
-/** The parts that the requests for the files of one directory have in common, without secrets. */
+/**
+ * The parts that the requests for the files of one directory have in common. Their size depends on nothing else: see
+ * DEFAULT_TOKENS.
+ */
 class SharedParts {
   /** By the entries that they show, then by directory and prompts. */
   readonly #known = new WeakMap<readonly TreeEntry[], Map<string, readonly string[]>>();
@@ -164,6 +190,9 @@ class SharedParts {
     known.set(sharedKeyOf(folder, prompts), parts);
   }
 }
+
+const redactedParts = new SharedParts();
+const unchangedParts = new SharedParts();
 
 /** A path contains no NUL. A prompt may, so its length comes before it. */
 function sharedKeyOf(folder: string, prompts: readonly string[]): string {

@@ -93,16 +93,19 @@ export interface Section {
  * file first, so that servers can cache it.
  */
 export function contentSections(parts: ContentParts): readonly Section[] {
-  const sections: Section[] = [treeSection(parts.outline)];
-  if (parts.prompts.length > 0) {
-    const prompts = parts.prompts.map((prompt) => prompt.trim()).join("\n\n");
-    const head = "Instructions for this part of the tree; where they disagree, the later ones win:";
-    sections.push({ part: "prompts", why: `${PROMPT}, from the root down`, text: `${head}\n\n${prompts}` });
-  }
+  const sections: Section[] = [treeSection(parts.outline), ...promptSections(parts.prompts)];
   for (const file of parts.related) {
     sections.push({ part: printable(file.path), why: printable(file.reason), text: fileText(file) });
   }
   return [...sections, taskSection(parts)];
+}
+
+/** One part, or none without prompts. */
+export function promptSections(all: readonly string[]): readonly Section[] {
+  if (all.length === 0) return [];
+  const prompts = all.map((prompt) => prompt.trim()).join("\n\n");
+  const head = "Instructions for this part of the tree; where they disagree, the later ones win:";
+  return [{ part: "prompts", why: `${PROMPT}, from the root down`, text: `${head}\n\n${prompts}` }];
 }
 
 /** The last part, which is different for each file. */

@@ -165,6 +165,10 @@ export interface PendingFile {
   readonly generator: string;
   /** The value of `user.llmfs.depends`. */
   readonly depends?: string;
+  /** When the generation that is running began, in ISO 8601. */
+  readonly since?: string;
+  /** The generation waits until fewer requests to the model are running. */
+  readonly queued?: true;
   /** The files that are generated first, because the generator of this one reads them. */
   readonly waitsFor?: readonly string[];
   /** The reason for the last failure: "EDQUOT: the budget …". */

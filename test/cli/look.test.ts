@@ -143,9 +143,14 @@ describeMounted("llmfs status", () => {
     const reader = m.start("cat main.c");
     await eventually("both are being generated", () => m.status().generating === 2);
     const { stdout } = await m.sandbox.llmfs(["status", m.dir], { program: BINARY });
-    expect(stdout).toMatch(/\/main\.c waits for \/base\.h\n/);
+    expect(stdout).toMatch(/\/main\.c for \d+ s, waits for \/base\.h\n/);
     const json = documented("status", (await m.sandbox.llmfs(["status", "--json", m.dir], { program: BINARY })).stdout);
-    expect(json.underWay).toContainEqual({ path: "/main.c", generator: "llm", waitsFor: ["/base.h"] });
+    expect(json.underWay).toContainEqual({
+      path: "/main.c",
+      generator: "llm",
+      since: expect.stringMatching(/^20..-..-..T..:..:..\....Z$/),
+      waitsFor: ["/base.h"],
+    });
     gate.open();
     await finished(reader);
   });

@@ -46,6 +46,10 @@ export interface MountStatus {
 export interface RunningGeneration {
   readonly path: string;
   readonly generator: string;
+  /** When it began, in ISO 8601. */
+  readonly since?: string;
+  /** It waits until fewer requests to the model are running. */
+  readonly queued?: true;
   /** The files that are generated first, because this one uses them. */
   readonly waitsFor?: readonly string[];
 }
@@ -92,8 +96,8 @@ export async function readMountStatus(mountpoint: string): Promise<MountStatus> 
     concurrency,
     files,
     outdated,
-    underWay: pending.flatMap(({ path, state, generator, waitsFor }) =>
-      state === "generating" ? [{ path, generator, ...(waitsFor === undefined ? {} : { waitsFor }) }] : [],
+    underWay: pending.flatMap(({ state, depends: _, error: __, ...running }) =>
+      state === "generating" ? [running] : [],
     ),
     failed: pending.flatMap(({ path, state, error = "" }) => (state === "failed" ? [{ path, error }] : [])),
     failedRenewals: entries.flatMap(({ path, failedRenewal }) =>

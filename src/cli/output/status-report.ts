@@ -1,6 +1,6 @@
 /** The report of `llmfs status`: a block of lines for people, and one line for a log. */
 
-import type { MountStatus } from "../../app/running/mount-status.ts";
+import type { MountStatus, RunningGeneration } from "../../app/running/mount-status.ts";
 import type { FileCounts } from "../../app/running/survey.ts";
 import { printableLine } from "../../text/printable.ts";
 import { formatAge, formatBytes, formatCount, formatMoney, plural } from "./quantity.ts";
@@ -43,11 +43,7 @@ export function formatStatus(now: Sample, before?: Sample): readonly string[] {
     underWay.length === 0
       ? "none under way"
       : `${underWay.length} under way, at most ${status.concurrency} in parallel`,
-    ...listSome(underWay, ({ path, waitsFor = [] }) =>
-      waitsFor.length === 0
-        ? printableLine(path)
-        : `${printableLine(path)} waits for ${waitsFor.map(printableLine).join(", ")}`,
-    ),
+    ...listSome(underWay.toSorted(compareStarts), formatRunning),
   );
   if (before !== undefined) add("rate", formatRate(now, before));
   add("tokens", `${formatCount(usage.inputTokens)} sent, ${formatCount(usage.outputTokens)} received`);
@@ -70,12 +66,35 @@ export function formatStatusLine(now: Sample, before?: Sample): string {
   const { files, usage, underWay, memoryBytes } = now.status;
   return [
     formatFiles(files),
-    `${underWay.length} under way`,
+    `${underWay.length} under way${formatLongest(underWay)}`,
     ...(before === undefined ? [] : [formatRate(now, before)]),
     `${formatCount(usage.inputTokens)}+${formatCount(usage.outputTokens)} tokens`,
     formatCost(now.status),
     formatBytes(memoryBytes),
   ].join("; ");
+}
+
+/** The oldest first: that is the one to look at if something hangs. */
+function compareStarts(a: RunningGeneration, b: RunningGeneration): number {
+  return Date.parse(a.since ?? "") - Date.parse(b.since ?? "") || 0;
+}
+
+function formatRunning({ path, since, queued, waitsFor = [] }: RunningGeneration): string {
+  const parts = [
+    ...(since === undefined ? [] : [`for ${formatAge(secondsSince(since))}`]),
+    ...(queued === true ? ["waits for its turn"] : []),
+    ...(waitsFor.length === 0 ? [] : [`waits for ${waitsFor.map(printableLine).join(", ")}`]),
+  ];
+  return `${printableLine(path)}${parts.length === 0 ? "" : ` ${parts.join(", ")}`}`;
+}
+
+function formatLongest(underWay: readonly RunningGeneration[]): string {
+  const seconds = underWay.flatMap(({ since }) => (since === undefined ? [] : [secondsSince(since)]));
+  return seconds.length === 0 ? "" : `, the longest for ${formatAge(Math.max(...seconds))}`;
+}
+
+function secondsSince(time: string): number {
+  return Math.max(0, Date.now() - Date.parse(time)) / 1000;
 }
 
 /** Without the states that no file has. */
@@ -93,7 +112,7 @@ function formatModel({ model, server }: MountStatus): string | undefined {
 function formatStore({ store }: MountStatus): string | undefined {
   if (store === undefined) return undefined;
   const { reachable, since, hits, misses, waits, waiting, onlyLocal } = store;
-  const age = since === null ? "" : ` for ${formatAge(Math.max(0, Date.now() - Date.parse(since)) / 1000)}`;
+  const age = since === null ? "" : ` for ${formatAge(secondsSince(since))}`;
   return [
     ...(reachable === null ? [] : [`${reachable ? "reachable" : "NOT reachable"}${age}`]),
     `${plural(hits, "answer")} used, ${formatCount(misses)} not recorded before`,

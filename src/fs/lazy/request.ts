@@ -16,6 +16,7 @@ import type { FsCore } from "../core.ts";
 import type { FailedRenewals } from "../failed-renewals.ts";
 import type { Authors } from "../permissions/authors.ts";
 import { revealedBy, type View } from "../permissions/view.ts";
+import type { Attempt } from "../waiting/attempt.ts";
 
 /** What a request is built from. Without `passthrough`, the kernel writes nothing by itself. */
 interface RequestContext extends Pick<FsCore, "tree" | "definitions" | "writes"> {
@@ -91,8 +92,10 @@ export function infoOf(
   return { ...entryOf(path, inode), mode: inode.mode & 0o7777, uid: inode.uid, gid: inode.gid, xattrs };
 }
 
+type RunningAttempt = Pick<Attempt, "begun" | "stage" | "reads">;
+
 interface PendingFilesContext extends Pick<FsCore, "tree"> {
-  readonly waiters: { waitsOf(inode: Inode): readonly Inode[] };
+  readonly waiters: { attemptsFor(inode: Inode): readonly RunningAttempt[] };
 }
 
 /**
@@ -113,16 +116,26 @@ function pendingOf(mount: PendingFilesContext, file: RegularFile): PendingFile |
   if (path === undefined) return undefined;
   const value = file.xattrs?.get(DEPENDS);
   const depends = value && xattrText(mount.tree.movedNames.currentPaths(file, value));
-  const waits = file.state === "generating" ? mount.waiters.waitsOf(file) : [];
-  const waitsFor = waits.flatMap((inode) => mount.tree.pathOf(inode) ?? []).map(toText);
+  const attempts = file.state === "generating" ? mount.waiters.attemptsFor(file) : [];
+  const waitsFor = readBy(attempts)
+    .flatMap((inode) => mount.tree.pathOf(inode) ?? [])
+    .map(toText);
+  const [oldest] = attempts;
   return {
     path: toText(path),
     state: file.state === "failed" || file.state === "generating" ? file.state : "pending",
     generator: textXattr(file, GENERATOR) ?? DEFAULT_GENERATOR,
     ...(depends === undefined ? {} : { depends }),
+    ...(oldest === undefined ? {} : { since: new Date(oldest.begun).toISOString() }),
+    ...(oldest?.stage === "queued" ? { queued: true } : {}),
     ...(waitsFor.length === 0 ? {} : { waitsFor }),
     ...(file.error === undefined ? {} : { error: `${file.error.code}: ${file.error.message}` }),
   };
+}
+
+/** The inodes whose content is made first, because the attempts read them. */
+export function readBy(attempts: readonly Pick<Attempt, "reads">[]): readonly Inode[] {
+  return attempts.flatMap(({ reads }) => [...reads].map(({ inode }) => inode));
 }
 
 /**

@@ -36,6 +36,8 @@ export interface AttemptHandler {
 export interface Attempt {
   readonly ticket: number;
   readonly inode: Inode;
+  /** In milliseconds since 1970. */
+  readonly begun: number;
   readonly waiters: Set<Waiter>;
   readonly handler: AttemptHandler;
   /** The content received so far, if it comes in pieces. */

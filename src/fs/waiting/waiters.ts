@@ -17,7 +17,7 @@ import type { Inode } from "../../tree/inode.ts";
 import { toText } from "../../tree/path.ts";
 import type { FsCore } from "../core.ts";
 import { PartialContent } from "../lazy/partial-content.ts";
-import { contentsOf, textXattr } from "../lazy/request.ts";
+import { contentsOf, readBy, textXattr } from "../lazy/request.ts";
 import type { RuleEntries } from "../lazy/rule-entries.ts";
 import { UsedFiles } from "../outdated.ts";
 import type { Attempt, AttemptHandler, Waiter, WaitObserver } from "./attempt.ts";
@@ -66,6 +66,7 @@ export class Waiters {
   open(inode: Inode, handler: AttemptHandler, standing = false): Attempt {
     const attempt: Attempt = {
       ticket: this.#nextTicket++,
+      begun: Date.now(),
       inode,
       waiters: new Set(),
       handler,
@@ -89,10 +90,9 @@ export class Waiters {
     return this.#byTicket.size;
   }
 
-  /** The inodes whose content is made first, because what is made for this one reads them. */
-  waitsOf(inode: Inode): readonly Inode[] {
-    const attempts = [...(this.#byInode.get(inode) ?? [])];
-    return attempts.flatMap(({ reads }) => [...reads].map((attempt) => attempt.inode));
+  /** The attempts that are running for the inode, the oldest first. */
+  attemptsFor(inode: Inode): readonly Attempt[] {
+    return [...(this.#byInode.get(inode) ?? [])];
   }
 
   get(ticket: number): Attempt | undefined {
@@ -379,7 +379,7 @@ export class Waiters {
 
   /** Follows the waits from `inode`. If they lead back to the requester, none of them would ever be answered. */
   refuseCycle(inode: Inode, requester: Attempt): void {
-    const way = findWay(inode, requester.inode, (at) => this.waitsOf(at));
+    const way = findWay(inode, requester.inode, (at) => readBy(this.attemptsFor(at)));
     if (way === undefined) return;
     const mount = this.#mount();
     const error = waitsForItself(way.map((at) => this.#pathOf(at)));

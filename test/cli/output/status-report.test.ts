@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import type { MountStatus } from "../../../src/app/running/mount-status.ts";
-import { formatStatus } from "../../../src/cli/output/status-report.ts";
+import { formatStatus, formatStatusLine } from "../../../src/cli/output/status-report.ts";
 
 const STATUS: MountStatus = {
   mountpoint: "/mnt",
@@ -50,4 +50,24 @@ test("status does not show an unknown cost as an amount of money", () => {
   expect(lineOf("cost")).toBe("unknown: there is no price for tiny-coder (set it with --price)");
   expect(lineOf("cost", { usd: 0.5 })).toBe("$0.5000; and 10 calls of unknown price");
   expect(lineOf("cost", { unpricedCalls: 0 })).toBe("$0.0000");
+});
+
+test("status shows how long each request has been running, the oldest first", () => {
+  const ago = (seconds: number) => new Date(Date.now() - seconds * 1000 - 500).toISOString();
+  const underWay: MountStatus["underWay"] = [
+    { path: "/new", generator: "llm", since: ago(3) },
+    { path: "/old", generator: "llm", since: ago(75), waitsFor: ["/new"] },
+    { path: "/middle", generator: "llm", since: ago(12), queued: true },
+  ];
+  const now = { status: { ...STATUS, underWay }, at: 0 };
+  const lines = formatStatus(now);
+  const start = lines.findIndex((line) => line.startsWith("  requests"));
+  expect(lines.slice(start, start + 4).map((line) => line.slice(13))).toEqual([
+    "3 under way, at most 4 in parallel",
+    "/old for 75 s, waits for /new",
+    "/middle for 12 s, waits for its turn",
+    "/new for 3 s",
+  ]);
+  expect(formatStatusLine(now)).toContain("; 3 under way, the longest for 75 s; ");
+  expect(formatStatusLine({ status: STATUS, at: 0 })).toContain("; 0 under way; ");
 });

@@ -408,6 +408,21 @@ describe("the control files", () => {
     );
   });
 
+  test("pending.json says since when a file is being generated, and whether that waits for its turn", () => {
+    using fs = real();
+    fs.pending("/a");
+    const before = Date.now();
+    fs.kernel.start("open", fs.node("/a"), { flags: 0 });
+    const [first] = JSON.parse(fs.cat("/.llmfs/pending.json"));
+    expect(first).toEqual({ path: "/a", state: "generating", generator: "llm", since: expect.any(String) });
+    expect(Date.parse(first.since)).toBeGreaterThanOrEqual(before);
+    expect(Date.parse(first.since)).toBeLessThanOrEqual(Date.now());
+    fs.mount.waiters.setStage(fs.requests.at(-1)?.ticket ?? 0, "queued");
+    expect(JSON.parse(fs.cat("/.llmfs/pending.json"))).toEqual([{ ...first, queued: true }]);
+    fs.content("made");
+    expect(fs.cat("/.llmfs/pending.json")).toBe("[]\n");
+  });
+
   test(".llmfs/tree shows every path, and what is unusual about it", () => {
     using fs = real();
     fs.file("/dir/static");

@@ -540,6 +540,24 @@ export function reap(pid: number): boolean {
   return load().waitpid(pid, null, WNOHANG) === pid;
 }
 
+const [SYS_PIDFD_OPEN, PIDFD_GET_INFO, PIDFD_INFO_EXIT] = [434, 0xc0_40_ff_0b, 8n];
+
+/** A descriptor of a process, for `exitStatusOf`. */
+export function openProcess(pid: number): number {
+  return syscall("pidfd_open", SYS_PIDFD_OPEN, pid, 0);
+}
+
+/**
+ * How the process ended, as waitpid(2) tells its parent. Undefined before its parent has asked for it, and before Linux 6.15.
+ */
+export function exitStatusOf(process: number): number | undefined {
+  // struct pidfd_info: the mask is the first member, and the status the last.
+  const info = Buffer.alloc(64);
+  info.writeBigUInt64LE(PIDFD_INFO_EXIT);
+  if (load().ioctl(process, PIDFD_GET_INFO, ptr(info)) < 0) return undefined;
+  return (info.readBigUInt64LE() & PIDFD_INFO_EXIT) === 0n ? undefined : info.readInt32LE(60);
+}
+
 export function setsid(): void {
   check("setsid", load().setsid());
 }

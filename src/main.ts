@@ -30,7 +30,10 @@ async function main(argv: readonly string[]): Promise<number> {
   }
   if (first === ROLE.guardian) {
     const { guard, TEMPORARY } = await import("./fuse/mounting/guardian.ts");
-    await guard(others[0] ?? "", others[1] === TEMPORARY);
+    await guard(others[0] ?? "", others[1] === TEMPORARY, async (crash) => {
+      const { reportCrash } = await import("./app/running/crash-report.ts");
+      await reportCrash(crash);
+    });
     return 0;
   }
   if (first === ROLE.daemon) {

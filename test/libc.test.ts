@@ -1,5 +1,6 @@
 import { ptr } from "bun:ffi";
 import { describe, expect, test } from "bun:test";
+import { release } from "node:os";
 import * as libc from "../src/libc.ts";
 
 test("an array keeps its address when it is read in a hot loop and its buffer is requested", () => {
@@ -11,6 +12,17 @@ test("an array keeps its address when it is read in a hot loop and its buffer is
   expect(total).toBe(0);
   expect(small.buffer.byteLength).toBe(144);
   expect(ptr(small)).toBe(address);
+});
+
+test("how a process ended is known after its parent has asked for it, on Linux 6.15 and newer", async () => {
+  const child = Bun.spawn(["sleep", "60"]);
+  const handle = libc.openProcess(child.pid);
+  expect(libc.exitStatusOf(handle)).toBeUndefined();
+  child.kill("SIGKILL");
+  await child.exited;
+  const [major = 0, minor = 0] = release().split(".").map(Number);
+  expect(libc.exitStatusOf(handle)).toBe(major > 6 || (major === 6 && minor >= 15) ? 9 : undefined);
+  libc.close(handle);
 });
 
 describe("a write by another thread", () => {

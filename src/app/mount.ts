@@ -12,6 +12,7 @@ import type { Keeper, Kept } from "./keeper.ts";
 import { findStartingTree } from "./layout/starting-tree.ts";
 import { raiseLimits } from "./machine/limits.ts";
 import { Audit } from "./running/audit.ts";
+import { crashNotesOf } from "./running/crash-report.ts";
 import { describeProblem, RecordWriter, type SaveOutcome } from "./running/mount-record.ts";
 import type { Config } from "./settings/settings.ts";
 import { chooseSourceName } from "./source-name.ts";
@@ -77,6 +78,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       mountpoint,
       source: chooseSourceName(config, mountpoint),
       temporary: options.temporary ?? false,
+      crashNotes: crashNotesOf(config),
       readOnly: config.readOnly,
       allowOther: config.allowOther,
       noExec: config.noExec,

@@ -14,7 +14,7 @@
  */
 import { abortable } from "../abort.ts";
 import { FsError, reasonOf } from "../errno.ts";
-import { startGuardian } from "../fuse/mounting/guardian.ts";
+import { type CrashNotes, startGuardian } from "../fuse/mounting/guardian.ts";
 import { mountFuse } from "../fuse/mounting/mount.ts";
 import type { Generate, GenerationRequest, List, ListingRequest, Recall } from "../rpc/generation.ts";
 import type { GrowableTree } from "../rpc/growth.ts";
@@ -49,6 +49,8 @@ export interface FilesystemOptions extends ThreadOptions {
   readonly noExec?: boolean;
   /** The mountpoint was created for this mount, and is removed with it, even if this process is killed. */
   readonly temporary?: boolean;
+  /** What is reported if this process ends without unmounting. Absent: nothing. */
+  readonly crashNotes?: CrashNotes | undefined;
   /** Generates the content of pending files. */
   readonly generate: Generate;
   /** Called first. Absent: nothing is kept. */
@@ -116,11 +118,11 @@ export interface MountedFilesystem extends GrowableTree, AsyncDisposable {
 
 /** Builds the tree, then mounts it. Rejects with SnapshotError or MountError, with nothing mounted. */
 export async function startFilesystem(options: FilesystemOptions): Promise<MountedFilesystem> {
-  const { mountpoint, source = "llmfs", temporary = false } = options;
+  const { mountpoint, source = "llmfs", temporary = false, crashNotes } = options;
   const { readOnly = false, allowOther = false, noExec = false } = options;
   const link = new Link(options);
   // It starts while the tree is built.
-  const guardian = options.noMount === true ? undefined : startGuardian(mountpoint, temporary);
+  const guardian = options.noMount === true ? undefined : startGuardian(mountpoint, temporary, crashNotes);
   try {
     const loaded = await (options.signal === undefined ? link.loaded : abortable(options.signal, link.loaded));
 

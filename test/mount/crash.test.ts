@@ -81,12 +81,19 @@ cat slow.txt & wait`;
   });
 
   test("killing the mount's process leaves no process behind", async () => {
-    await using m = await mounted();
+    await using m = await mounted({ args: ["--log-file", "mount.log"] });
     const all = processesOf(m.dir);
     expect(all.length).toBe(2);
-    process.kill(m.status().pid, "SIGKILL");
+    const { pid } = m.status();
+    process.kill(pid, "SIGKILL");
     await eventually("both are gone", () => !all.some(isAlive));
     expect(processesOf(m.dir)).toEqual([]);
+    // Before Linux 6.15 the signal is not known.
+    const last = readFileSync(m.sandbox.at("mount.log"), "utf8").trimEnd().split("\n").at(-1);
+    expect(last).toMatch(
+      /error fuse: llmfs \(process \d+\), which served \S+, (was killed by SIGKILL|ended without unmounting)\b.*was unmounted\. What was written in the mount is lost, because it had no --save/,
+    );
+    expect(last).toContain(`(process ${pid}), which served ${m.dir}, `);
   });
 
   test("the guardian of a killed mount does not remove a later mount at the same place", async () => {

@@ -9,6 +9,7 @@
 
 import { rmdirSync } from "node:fs";
 import { waitUntil } from "../../abort.ts";
+import { messageOf } from "../../errno.ts";
 import * as libc from "../../libc.ts";
 import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
 import { startTimeOf } from "../../procfs.ts";
@@ -24,6 +25,27 @@ export const TEMPORARY = "--temporary";
 const GRACE_MS = 2000;
 const LOOK_MS = 20;
 
+/** What is reported about a server that ends without unmounting, and where. */
+export interface CrashNotes {
+  /** An absolute path. */
+  readonly logFile: string;
+  /** Whether each line of the log is an object of JSON. */
+  readonly json: boolean;
+  /** The file to which the tree is saved when the mount ends. */
+  readonly save?: string;
+  /** Whether the answers of the model are recorded. */
+  readonly records: boolean;
+}
+
+export interface Crash extends CrashNotes {
+  readonly mountpoint: string;
+  readonly pid: number;
+  /** As waitpid(2) reports it, if that is known. */
+  readonly exitStatus?: number;
+  /** Why the mount could not be removed. */
+  readonly failure?: string;
+}
+
 export interface Guardian {
   /** Reports which mount to guard: "major:minor". */
   watch(device: string): void;
@@ -36,7 +58,7 @@ export interface Guardian {
 }
 
 /** Starts a guardian: before the mount is made, so that there is no moment without one. */
-export function startGuardian(mountpoint: string, temporary: boolean): Guardian {
+export function startGuardian(mountpoint: string, temporary: boolean, notes?: CrashNotes): Guardian {
   const child = Bun.spawn([...selfCommand(), ROLE.guardian, mountpoint, ...(temporary ? [TEMPORARY] : [])], {
     stdin: "pipe",
     stdout: "ignore",
@@ -55,6 +77,7 @@ export function startGuardian(mountpoint: string, temporary: boolean): Guardian 
     left = dismissed && working.size === 0;
     if (left) child.stdin.end();
   }
+  if (notes !== undefined) send("server", JSON.stringify({ ...notes, pid: process.pid }));
   function setWorking(kind: "group" | "process", pid: number, living: boolean): void {
     if (living) working.add(pid);
     else working.delete(pid);
@@ -72,24 +95,67 @@ export function startGuardian(mountpoint: string, temporary: boolean): Guardian 
   };
 }
 
-/** The guardian's main function. */
-export async function guard(mountpoint: string, temporary: boolean): Promise<void> {
+/** The guardian's main function. `report` is called if it had to unmount. */
+export async function guard(
+  mountpoint: string,
+  temporary: boolean,
+  report: (crash: Crash) => Promise<void>,
+): Promise<void> {
   // Detaches from the terminal and from the server's process group.
   libc.setsid();
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => {});
   const working = new Map<number, GuardedProcess>();
   let device = "";
   let dismissed = false;
+  let server: Server | undefined;
   for await (const line of console) {
     const [word, what = ""] = line.split(" ");
     if (word === "mount") device = what;
     else if (word === "group") working.set(Number(what), groupOf(Number(what)));
     else if (word === "process") working.set(Number(what), processOf(Number(what)));
+    else if (word === "server") server = findServer(line.slice(word.length));
     else if (word === "gone") working.delete(Number(what));
     else if (word === "dismissed") dismissed = true;
   }
-  await Promise.all([endAll([...working.values()]), dismissed ? undefined : takeAway(mountpoint, device)]);
+  const end = endAll([...working.values()]);
+  const taken = dismissed ? undefined : await takeAway(mountpoint, device);
   if (temporary && !dismissed) removeEmpty(mountpoint);
+  if (taken !== undefined && server !== undefined)
+    await report({ mountpoint, ...server.notes, ...taken, ...(await askForEnd(server)) });
+  await end;
+}
+
+interface Server {
+  readonly notes: CrashNotes & { readonly pid: number };
+  /** A descriptor of the process. Undefined before Linux 5.3. */
+  readonly process: number | undefined;
+}
+
+function findServer(line: string): Server {
+  // startGuardian wrote the line.
+  const notes: Server["notes"] = JSON.parse(line);
+  try {
+    return { notes, process: libc.openProcess(notes.pid) };
+  } catch {
+    return { notes, process: undefined };
+  }
+}
+
+/** How long the parent of the server may take to ask how it ended. Until then nobody else can know. */
+const ASKING_MS = 500;
+
+async function askForEnd({ process: server }: Server): Promise<Pick<Crash, "exitStatus">> {
+  if (server === undefined) return {};
+  let exitStatus: number | undefined;
+  await waitUntil(
+    () => {
+      exitStatus = libc.exitStatusOf(server);
+      return exitStatus !== undefined;
+    },
+    ASKING_MS,
+    LOOK_MS,
+  );
+  return exitStatus === undefined ? {} : { exitStatus };
 }
 
 /** A process that is ended with the server. */
@@ -133,12 +199,18 @@ function removeEmpty(directory: string): void {
   }
 }
 
-async function takeAway(mountpoint: string, device: string): Promise<void> {
+/** Returns undefined if there is nothing to remove. */
+async function takeAway(mountpoint: string, device: string): Promise<Pick<Crash, "failure"> | undefined> {
   const there = findMountAt(mountpoint);
   // The server was killed before it could name its mount. Any llmfs mount here is it, as the mountpoint was free
   // before.
-  if (there?.type !== FS_TYPE || (device !== "" && there.device !== device)) return;
+  if (there?.type !== FS_TYPE || (device !== "" && there.device !== device)) return undefined;
   // Device numbers are reused at once: a live mount here was made later, after ours was removed.
-  if (!(await isDead(mountpoint))) return;
-  await unmountPath(mountpoint);
+  if (!(await isDead(mountpoint))) return undefined;
+  try {
+    await unmountPath(mountpoint);
+    return {};
+  } catch (error) {
+    return { failure: messageOf(error) };
+  }
 }

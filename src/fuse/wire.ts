@@ -143,49 +143,39 @@ function nul(buffer: Buffer, from: number, limit: number): number {
 }
 
 /**
- * Declares a C struct. Fields are in order; names and `rest` must be at the end. Its functions are compiled when they are
- * first called: most messages never come, and compiling all of them would double the time that a mount takes to start.
+ * Declares a C struct. Fields are in order; names and `rest` must be at the end. Its functions are written and compiled
+ * when they are first called: most messages never come, and making all of these functions would take longer than
+ * everything else that the filesystem thread does before it answers.
  */
 export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
   const offsets = new Map<string, number>();
   let size = 0;
   let variable = false;
-  const decodes: string[] = [];
-  const encodes: string[] = [];
-  const results: string[] = [];
   for (const [key, type] of Object.entries(fields)) {
-    if (type.size > 0) {
-      if (variable) throw new Error(`${key}: a fixed field cannot follow one of variable length`);
-      const at = `(o + ${size})`;
-      offsets.set(key, size);
-      if (type.decode(at) !== "undefined") results.push(`${key}: ${type.decode(at)}`);
-      encodes.push(type.encode(at, `value.${key}`));
-      size += type.size;
+    if (type.size === 0) {
+      variable = true;
       continue;
     }
-    if (!variable) {
-      decodes.push(`let end = o + ${size};`);
-      encodes.push(`let end = o + ${size};`);
-    }
-    decodes.push(`const ${key} = ${type.decode(variable ? "end + 1" : "end")};`);
-    results.push(key);
-    encodes.push(type.encode("end", `value.${key}`), `end += value.${key}.length${type === name ? " + 1" : ""};`);
-    variable = true;
+    if (variable) throw new Error(`${key}: a fixed field cannot follow one of variable length`);
+    offsets.set(key, size);
+    size += type.size;
   }
-  const compileDecode = (): Struct<Flat<F>>["decode"] =>
-    new Function(
+  const compileDecode = (): Struct<Flat<F>>["decode"] => {
+    const { statements, results } = writeDecode(fields, offsets, size);
+    return new Function(
       "tooShort",
       "nul",
       `return function decode(b, v, o, limit) {
         if (limit - o < ${size}) tooShort("message", limit - o, ${size});
-        ${decodes.join("\n")}
+        ${statements.join("\n")}
         return { ${results.join(", ")} };
       }`,
     )(tooShort, nul);
+  };
   const compileEncode = (): Struct<Flat<F>>["encode"] =>
     new Function(
       `return function encode(b, v, o, value) {
-        ${encodes.join("\n")}
+        ${writeEncode(fields, offsets, size).join("\n")}
         return ${variable ? "end" : `o + ${size}`};
       }`,
     )();
@@ -203,6 +193,44 @@ export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
     },
   };
   return self;
+}
+
+type Offsets = ReadonlyMap<string, number>;
+
+/** The code of `decode`: statements, and the properties of the object that it returns. */
+function writeDecode(fields: Fields, offsets: Offsets, size: number) {
+  const statements: string[] = [];
+  const results: string[] = [];
+  for (const [key, type] of Object.entries(fields)) {
+    const offset = offsets.get(key);
+    if (offset !== undefined) {
+      const code = type.decode(`(o + ${offset})`);
+      if (code !== "undefined") results.push(`${key}: ${code}`);
+      continue;
+    }
+    const first = statements.length === 0;
+    if (first) statements.push(`let end = o + ${size};`);
+    statements.push(`const ${key} = ${type.decode(first ? "end" : "end + 1")};`);
+    results.push(key);
+  }
+  return { statements, results };
+}
+
+/** The statements of `encode`. */
+function writeEncode(fields: Fields, offsets: Offsets, size: number): readonly string[] {
+  const statements: string[] = [];
+  let variable = false;
+  for (const [key, type] of Object.entries(fields)) {
+    const offset = offsets.get(key);
+    if (offset !== undefined) {
+      statements.push(type.encode(`(o + ${offset})`, `value.${key}`));
+      continue;
+    }
+    if (!variable) statements.push(`let end = o + ${size};`);
+    variable = true;
+    statements.push(type.encode("end", `value.${key}`), `end += value.${key}.length${type === name ? " + 1" : ""};`);
+  }
+  return statements;
 }
 
 /** A struct within a struct. */

@@ -22,12 +22,15 @@ async function main(argv: readonly string[]): Promise<number> {
     const { prepareThread } = await import("./mount/filesystem-thread.ts");
     prepareThread();
   }
-  await prepareProcess();
+  const { leaveRemovedDirectory } = await import("./app/machine/current-directory.ts");
+  leaveRemovedDirectory();
   const helps = isMountHelper();
-  if (first === "mount" && !helps) {
+  // The first process of a container has to take care of all others before it starts any.
+  if (first === "mount" && !helps && process.pid !== 1) {
     const { launchEarly } = await import("./cli/process/launcher.ts");
     launchEarly(others);
   }
+  await prepareProcess();
   if (first === ROLE.guardian) {
     const { guard, TEMPORARY } = await import("./fuse/mounting/guardian.ts");
     await guard(others[0] ?? "", others[1] === TEMPORARY, async (crash) => {
@@ -70,8 +73,6 @@ function servesItself([first, ...others]: readonly string[]): boolean {
 async function prepareProcess(): Promise<void> {
   // With this listener, a write beyond the file size limit (ulimit -f) fails with EFBIG. Without it, SIGXFSZ ends the process.
   process.on("SIGXFSZ", () => {});
-  const { leaveRemovedDirectory } = await import("./app/machine/current-directory.ts");
-  leaveRemovedDirectory();
   const { keepLoopbackDirect } = await import("./app/settings/proxies.ts");
   keepLoopbackDirect();
   const { readChosenHelper } = await import("./app/settings/companions.ts");

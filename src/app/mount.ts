@@ -5,7 +5,7 @@
 import { PROMPT } from "../attributes.ts";
 import { messageOf } from "../errno.ts";
 import type { Log } from "../log.ts";
-import type { MountedFilesystem } from "../mount/filesystem.ts";
+import { type MountedFilesystem, startFilesystem } from "../mount/filesystem.ts";
 import type { SaveEvent } from "../rpc/programs.ts";
 import { UserError } from "./errors.ts";
 import type { Keeper, Kept } from "./keeper.ts";
@@ -65,11 +65,11 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
     for (const problem of raiseLimits()) log.write("warn", "cli", problem);
     // The other thread reads the snapshot in the meantime.
     if (config.warm) generation.load();
-    const { startFilesystem } = await import("../mount/filesystem.ts");
     const tree = treeOptions(options, configured, from);
     let keeper: Keeper | undefined;
     let freezing: Promise<unknown> = Promise.resolve();
     const record = openRecord(config, mountpoint, async () => (await keeper?.save()) ?? { kind: "none" });
+    let prompt: Promise<string | undefined> | undefined;
     const filesystem = await startFilesystem({
       ...tree,
       generate: audit?.guard(tree.generate) ?? tree.generate,
@@ -95,13 +95,14 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
         if (command.op === "freeze") freezing = Promise.allSettled([freezing, running]);
         return running;
       },
+      attach: (mounted) => {
+        generation.attach(mounted, mountpoint);
+        prompt = mounted.tree.stat("/").then(({ xattrs }) => xattrs.get(PROMPT)?.slice(0, PUBLISHED_PROMPT));
+        prompt.catch(() => {});
+      },
       signal,
     });
-    generation.attach(filesystem, mountpoint);
-    // Calls are answered in order, so everything published so far is visible when this function resolves.
-    await filesystem.revision();
-    const prompt = (await filesystem.tree.stat("/")).xattrs.get(PROMPT)?.slice(0, PUBLISHED_PROMPT);
-    record.change({ device: filesystem.device, state: "serving", prompt });
+    record.change({ device: filesystem.device, state: "serving", prompt: await prompt });
     filesystem.ended.then(() => record.change({ device: "", state: "ended" }));
     keeper = await keeperOf(config, filesystem, record);
     const timer = keeper && saveAtIntervals(config, keeper, log);

@@ -47,7 +47,7 @@ class FilesystemWorker {
   #closed = false;
   #batch: FromFilesystem[] | undefined;
 
-  constructor({ port, wake }: WorkerStart, options: WorkerOptions) {
+  constructor(port: MessagePort, wake: number, options: WorkerOptions) {
     this.#options = options;
     this.#port = port;
     this.#wake = wake;
@@ -390,7 +390,8 @@ function stackOf(error: unknown): string {
 // workerData is what the thread was started with; filesystem-thread.ts passes WorkerStart.
 const start = workerData as WorkerStart;
 try {
-  new FilesystemWorker(start, receiveOptions(start)).run();
+  const { options, wake } = receiveOptions(start);
+  new FilesystemWorker(start.port, wake, options).run();
 } catch (error) {
   const name = error instanceof Error ? error.name : "Error";
   const refusal: FromFilesystem = { type: "refused", name, message: messageOf(error) };

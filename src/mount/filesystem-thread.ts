@@ -16,9 +16,19 @@ export interface FilesystemThread {
   readonly wake: number;
 }
 
-let prepared: FilesystemThread | undefined;
+/** A thread without its options. It sleeps until `wake` is not 0. */
+interface StartedThread {
+  readonly worker: Worker;
+  readonly port: MessagePort;
+  readonly wake: Int32Array<SharedArrayBuffer>;
+}
 
-/** Starts the thread that the next mount of this process will use. If it cannot be started, that mount will say why. */
+let prepared: StartedThread | undefined;
+
+/**
+ * Starts the thread that the next mount of this process will use. If it cannot be started, that mount will say why. It
+ * needs no system call of ours, because loading those takes as long as half of this program.
+ */
 export function prepareThread(): void {
   try {
     prepared ??= startThread();
@@ -27,15 +37,17 @@ export function prepareThread(): void {
 
 /** A thread that has been given its options. */
 export function takeThread(options: WorkerOptions): FilesystemThread {
-  const thread = prepared ?? startThread();
+  const { worker, port, wake } = prepared ?? startThread();
   prepared = undefined;
-  thread.port.postMessage(options);
-  libc.write(thread.wake, ONE, ONE.length);
-  return thread;
+  const descriptor = libc.eventfd();
+  port.postMessage(options);
+  Atomics.store(wake, 0, descriptor);
+  Atomics.notify(wake, 0);
+  return { worker, port, wake: descriptor };
 }
 
-function startThread(): FilesystemThread {
-  const wake = libc.eventfd();
+function startThread(): StartedThread {
+  const wake = new Int32Array(new SharedArrayBuffer(4));
   const { port1, port2 } = new MessageChannel();
   const workerData: WorkerStart = { port: port2, wake };
   // Bun passes workerData on as node:worker_threads does; its types do not say so.
@@ -43,5 +55,3 @@ function startThread(): FilesystemThread {
   const worker = new Worker(new URL("../fs/worker.ts", import.meta.url), options);
   return { worker, port: port1, wake };
 }
-
-const ONE = new Uint8Array(new BigUint64Array([1n]).buffer);

@@ -66,6 +66,8 @@ export interface FilesystemOptions extends ThreadOptions {
   readonly signal?: AbortSignal;
   /** Completes the tree before it is mounted. If it rejects, nothing is mounted. */
   readonly prepare?: (tree: GrowableTree) => Promise<void>;
+  /** Called once, before the first request is answered. What it publishes is there for the first reader. */
+  readonly attach?: (filesystem: MountedFilesystem) => void;
   /** Called with each event, if `programs` says so. */
   readonly onEvent?: (event: MountEvent) => void;
   readonly log: (level: LogLevel, tag: string, text: string) => void;
@@ -116,22 +118,28 @@ export interface MountedFilesystem extends GrowableTree, AsyncDisposable {
   unmount(): Promise<void>;
 }
 
-/** Builds the tree, then mounts it. Rejects with SnapshotError or MountError, with nothing mounted. */
+/** Builds the tree, and mounts it. Rejects with SnapshotError or MountError, with nothing mounted. */
 export async function startFilesystem(options: FilesystemOptions): Promise<MountedFilesystem> {
   const { mountpoint, source = "llmfs", temporary = false, crashNotes } = options;
   const { readOnly = false, allowOther = false, noExec = false } = options;
   const link = new Link(options);
   // It starts while the tree is built.
   const guardian = options.noMount === true ? undefined : startGuardian(mountpoint, temporary, crashNotes);
+  const request = { mountpoint, source, readOnly, allowOther, noExec, temporary };
+  const mount = (): Promise<MountHandle> =>
+    guardian === undefined ? Promise.resolve(NO_MOUNT) : mountFuse(request, guardian);
+  // Nothing that is read can turn out to be wrong, so the kernel can mount while the other thread starts.
+  const early = options.from === undefined && options.prepare === undefined ? mount() : undefined;
+  early?.catch(() => {});
   try {
     const loaded = await (options.signal === undefined ? link.loaded : abortable(options.signal, link.loaded));
-
     const pending = loaded || options.prepare !== undefined;
     await options.prepare?.(link.growable);
-    const request = { mountpoint, source, readOnly, allowOther, noExec, temporary };
-    const mount = guardian === undefined ? NO_MOUNT : await mountFuse(request, guardian);
-    return await link.serve(mount, pending);
+    return await link.serve(await (early ?? mount()), pending);
   } catch (error) {
+    const mounted = await early?.catch(() => undefined);
+    await mounted?.unmount();
+    mounted?.release();
     guardian?.dismiss();
     link.close();
     throw error;
@@ -192,6 +200,8 @@ class Link {
 
   async serve(mount: MountHandle, pending: boolean): Promise<MountedFilesystem> {
     this.#ended.promise.then(() => mount.release());
+    const filesystem = this.#describe(mount, pending);
+    this.#options.attach?.(filesystem);
     this.#outbox.post({ type: "serve", fd: mount.fd });
     try {
       await this.#ready.promise;
@@ -199,6 +209,10 @@ class Link {
       await mount.unmount();
       throw error;
     }
+    return filesystem;
+  }
+
+  #describe(mount: MountHandle, pending: boolean): MountedFilesystem {
     const unmount = async () => {
       await mount.unmount();
       if (mount === NO_MOUNT) this.#end({ reason: "unmounted" });

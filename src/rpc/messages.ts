@@ -191,8 +191,8 @@ export interface OutdatedFile {
 /** What the filesystem thread is started with. The first message on the port is a WorkerOptions. */
 export interface WorkerStart {
   readonly port: MessagePort;
-  /** An eventfd that the main thread increments after each message. */
-  readonly wake: number;
+  /** One number: an eventfd that the main thread increments after each message; 0 until it has sent the options. */
+  readonly wake: Int32Array<SharedArrayBuffer>;
 }
 
 /** What the filesystem thread serves, and how. */

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Glob } from "bun";
-import { normalizeArguments } from "../../src/cli/args/parse.ts";
+import { parseArguments } from "../../src/cli/args/parse.ts";
 import { COMMANDS } from "../../src/cli/llmfs.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -40,7 +40,7 @@ test.each(DOCUMENTS)("every command line of %s is accepted by the program", asyn
       }
       const command = await entry.load();
       try {
-        if (!argv.includes("--help")) normalizeArguments(argv, command.args, command.rest);
+        if (!argv.includes("--help")) parseArguments(argv, command.args, command.rest);
       } catch (error) {
         wrong.push(`${line}: ${error instanceof Error ? error.message : String(error)}`);
       }

@@ -5,7 +5,7 @@
  */
 
 import type { Command } from "../../src/cli/args/command.ts";
-import { normalizeArguments } from "../../src/cli/args/parse.ts";
+import { parseArguments } from "../../src/cli/args/parse.ts";
 import { COMMANDS } from "../../src/cli/llmfs.ts";
 import type { CommandLine } from "./markdown.ts";
 import { file, pending, REPO, type Replacement, type Scene, SHOP, snapshot, written } from "./scenes.ts";
@@ -87,8 +87,8 @@ async function complete(text: string): Promise<string> {
 
 function hasOperands(words: readonly string[], { args, rest }: Command): boolean {
   try {
-    const { argv, rest: more } = normalizeArguments(words, args, rest);
-    return argv.at(-1) !== "--" || more.length > 0;
+    const { values, rest: more } = parseArguments(words, args, rest);
+    return more.length > 0 || [...values.keys()].some((name) => args[name]?.type === "positional");
   } catch {
     return false;
   }

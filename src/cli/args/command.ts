@@ -1,14 +1,13 @@
 /**
  * Commands as data: flags and arguments in citty's definitions, and a `run` function that receives their values.
  *
- * citty's parser accepts unknown flags, surplus arguments and missing values, and its types allow any name. Therefore
- * `parse.ts` checks the command line first and rejects what citty would ignore. `Args` has only the defined names, so
- * a misspelt `args.mountpiont` does not compile.
+ * Of citty only the types are used: `parse.ts` parses the command line. `Args` has only the defined names, so a misspelt
+ * `args.mountpiont` does not compile.
  */
-import { type ArgDef, type ArgsDef, parseArgs } from "citty";
+import type { ArgDef, ArgsDef } from "citty";
 import { isSetting, type SettingName } from "../../app/settings/table.ts";
 import { requireAnswers } from "../preflight/named-mounts.ts";
-import { normalizeArguments, type Rest } from "./parse.ts";
+import { parseArguments, type Rest } from "./parse.ts";
 
 type ParsedValue<A extends ArgDef> = A extends { type: "boolean" }
   ? boolean
@@ -63,18 +62,16 @@ export function defineCommand<const T extends ArgsDef>(definition: Definition<T>
     ...(rest === undefined ? {} : { rest }),
     ...(notes === undefined ? {} : { notes }),
     async invoke(argv) {
-      const line = normalizeArguments(argv, args, rest);
-      const values = new Map<string, unknown>(Object.entries(parseArgs([...line.argv], args)));
-      const paths = rest?.atLeast === undefined ? [] : line.rest;
+      const { values, rest: more } = parseArguments(argv, args, rest);
+      const paths = rest?.atLeast === undefined ? [] : more;
       // A configuration in a mount is rejected without a look at it.
       await requireAnswers(args, values, paths, [...unasked, "config"]);
-      for (const [name, value] of line.settings) values.set(name, value);
       const picked = Object.keys(args).map((name) => [
         name,
         values.get(name) ?? (isSetting(name) ? undefined : absentValue(args[name])),
       ]);
-      // `canonical` has rejected every value that does not match its definition, and `picked` has exactly the defined names.
-      return definition.run(Object.fromEntries(picked) as Args<T>, line.rest);
+      // `parseArguments` has rejected every value that does not match its definition, and `picked` has exactly the defined names.
+      return definition.run(Object.fromEntries(picked) as Args<T>, more);
     },
   };
 }

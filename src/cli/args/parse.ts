@@ -1,7 +1,4 @@
-/**
- * Parses a command line strictly: anything that is not defined is a usage error that names the argument and the fix.
- * A valid command line is rewritten into an unambiguous form: `--name=value`, then `--` and the positionals.
- */
+/** Parses a command line strictly: anything that is not defined is a usage error that names the argument and the fix. */
 import type { ArgDef, ArgsDef } from "citty";
 import { UsageError } from "../../app/errors.ts";
 import { isSetting, kebabCase, rowOf } from "../../app/settings/table.ts";
@@ -17,10 +14,12 @@ export interface Rest {
   readonly atLeast?: number;
 }
 
-export interface CanonicalLine {
-  readonly argv: readonly string[];
-  /** The values that citty does not know: of switches that are settings, and of flags that may be repeated. */
-  readonly settings: ReadonlyMap<string, boolean | readonly string[]>;
+/** A text, whether a switch is on, or the texts of a flag that may be repeated. */
+export type ArgumentValue = string | boolean | readonly string[];
+
+export interface ParsedLine {
+  /** The values of the arguments that are given, by their names. */
+  readonly values: ReadonlyMap<string, ArgumentValue>;
   /** The arguments after `--`, if the command takes any. */
   readonly rest: readonly string[];
 }
@@ -39,7 +38,8 @@ export function choiceOf(arg: ArgDef): string | undefined {
   return arg.type === "positional" && /^[a-z|]+$/.test(hint ?? "") ? hint : undefined;
 }
 
-export function normalizeArguments(argv: readonly string[], args: ArgsDef, rest?: Rest): CanonicalLine {
+/** Throws UsageError. */
+export function parseArguments(argv: readonly string[], args: ArgsDef, rest?: Rest): ParsedLine {
   return new Reader(argv, args, rest).read();
 }
 
@@ -69,8 +69,7 @@ class Reader {
   readonly #args: ArgsDef;
   readonly #rest: Rest | undefined;
   readonly #flags = new Map<string, string>();
-  readonly #given = new Map<string, string>();
-  readonly #settings = new Map<string, boolean | readonly string[]>();
+  readonly #values = new Map<string, ArgumentValue>();
   readonly #positionals: string[] = [];
   readonly #wanted: readonly (readonly [string, ArgDef])[];
   #next = 0;
@@ -85,7 +84,7 @@ class Reader {
     }
   }
 
-  read(): CanonicalLine {
+  read(): ParsedLine {
     let rest: readonly string[] = [];
     while (this.#next < this.#argv.length) {
       const token = this.#argv[this.#next++] ?? "";
@@ -102,7 +101,11 @@ class Reader {
     if (this.#rest?.atLeast !== undefined) rest = this.#positionals.splice(this.#wanted.length);
     if (this.#leavesOutFirst()) this.#positionals.unshift("");
     this.#checkCount(rest);
-    return { argv: [...this.#given.values(), "--", ...this.#positionals], settings: this.#settings, rest };
+    for (const [index, [key]] of this.#wanted.entries()) {
+      const value = this.#positionals[index];
+      if (value !== undefined) this.#values.set(key, value);
+    }
+    return { values: this.#values, rest };
   }
 
   /** Fails immediately if the `--` before a command is missing: the flags that follow belong to that command. */
@@ -131,7 +134,7 @@ class Reader {
 
   /** Whether the command has this flag, and it is not given. */
   #lacks(key: string): boolean {
-    return this.#args[key] !== undefined && !this.#given.has(key);
+    return this.#args[key] !== undefined && !this.#values.has(key);
   }
 
   #long(token: string): void {
@@ -214,19 +217,19 @@ class Reader {
 
   #switch(key: string, spelling: string, value: string): void {
     if (value !== "true" && value !== "false") throw new UsageError(`${spelling}=${value}: expected true or false`);
-    this.#settings.set(key, value === "true");
+    this.#values.set(key, value === "true");
   }
 
   #give(key: string, spelling: string, value?: string): void {
     if (isSetting(key) && rowOf(key).multiple && value !== undefined) {
-      const values = this.#settings.get(key);
-      this.#settings.set(key, [...(typeof values === "object" ? values : []), value]);
+      const values = this.#values.get(key);
+      this.#values.set(key, [...(typeof values === "object" ? values : []), value]);
       return;
     }
-    if (this.#given.has(key)) throw new UsageError(`${spelling} is given twice`);
+    if (this.#values.has(key)) throw new UsageError(`${spelling} is given twice`);
     const arg = this.#args[key];
     if (arg?.type === "enum" && value !== undefined) requireChoice(spelling, value, arg.options ?? []);
-    this.#given.set(key, value === undefined ? `--${key}` : `--${key}=${value}`);
+    this.#values.set(key, value ?? true);
   }
 
   /** Of `[SOURCE] TARGET`, a single argument is the target. Then the value of the other is an empty string. */
@@ -245,7 +248,7 @@ class Reader {
       if (this.#positionals[index] === "") throw new UsageError(`${key.toUpperCase()} is empty`);
     }
     for (const [key, arg] of Object.entries(this.#args)) {
-      if (arg.type !== "positional" && arg.required === true && !this.#given.has(key)) {
+      if (arg.type !== "positional" && arg.required === true && !this.#values.has(key)) {
         throw new UsageError(`--${kebabCase(key)} is missing`);
       }
     }

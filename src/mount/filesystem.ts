@@ -14,8 +14,6 @@
  */
 import { abortable } from "../abort.ts";
 import { FsError, reasonOf } from "../errno.ts";
-import { type CrashNotes, startGuardian } from "../fuse/mounting/guardian.ts";
-import { mountFuse } from "../fuse/mounting/mount.ts";
 import type { Generate, GenerationRequest, List, ListingRequest, Recall } from "../rpc/generation.ts";
 import type { GrowableTree } from "../rpc/growth.ts";
 import type {
@@ -34,23 +32,15 @@ import { Commands, type RunCommand, toFsError } from "./commands.ts";
 import { createFileMethods, type FileMethods } from "./file-methods.ts";
 import { takeThread } from "./filesystem-thread.ts";
 import { GenerationTask } from "./generation-task.ts";
-import { type MountHandle, NO_MOUNT } from "./no-mount.ts";
+import { type MountHandle, type MountOptions, NO_MOUNT, NOTHING_TO_MOUNT, prepareMount } from "./mount-handle.ts";
 import { Outbox } from "./outbox.ts";
 import { type SnapshotSaveOptions, snapshotPieces } from "./snapshot-pieces.ts";
 import { TreeViews } from "./tree-view.ts";
 import { type ThreadOptions, workerOptions } from "./worker-options.ts";
 
-export interface FilesystemOptions extends ThreadOptions {
+export interface FilesystemOptions extends ThreadOptions, MountOptions {
   /** Mount nothing: only this process uses the tree. */
   readonly noMount?: true;
-  /** The source in mount tables. Default: "llmfs". */
-  readonly source?: string;
-  readonly readOnly?: boolean;
-  readonly noExec?: boolean;
-  /** The mountpoint was created for this mount, and is removed with it, even if this process is killed. */
-  readonly temporary?: boolean;
-  /** What is reported if this process ends without unmounting. Absent: nothing. */
-  readonly crashNotes?: CrashNotes | undefined;
   /** Generates the content of pending files. */
   readonly generate: Generate;
   /** Called first. Absent: nothing is kept. */
@@ -120,27 +110,21 @@ export interface MountedFilesystem extends GrowableTree, AsyncDisposable {
 
 /** Builds the tree, and mounts it. Rejects with SnapshotError or MountError, with nothing mounted. */
 export async function startFilesystem(options: FilesystemOptions): Promise<MountedFilesystem> {
-  const { mountpoint, source = "llmfs", temporary = false, crashNotes } = options;
-  const { readOnly = false, allowOther = false, noExec = false } = options;
   const link = new Link(options);
-  // It starts while the tree is built.
-  const guardian = options.noMount === true ? undefined : startGuardian(mountpoint, temporary, crashNotes);
-  const request = { mountpoint, source, readOnly, allowOther, noExec, temporary };
-  const mount = (): Promise<MountHandle> =>
-    guardian === undefined ? Promise.resolve(NO_MOUNT) : mountFuse(request, guardian);
+  const prepared = options.noMount === true ? NOTHING_TO_MOUNT : prepareMount(options);
   // Nothing that is read can turn out to be wrong, so the kernel can mount while the other thread starts.
-  const early = options.from === undefined && options.prepare === undefined ? mount() : undefined;
+  const early = options.from === undefined && options.prepare === undefined ? prepared.mount() : undefined;
   early?.catch(() => {});
   try {
     const loaded = await (options.signal === undefined ? link.loaded : abortable(options.signal, link.loaded));
     const pending = loaded || options.prepare !== undefined;
     await options.prepare?.(link.growable);
-    return await link.serve(await (early ?? mount()), pending);
+    return await link.serve(await (early ?? prepared.mount()), pending);
   } catch (error) {
     const mounted = await early?.catch(() => undefined);
     await mounted?.unmount();
     mounted?.release();
-    guardian?.dismiss();
+    prepared.cancel();
     link.close();
     throw error;
   }

@@ -27,7 +27,8 @@ export interface Contestant {
   readonly name: string;
   /** The start of a command that runs as the user who mounted it. */
   readonly as?: readonly string[];
-  mount(): Promise<Mounted>;
+  /** `within`: the start of a command that limits the server, such as taskset. */
+  mount(within?: readonly string[]): Promise<Mounted>;
 }
 
 const LLMFS = join(import.meta.dir, "../dist/llmfs");
@@ -62,12 +63,12 @@ function tmpfs(scratch: string): Contestant {
 function peer({ name, command }: Peer, scratch: string): Contestant {
   return {
     name,
-    async mount() {
+    async mount(within = []) {
       const below = await tmpfs(scratch).mount();
       for (const part of ["lower", "upper", "work"]) mkdirSync(join(below.path, part));
       const path = directory(scratch, name);
       const device = statSync(path).dev;
-      const server = Bun.spawn([...command(below.path, path)], { stdout: "ignore", stderr: "pipe" });
+      const server = Bun.spawn([...within, ...command(below.path, path)], { stdout: "ignore", stderr: "pipe" });
       while (statSync(path).dev === device) {
         if (server.exitCode !== null)
           throw new Error(`${name} ended with ${server.exitCode}: ${await new Response(server.stderr).text()}`);
@@ -91,17 +92,22 @@ function peer({ name, command }: Peer, scratch: string): Contestant {
 }
 
 function llmfs(scratch: string, ...options: readonly string[]): Contestant {
+  return otherBuild(["llmfs", ...options].join(" "), LLMFS, scratch, ...options);
+}
+
+/** `program`: the llmfs of another checkout, for example. */
+export function otherBuild(name: string, program: string, scratch: string, ...options: readonly string[]): Contestant {
   return {
-    name: ["llmfs", ...options].join(" "),
-    async mount() {
+    name,
+    async mount(within = []) {
       const path = directory(scratch, "llmfs");
-      run([LLMFS, "mount", path, "--allow-other", "--size", "4G", ...options]);
-      const { pid }: { readonly pid: number } = JSON.parse(run([LLMFS, "status", "--json", path]));
+      run([...within, program, "mount", path, "--allow-other", "--size", "4G", ...options]);
+      const { pid }: { readonly pid: number } = JSON.parse(run([program, "status", "--json", path]));
       return {
         path,
         cpu: () => cpuOf(pid),
         kill: () => process.kill(pid, "SIGKILL"),
-        [Symbol.asyncDispose]: async () => void run([LLMFS, "unmount", path]),
+        [Symbol.asyncDispose]: async () => void run([program, "unmount", path]),
       };
     },
   };
@@ -119,10 +125,10 @@ function llmfsOfUser(scratch: string): Contestant {
   return {
     name: "llmfs without root",
     as,
-    async mount() {
+    async mount(within = []) {
       const path = join(home, "mnt");
       run([...as, "mkdir", "-p", path]);
-      run([...as, program, "mount", path, "--size", "4G"]);
+      run([...within, ...as, program, "mount", path, "--size", "4G"]);
       const { pid }: { readonly pid: number } = JSON.parse(run([...as, program, "status", "--json", path]));
       return {
         path,

@@ -180,6 +180,42 @@ int main(int argc, char **argv) {
     qsort(took, count, sizeof *took, by_size);
     if (count > 0) printf("%.3f %.3f %.3f\n", took[count / 2], took[(int)(count * 0.999)], took[count - 1]);
     return 0;
+  } else if (!strcmp(row, "stream") || !strcmp(row, "timeline") || !strcmp(row, "sparse")) {
+    /*
+     * Makes, changes, renames and removes a file again and again, for DATA_MIB milliseconds, in a directory of its own, which
+     * FILES numbers. "stream" prints the µs of an operation, the number of operations and the µs of processor time of one.
+     * "timeline" prints the µs of an operation in every 10 ms. "sparse" rests for 10 ms after each one.
+     */
+    double end = start + mib * 1000, slice = start;
+    struct timespec rest = {.tv_nsec = 10000000};
+    double busy = 0;
+    long before = operations = 0;
+    snprintf(other, sizeof other, "%s/stream%d", base, files);
+    if (mkdir(other, 0755) < 0 && errno != EEXIST) check(-1, "mkdir");
+    for (double begun = now(); begun < end;) {
+      snprintf(path, sizeof path, "%s/stream%d/a", base, files);
+      snprintf(other, sizeof other, "%s/stream%d/b", base, files);
+      check(mknod(path, S_IFREG | 0644, 0), "mknod");
+      check(chmod(path, 0600), "chmod");
+      check(rename(path, other), "rename");
+      if (stat(path, &st) == 0) return 1;
+      check(unlink(other), "unlink");
+      operations += 5;
+      double over = now();
+      busy += over - begun;
+      if (*row == 't' && over - slice > 10000) {
+        printf("%.1f ", (over - slice) / (operations - before));
+        before = operations;
+        slice = over;
+      }
+      if (!strcmp(row, "sparse")) nanosleep(&rest, 0);
+      begun = now();
+    }
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    if (*row == 't') return puts("") == EOF;
+    printf("%.3f %ld %.3f\n", busy / operations, operations, (used.tv_sec * 1e6 + used.tv_nsec / 1e3) / operations);
+    return 0;
   } else if (!strcmp(row, "crowd")) {
     /* FILES entries in one directory. */
     EACH {

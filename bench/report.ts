@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** Replaces what is between the marks of the section. */
-export function writeReport(section: "figures" | "work" | "cost", report: string): void {
+export function writeReport(section: "figures" | "work" | "cost" | "placement", report: string): void {
   const file = join(import.meta.dir, "../docs/performance.md");
   const [before, after] = [`<!-- ${section} -->`, `<!-- end of ${section} -->`];
   const text = readFileSync(file, "utf8");

@@ -851,17 +851,83 @@ export function tcpConnection(fd: number): TcpConnection | undefined {
 /** A set of processors: bit N is processor N, as in cpu_set_t. */
 export type ProcessorMask = Uint8Array;
 
-/** The processors that the calling thread may run on (sched_getaffinity). Empty if the kernel does not say. */
-export function readAllowedProcessors(): ProcessorMask {
+/** The processors that a thread may run on (sched_getaffinity). Empty if the kernel does not say. 0: the calling thread. */
+export function readAllowedProcessors(thread = 0): ProcessorMask {
   const mask = new Uint8Array(128);
-  load().sched_getaffinity(0, mask.length, mask);
+  load().sched_getaffinity(thread, mask.length, mask);
   return mask;
 }
 
-/** Has the calling thread run on these processors only (sched_setaffinity). False if it may not run on any of them. */
-export function runOn(mask: ProcessorMask): boolean {
-  return load().sched_setaffinity(0, mask.length, mask) === 0;
+/** Has a thread run on these processors only (sched_setaffinity). False if it may not run on any of them. */
+export function runOn(mask: ProcessorMask, thread = 0): boolean {
+  return load().sched_setaffinity(thread, mask.length, mask) === 0;
 }
+
+/** The processor time that the calling thread has used, in milliseconds. */
+export function threadTimeMs(): number {
+  const CLOCK_THREAD_CPUTIME_ID = 3;
+  return readClockMs(CLOCK_THREAD_CPUTIME_ID) ?? 0;
+}
+
+/** The processor time that a process has used. Undefined if there is no such process, or if this is not its first thread. */
+export function processTimeMs(pid: number): number | undefined {
+  // MAKE_PROCESS_CPUCLOCK(pid, CPUCLOCK_SCHED) of linux/posix-timers.h.
+  return readClockMs((~pid << 3) | 2);
+}
+
+function readClockMs(clock: number): number | undefined {
+  if (load().clock_gettime(clock, timespec) !== 0) return undefined;
+  return (timespecSeconds[0] ?? 0) * 1000 + (timespecWords[2] ?? 0) / 1e6;
+}
+
+/** Lets a thread run only while no other program wants its processor, or no longer. 0: the calling thread. */
+export type Deference = (on: boolean, thread?: number) => boolean;
+
+/**
+ * Undefined if the calling thread could not end this, for which it needs rights; or if it could then have to wait for a
+ * second, because the kernel (before 6.12) does not let threads ask for short slices of time.
+ */
+export function createDeference(): Deference | undefined {
+  const { syscall } = load();
+  const call = (number: number, ...args: readonly number[]) => {
+    const [a = 0, b = 0, c = 0, d = 0] = args;
+    return Number(syscall(number, a, b, c, d, 0, 0));
+  };
+  const [GETPRIORITY, SETPRIORITY, SETSCHEDULER, GETSCHEDULER, SETATTR, GETATTR] = onArm
+    ? [141, 140, 119, 120, 274, 275]
+    : [140, 141, 144, 145, 314, 315];
+  const [SCHED_OTHER, SCHED_IDLE] = [0, 5];
+  if (call(GETSCHEDULER, 0) !== SCHED_OTHER) return undefined;
+  // The kernel asks for the same right when a thread raises its priority.
+  const nice = 20 - call(GETPRIORITY, 0, 0);
+  if (nice <= -20 || nice > 19 || call(SETPRIORITY, 0, 0, nice - 1) !== 0) return undefined;
+  call(SETPRIORITY, 0, 0, nice);
+  // struct sched_attr: u32 size and policy, u64 flags, s32 nice, u32 priority, u64 runtime, deadline and period.
+  const attributes = new DataView(new ArrayBuffer(48));
+  const at = address(new Uint8Array(attributes.buffer));
+  const setSlice = (nanoseconds: number, thread = 0) => {
+    attributes.setUint32(0, 48, true);
+    attributes.setUint32(4, SCHED_OTHER, true);
+    attributes.setBigUint64(8, 0n, true);
+    attributes.setInt32(16, nice, true);
+    attributes.setUint32(20, 0, true);
+    attributes.setBigUint64(24, BigInt(nanoseconds), true);
+    return call(SETATTR, thread, at, 0) === 0;
+  };
+  const known = setSlice(SHORTEST_SLICE_NS) && call(GETATTR, 0, at, 48, 0) === 0;
+  const isShort = known && attributes.getBigUint64(24, true) === BigInt(SHORTEST_SLICE_NS);
+  setSlice(0);
+  if (!isShort) return undefined;
+  const priority: number = address(PRIORITY);
+  return (on, thread = 0) =>
+    on
+      ? setSlice(SHORTEST_SLICE_NS, thread) && call(SETSCHEDULER, thread, SCHED_IDLE, priority) === 0
+      : setSlice(0, thread);
+}
+
+const SHORTEST_SLICE_NS = 100_000;
+/** struct sched_param: the priority, which only real-time threads have. A constant, because only its address is used. */
+const PRIORITY = new Int32Array(1);
 
 /** A timer that interrupts system calls of the thread that made it, which then fail with EINTR. */
 export interface Ticker {

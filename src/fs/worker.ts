@@ -8,12 +8,12 @@ import { type MessagePort, receiveMessageOnPort, workerData } from "node:worker_
 import { copyDirectory } from "../disk/copy-directory.ts";
 import { FsError, messageOf } from "../errno.ts";
 import { FUSE_PASSTHROUGH } from "../fuse/abi.ts";
-import { keepAwake } from "../fuse/awake.ts";
 import { type Alarm, Device, serve } from "../fuse/device.ts";
 import { OPS } from "../fuse/ops.ts";
-import { Placement, type Processors, systemProcessors } from "../fuse/placement.ts";
 import { type RequestLimit, readRequestLimit } from "../fuse/request-limit.ts";
 import { Session } from "../fuse/session.ts";
+import { Placement, possibleWays } from "../fuse/waiting/placement.ts";
+import { systemProcessors } from "../fuse/waiting/processors.ts";
 import * as libc from "../libc.ts";
 import type {
   FromFilesystem,
@@ -139,8 +139,7 @@ class FilesystemWorker {
     });
     this.#session = session;
     const { lowPower } = this.#options;
-    const awake = keepAwake(lowPower ? 1 : libc.processors());
-    const placement = placementOn(systemProcessors(), lowPower);
+    const placement = choosePlacement(lowPower);
     try {
       serve(
         device,
@@ -168,13 +167,12 @@ class FilesystemWorker {
           },
         },
         () => this.#closed,
-        { maxWrite: MAX_WRITE, placement, awake },
+        { maxWrite: MAX_WRITE, placement },
       );
       this.#post({ type: "ended", reason: "unmounted" });
     } catch (error) {
       this.#post({ type: "ended", reason: "failed", message: stackOf(error) });
     }
-    awake.close();
     placement?.close();
     this.#releaseAll();
     this.#sleepUntil(() => this.#closed);
@@ -376,9 +374,10 @@ class FilesystemWorker {
 /** After this many requests there is something worth collecting. */
 const COLLECT_AFTER = 10_000;
 
-/** A mount that saves power must not spin. With one processor there is nothing to choose from. */
-function placementOn(processors: Processors | undefined, lowPower: boolean): Placement | undefined {
-  return processors && new Placement(lowPower ? ["follow", "rest"] : ["follow", "spin", "rest"], processors);
+/** Undefined if there is only one processor. */
+function choosePlacement(savesPower: boolean): Placement | undefined {
+  const processors = systemProcessors();
+  return processors && new Placement(possibleWays(processors), processors, { savesPower });
 }
 
 const wakeCount = new Uint8Array(8);

@@ -3,26 +3,27 @@
  *
  * It knows which errno means "try again" and which "the mount is gone", and when to sleep. A request to a sleeping
  * thread costs 40 to 75 µs, nearly all of it for waking up an idle processor. So after an answer the loop may poll for a
- * short while before it sleeps, where that is the fastest way: see placement.ts. That time adapts: it grows when a request
+ * short while before it sleeps, where that is the fastest way: see waiting/placement.ts. That time adapts: it grows when a request
  * came soon after the thread slept, and shrinks to zero when none came, so that an idle mount uses no CPU. Between two
  * polls it yields the processor, so that a program that shares it, usually the one that waits for our answer, runs first.
- * The caller's processor is the other half of a round trip: see awake.ts.
+ * The caller's processor is the other half of a round trip: see waiting/awake.ts.
  */
 import { ERRNO } from "../errno.ts";
 import type { Extent } from "../libc.ts";
 import * as libc from "../libc.ts";
 import { FUSE_MIN_READ_BUFFER } from "./abi.ts";
-import type { Awake } from "./awake.ts";
-import { Patience } from "./patience.ts";
-import { type Placement, STRETCH } from "./placement.ts";
 import type { Channel, Session } from "./session.ts";
 import { Splicer } from "./splice.ts";
+import { Patience } from "./waiting/patience.ts";
+import { DELAY_MS, type Placement, STREAM_MS_PER_REQUEST, STRETCH } from "./waiting/placement.ts";
 
 const LONGEST_SPIN_MS = 0.1;
 const SHORTEST_SPIN_MS = 0.004;
 /** If polling ends this much late and without a request, another program ran in the meantime, and not the caller. */
 const SLIP_MS = 0.1;
 const PAUSE_MS = 5;
+/** Messages and timers are checked after this many stretches of requests, even if the next request is there at once. */
+const CHECK_STRETCHES = 4;
 const IDLE_MS = 1000;
 
 export class Device implements Channel {
@@ -113,8 +114,6 @@ export interface LoopOptions {
   readonly maxWrite: number;
   /** Where the thread runs, and whether it polls for requests before it sleeps. Without it, it always sleeps at once. */
   readonly placement?: Placement | undefined;
-  /** Notified of how busy the loop is while it polls for requests. */
-  readonly awake?: Awake;
 }
 
 /** Serves until the mount is gone (ENODEV, or DESTROY without a further request), or until `stopped` returns true. */
@@ -145,7 +144,7 @@ function loop(
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   const at = libc.address(buffer);
   const sleep = new Sleeper(device.fd, mailbox.fd);
-  const { awake, placement } = options;
+  const { placement } = options;
   let spin = 0;
   /** The number of requests since the loop was last idle, and whether there was a pause after the last one. */
   let requests = 0;
@@ -153,44 +152,60 @@ function loop(
   /** The number of requests in the current stretch. */
   let recent = 0;
   let since = 0;
+  let stretches = 0;
+  /** When the last request came. */
+  let last = 0;
   while (!isStopped()) {
     let length = libc.read(device.fd, at, buffer.length);
     // The other thread needs the processor, and only a sleeping loop notices its messages at once.
-    if (length === -ERRNO.EAGAIN && spin > 0 && placement?.way === "spin" && !mailbox.expectsMail()) {
+    if (length === -ERRNO.EAGAIN && spin > 0 && placement?.polls === true && !mailbox.expectsMail()) {
       const until = performance.now() + spin;
       do {
         libc.yieldProcessor();
         length = libc.read(device.fd, at, buffer.length);
       } while (length === -ERRNO.EAGAIN && performance.now() < until);
       if (length === -ERRNO.EAGAIN && performance.now() - until > SLIP_MS) placement.noteInterruption();
-      spin = length > 0 ? LONGEST_SPIN_MS : spin / 2 < SHORTEST_SPIN_MS ? 0 : spin / 2;
+      if (length > 0) spin = LONGEST_SPIN_MS;
+      else {
+        spin = spin / 2 < SHORTEST_SPIN_MS || placement.savesPower ? 0 : spin / 2;
+        placement.noteMiss();
+      }
     }
     if (length > 0) {
       session.handle(buffer, view, length);
       requests++;
-      // Someone waits for a message.
-      if (session.parked > 0) patience.end();
-      placement?.noteCaller(recent, session.lastCaller);
+      if (session.parked > 0) {
+        // Someone waits for a message, and the other thread needs a processor.
+        patience.end();
+        placement?.notePause();
+      }
       if (paused) {
         paused = false;
         recent = 0;
-        since = performance.now();
+        since = last = performance.now();
       }
-      if (++recent === STRETCH) {
+      if (placement?.way === "defer") {
+        const now = performance.now();
+        if (now - last > DELAY_MS) placement.noteDelay();
+        last = now;
+      }
+      if (++recent >= (placement?.length ?? STRETCH)) {
+        const took = performance.now() - since;
+        placement?.noteStretch(took, session.lastCaller);
         // A program that sends requests without end must not keep another from the content it waits for. So messages and
         // timers, normally checked before sleeping, are also checked here.
-        const took = performance.now() - since;
-        mailbox.drain();
-        mailbox.timers.run();
-        placement?.noteStretch(took);
-        if (placement?.way === "spin") {
-          patience.end();
-          awake?.noteRequests(recent, took);
-        } else {
-          if (session.parked === 0 && !mailbox.work(false) && !mailbox.hasWaiting()) patience.begin(requests);
-          awake?.notePause();
+        const isDue = ++stretches % CHECK_STRETCHES === 0;
+        if (isDue) {
+          mailbox.drain();
+          mailbox.timers.run();
         }
-        since = performance.now();
+        if (placement?.polls === true) {
+          patience.end();
+          spin = LONGEST_SPIN_MS;
+        } else if (isDue || (!patience.on && took <= recent * STREAM_MS_PER_REQUEST)) {
+          if (session.parked === 0 && !mailbox.work(false) && !mailbox.hasWaiting()) patience.begin(requests);
+        }
+        since = last = performance.now();
         recent = 0;
       }
       continue;
@@ -213,13 +228,12 @@ function loop(
           mailbox.onIdle(requests);
           requests = 0;
         } else if (!paused) {
-          awake?.notePause();
           placement?.notePause();
           mailbox.onPause();
         }
         paused = true;
       }
-      if (placement?.way === "spin" && !busy && sleep.request && slept < LONGEST_SPIN_MS * 2) spin = LONGEST_SPIN_MS;
+      if (placement?.polls === true && !busy && sleep.request && slept < LONGEST_SPIN_MS * 2) spin = LONGEST_SPIN_MS;
       if (sleep.mail) mailbox.drain();
       continue;
     }

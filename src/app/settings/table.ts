@@ -75,7 +75,8 @@ export const SETTINGS = defineSettings({
   noExec: { type: "boolean", description: "do not allow programs in the mount to be executed" },
   lowPower: {
     type: "boolean",
-    description: "never busy-wait for the next request: saves power and processor time, but is sometimes slower",
+    description:
+      "wait for requests in the way that takes the least processor time, even if each then takes up to a third longer",
   },
   warm: { type: "boolean", description: "generate all files at the start, in parallel; see llmfs warm" },
   save: { type: "string", valueHint: "FILE", description: "save the tree to FILE (mode 0600) on unmount" },

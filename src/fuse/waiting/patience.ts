@@ -6,7 +6,7 @@
  * the same with one. Messages then wait until a timer interrupts the read, or until the stretch of requests ends. So this is
  * for streams during which nobody waits for a message.
  */
-import { createTicker, setBlocking, type Ticker } from "../libc.ts";
+import { createTicker, setBlocking, type Ticker } from "../../libc.ts";
 
 /** How often a read is interrupted. */
 const TICK_MS = 5;

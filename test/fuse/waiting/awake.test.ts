@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { keepAwake } from "../../src/fuse/awake.ts";
+import { openHold } from "../../../src/fuse/waiting/awake.ts";
 
 let folder: string;
 const at = (name: string) => join(folder, name);
@@ -24,38 +24,20 @@ function asked(): number[] {
 
 const ANY = 2_000_000_000;
 
-describe("processors are kept awake", () => {
-  test("processors are kept awake while requests follow each other closely, and no longer", () => {
-    const awake = keepAwake(2, at("latency"), at("driver"));
-    expect(asked()).toEqual([]);
-    awake.noteRequests(64, 6);
-    awake.noteRequests(64, 2);
-    expect(asked()).toEqual([0]);
-    awake.noteRequests(64, 7);
-    awake.noteRequests(64, 70);
-    expect(asked()).toEqual([0, ANY]);
-    awake.close();
-  });
-
-  test("processors are kept awake no longer than the first pause", () => {
-    const awake = keepAwake(2, at("latency"), at("driver"));
-    awake.notePause();
-    awake.noteRequests(64, 1);
-    awake.notePause();
-    awake.notePause();
-    expect(asked()).toEqual([0, ANY]);
-    awake.noteRequests(64, 1);
-    expect(asked()).toEqual([0, ANY, 0]);
-    awake.close();
-  });
+test("processors are kept awake while that is asked for, and not from the start", () => {
+  const hold = openHold(2, at("latency"), at("driver"));
+  expect(asked()).toEqual([]);
+  hold?.set(true);
+  hold?.set(false);
+  hold?.close();
+  expect(asked()).toEqual([0, ANY]);
 });
 
 describe("processors are not kept awake", () => {
   const unasked = (processors: number, device = at("latency"), driver = at("driver")) => {
-    const awake = keepAwake(processors, device, driver);
-    awake.noteRequests(64, 1);
-    awake.notePause();
-    awake.close();
+    const hold = openHold(processors, device, driver);
+    hold?.set(true);
+    hold?.close();
     return asked();
   };
 

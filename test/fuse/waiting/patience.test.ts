@@ -1,9 +1,9 @@
 /** Blocking reads in a stream, and the timer that interrupts them. */
 import { afterEach, describe, expect, test } from "bun:test";
 import { readFileSync } from "node:fs";
-import { ERRNO } from "../../src/errno.ts";
-import { Patience } from "../../src/fuse/patience.ts";
-import * as libc from "../../src/libc.ts";
+import { ERRNO } from "../../../src/errno.ts";
+import { Patience } from "../../../src/fuse/waiting/patience.ts";
+import * as libc from "../../../src/libc.ts";
 
 const open: number[] = [];
 

@@ -1,0 +1,393 @@
+/**
+ * Chooses the processor on which the filesystem thread runs while requests stream in, and how it waits for the next
+ * one.
+ *
+ * Most of a request's cost is waking up a thread on another processor. That cost depends on the machine: 12 µs on one
+ * kind of virtual machine, 90 on another, and more if that processor has other work. There are five ways to wait:
+ *
+ * - follow: move to the caller's processor, and sleep between requests. Both threads take turns there, and no other
+ *   processor has to be woken, unless the kernel moves the caller to an idle one.
+ * - defer: the same, and let every other program run first. The kernel then sees a processor that is free for the caller.
+ * - spin: stay on another processor, and poll for the next request for a while before going to sleep.
+ * - hold: the same, and keep the caller's processor from halting in the meantime. See awake.ts.
+ * - rest: go to sleep at once, wherever the kernel runs the thread.
+ *
+ * No rule about machines predicts which is best, and that changes with the other work of the machine. So it is
+ * measured: from time to time another way takes turns with the present one, and is kept if it is clearly better. A way
+ * that lost is tried less and less often, until the time of a request changes, because then something else has changed.
+ *
+ * Better means faster. If the mount is to save power, it means less processor time, ours and the caller's and that of
+ * processors kept awake, among the ways that are nearly as fast as the fastest one.
+ *
+ * Two things the time does not show in time. Polling uses up the thread's share of a busy processor, and for that it waits
+ * later, in whatever way. And a thread that defers waits as long as another program runs. So it stops as soon as another
+ * program runs on its processor in the meantime.
+ */
+import type { Processors } from "./processors.ts";
+import { HOPELESS, type Measured, Probation, Trial } from "./trial.ts";
+
+export type PlacementMode = "follow" | "defer" | "spin" | "hold" | "rest";
+
+/** A way whose requests took less than this part of the present time is tried soon, but not more often than this. */
+const TEMPTING = 0.5;
+const TEMPTED_STAY = 64;
+/** The number of requests in a stretch, which is the unit of measurement. */
+export const STRETCH = 16;
+/** So many requests begin a stream, if they come within this time of each other on average. */
+const BEGINNING = 8;
+export const STREAM_MS_PER_REQUEST = 0.5;
+/** Processors are kept awake only while a request takes no longer than this, and not after 8 slower stretches. */
+const HOLD_MS_PER_REQUEST = 0.1;
+const SLOW_STRETCHES = 8;
+/** The caller is looked up again after this many stretches. */
+const LOOK_EVERY = 2;
+/** The number of stretches before a way is tried again: after it was left, and at most. */
+const SHORTEST_STAY = 16;
+const LONGEST_STAY = 2048;
+const LONGEST_HOPELESS_STAY = 4096;
+/** How often in CROWD_STRETCHES another program may run in the meantime while the thread polls. */
+const TOLERATED = 2;
+const CROWD_STRETCHES = 4;
+/** For how many stretches a way is out after that, or if it was not what its trial promised; and at most. */
+const CROWDED_STAY = 256;
+const LONGEST_CROWDED_STAY = 8192;
+/** A thread that had to wait this long for another program is too polite. */
+export const DELAY_MS = 1;
+/** The time of a request has changed if it differs from the usual by this factor in each of these stretches. */
+const CHANGED = 1.6;
+const CHANGED_STRETCHES = 3;
+/** The number of stretches before a change counts again, if it did not change the way: at first, and at most. */
+const SHORTEST_CALM = 32;
+const LONGEST_CALM = 1024;
+/** The relative time, or cost, of another way to be kept. */
+const CLEARLY = 0.93;
+/** The longest time that a way that saves power may take, relative to the fastest one. */
+const NEARLY = 1.3;
+
+export interface PlacementOptions {
+  readonly savesPower?: boolean;
+}
+
+/** The ways that are possible here. The first is one that costs little if it is not the best. */
+export function possibleWays({ canMove, defer, hold }: Processors): [PlacementMode, ...PlacementMode[]] {
+  const polling = hold === undefined ? "spin" : "hold";
+  if (!canMove) return ["rest", polling];
+  return ["follow", ...(defer === undefined ? [] : ["defer" as const]), polling, "rest"];
+}
+
+interface Record {
+  /** How long a stretch took in its last trial, and when that was. */
+  ms: number;
+  triedAt: number;
+  /** The time of a request relative to the present way, as far as it is known. */
+  time: number;
+  /** The stretch at which it is tried next, and after how many stretches it is tried if it loses again. */
+  due: number;
+  stay: number;
+  /** It is out until this stretch, and for how many stretches the next time that another program runs in the meantime. */
+  outUntil: number;
+  crowdedStay: number;
+}
+
+export class Placement {
+  readonly #ways: readonly PlacementMode[];
+  readonly #processors: Processors;
+  /** Whether it is to save power. */
+  readonly savesPower: boolean;
+  readonly #records = new Map<PlacementMode, Record>();
+  #way: PlacementMode;
+  #trial: Trial<PlacementMode> | undefined;
+  #probation: Probation<PlacementMode> | undefined;
+  /** Whether requests stream in. */
+  #streams = false;
+  /** The processor to which the thread was moved; undefined while it may run anywhere. */
+  #pinned: number | undefined;
+  #deferring = false;
+  #holding = false;
+  /** The number of stretches so far, and since the caller was looked up. */
+  #stretches = 0;
+  #lookedUp = 0;
+  /** How often another program ran in the meantime, and since which stretch. */
+  #interrupted = 0;
+  #interruptedSince = 0;
+  /** The usual time of a stretch, and for how many stretches it has been different. */
+  #usual = 0;
+  #different = 0;
+  #slow = 0;
+  /** From which stretch on a change counts, and how many stretches lie between two changes. */
+  #calmUntil = 0;
+  #calm = SHORTEST_CALM;
+  /** How long the thread had been delayed when that was last checked. */
+  #delayed = 0;
+  #used = 0;
+  #caller = 0;
+
+  /** `ways`: the possible ways; the first is used at the start. */
+  constructor(
+    ways: readonly [PlacementMode, ...PlacementMode[]],
+    processors: Processors,
+    { savesPower = false }: PlacementOptions = {},
+  ) {
+    this.#ways = ways;
+    this.#way = ways[0];
+    this.#processors = processors;
+    this.savesPower = savesPower;
+  }
+
+  /** The current way. */
+  get way(): PlacementMode {
+    if (this.#streams) return this.#trial?.way ?? this.#way;
+    return !this.savesPower && (this.#way === "spin" || this.#way === "hold") ? "spin" : "rest";
+  }
+
+  /** Whether the thread polls for the next request before it sleeps. */
+  get polls(): boolean {
+    const { way } = this;
+    return way === "spin" || way === "hold";
+  }
+
+  /** The number of requests in the next stretch. */
+  get length(): number {
+    return this.#streams ? STRETCH : BEGINNING;
+  }
+
+  /** Notes the end of a stretch of requests, the milliseconds that it took, and the thread that sent the last one. */
+  noteStretch(ms: number, caller: number): void {
+    if (!this.#streams) {
+      if (ms <= BEGINNING * STREAM_MS_PER_REQUEST) this.#begin(caller);
+      return;
+    }
+    this.#stretches++;
+    const before = this.way;
+    const measured = this.#measure(ms, caller);
+    if (this.#ways.length > 1) this.#decide(measured);
+    this.#enter();
+    if (this.way !== before || this.#stretches - this.#lookedUp >= LOOK_EVERY) this.#follow(caller);
+  }
+
+  /** Notes that no request came while the thread polled. */
+  noteMiss(): void {
+    if (!this.savesPower || !this.#holding) return;
+    this.#holding = false;
+    this.#processors.hold?.(false);
+  }
+
+  /** Notes that the thread, which defers to other programs, may have had to wait for one. */
+  noteDelay(): void {
+    const delayed = this.#processors.delayedMs();
+    if (delayed - this.#delayed > DELAY_MS) this.noteInterruption();
+    this.#delayed = delayed;
+  }
+
+  /** Notes that another program, and not the caller, ran on this processor in the meantime. */
+  noteInterruption(): void {
+    if (this.#stretches - this.#interruptedSince >= CROWD_STRETCHES) {
+      this.#interrupted = 0;
+      this.#interruptedSince = this.#stretches;
+    }
+    const way = this.#trial?.way ?? this.#way;
+    // Each time costs a thread that defers some milliseconds.
+    if (++this.#interrupted <= TOLERATED && way !== "defer") return;
+    this.#interrupted = 0;
+    const rest = this.#ways.filter((one) => one !== way);
+    const [other] = rest.sort((a, b) => this.#recordOf(a).time - this.#recordOf(b).time);
+    if (other === undefined) return;
+    this.#trial = undefined;
+    if (way === this.#way) this.#change(other);
+    this.#exclude(way);
+    this.#enter();
+    this.#follow(this.#caller);
+  }
+
+  /** No request came for a while, or a request waits for something else: the next caller may run anywhere. */
+  notePause(): void {
+    if (!this.#streams) return;
+    this.#streams = false;
+    this.#trial = undefined;
+    this.#different = 0;
+    this.#enter();
+  }
+
+  close(): void {
+    this.notePause();
+    this.#processors.close();
+  }
+
+  #begin(caller: number): void {
+    this.#streams = true;
+    this.#slow = 0;
+    this.#enter();
+    this.#follow(caller);
+  }
+
+  #measure(ms: number, caller: number): Measured {
+    if (!this.savesPower) return { ms, cost: ms };
+    const used = this.#processors.usedMs(caller);
+    const cost = used - this.#used + (this.#holding ? ms * this.#processors.others : 0);
+    const known = caller === this.#caller;
+    this.#used = used;
+    this.#caller = caller;
+    return { ms, cost: known ? Math.max(cost, 0) : Number.NaN };
+  }
+
+  #decide(measured: Measured): void {
+    const { ms } = measured;
+    if (this.#trial !== undefined) {
+      const result = this.#trial.note(measured);
+      if (result !== undefined) this.#conclude(this.#trial.other, result);
+      return;
+    }
+    if (this.way === "hold" && this.#isTooSlowToHold(ms)) return;
+    if (this.#isOnProbation(ms)) return;
+    this.#noticeChange(ms);
+    const next = this.#findDue();
+    if (next !== undefined) this.#trial = new Trial(next, this.#way, this.#usual, this.savesPower);
+  }
+
+  /** The way that has been due for the longest time. */
+  #findDue(): PlacementMode | undefined {
+    const due = this.#ways.filter((way) => {
+      const { due, outUntil, ms, triedAt } = this.#recordOf(way);
+      const soon = ms < this.#usual * TEMPTING ? Math.min(due, triedAt + TEMPTED_STAY) : due;
+      return way !== this.#way && Math.max(soon, outUntil) <= this.#stretches;
+    });
+    return due.sort((a, b) => this.#recordOf(a).due - this.#recordOf(b).due)[0];
+  }
+
+  #isOnProbation(ms: number): boolean {
+    const probation = this.#probation;
+    if (probation === undefined) return false;
+    const late = probation.note(ms);
+    if (late === undefined) return true;
+    this.#probation = undefined;
+    if (late <= 0) return false;
+    const left = this.#way;
+    this.#recordOf(probation.from).time = 1 / late;
+    this.#change(probation.from);
+    this.#exclude(left);
+    return true;
+  }
+
+  #isTooSlowToHold(ms: number): boolean {
+    this.#slow = ms > STRETCH * HOLD_MS_PER_REQUEST ? this.#slow + 1 : 0;
+    const other = this.#ways.find((way) => way === "spin") ?? this.#ways.find((way) => way !== "hold");
+    if (this.#slow < SLOW_STRETCHES || other === undefined) return false;
+    this.#slow = 0;
+    this.#change(other);
+    this.#exclude("hold");
+    return true;
+  }
+
+  #noticeChange(ms: number): void {
+    if (this.#usual === 0) this.#usual = ms;
+    const ratio = ms / this.#usual;
+    this.#different = ratio > CHANGED || ratio < 1 / CHANGED ? this.#different + 1 : 0;
+    // A single slow stretch has other causes.
+    this.#usual += (Math.min(ms, this.#usual * 2) - this.#usual) / 16;
+    if (this.#different < CHANGED_STRETCHES || this.#stretches < this.#calmUntil) return;
+    this.#different = 0;
+    this.#usual = ms;
+    this.#calmUntil = this.#stretches + this.#calm;
+    this.#calm = Math.min(this.#calm * 2, LONGEST_CALM);
+    for (const way of this.#ways) {
+      const record = this.#recordOf(way);
+      record.due = Math.min(record.due, this.#stretches);
+      record.stay = SHORTEST_STAY;
+      if (way !== this.#way) record.time = 1;
+    }
+  }
+
+  #conclude(other: PlacementMode, { time, cost, ms }: { time: number; cost: number; ms: number }): void {
+    this.#trial = undefined;
+    const record = this.#recordOf(other);
+    record.time = time;
+    record.ms = ms;
+    record.triedAt = this.#stretches;
+    const late = other === "hold" && ms > STRETCH * HOLD_MS_PER_REQUEST;
+    if (!late && this.#isBetter(time, cost)) {
+      this.#calm = SHORTEST_CALM;
+      const from = this.#way;
+      const usual = this.#usual;
+      this.#change(other);
+      if (usual > 0) this.#probation = new Probation(from, usual * time);
+      return;
+    }
+    record.due = this.#stretches + record.stay;
+    // A way that is much slower costs much to try.
+    const hopeless = time > HOPELESS;
+    record.stay = Math.min(record.stay * (hopeless ? 4 : 2), hopeless ? LONGEST_HOPELESS_STAY : LONGEST_STAY);
+  }
+
+  #isBetter(time: number, cost: number): boolean {
+    if (!this.savesPower) return time < CLEARLY;
+    const fastest = Math.min(1, ...[...this.#records.values()].map((record) => record.time));
+    const [fits, presentFits] = [time <= fastest * NEARLY, 1 <= (fastest * NEARLY) / CLEARLY];
+    if (fits && presentFits) return cost < CLEARLY;
+    return fits || (!presentFits && time < CLEARLY);
+  }
+
+  #change(way: PlacementMode): void {
+    const { time } = this.#recordOf(way);
+    for (const record of this.#records.values()) record.time /= time;
+    const left = this.#recordOf(this.#way);
+    left.triedAt = this.#stretches;
+    if (this.#usual > 0) left.ms = this.#usual;
+    left.due = Math.max(left.due, this.#stretches + SHORTEST_STAY);
+    this.#way = way;
+    this.#probation = undefined;
+    this.#usual = 0;
+    this.#different = 0;
+  }
+
+  /** For a while, the way is not tried. */
+  #exclude(way: PlacementMode): void {
+    const record = this.#recordOf(way);
+    record.outUntil = this.#stretches + record.crowdedStay;
+    record.crowdedStay = Math.min(record.crowdedStay * 2, LONGEST_CROWDED_STAY);
+  }
+
+  /** Does what the current way needs, and undoes what it does not. */
+  #enter(): void {
+    const way = this.#streams ? this.way : undefined;
+    const { defer, hold } = this.#processors;
+    if (this.#deferring && way !== "defer") {
+      defer?.(false);
+      this.#deferring = false;
+    }
+    if (this.#holding !== (way === "hold")) {
+      this.#holding = way === "hold";
+      hold?.(this.#holding);
+    }
+    if (this.#pinned !== undefined && way !== "follow" && way !== "defer") {
+      this.#processors.release();
+      this.#pinned = undefined;
+    }
+  }
+
+  #follow(caller: number): void {
+    const { way } = this;
+    if ((way !== "follow" && way !== "defer") || caller === 0) return;
+    this.#lookedUp = this.#stretches;
+    const processor = this.#processors.whereRuns(caller);
+    if (processor === undefined) return;
+    if (processor !== this.#pinned && this.#processors.moveTo(processor)) this.#pinned = processor;
+    if (way === "defer" && !this.#deferring && this.#pinned !== undefined) {
+      this.#deferring = this.#processors.defer?.(true) ?? false;
+      this.#delayed = this.#processors.delayedMs();
+    }
+  }
+
+  #recordOf(way: PlacementMode): Record {
+    const record = this.#records.get(way) ?? {
+      ms: Number.POSITIVE_INFINITY,
+      triedAt: 0,
+      time: 1,
+      due: 0,
+      stay: SHORTEST_STAY,
+      outUntil: 0,
+      crowdedStay: CROWDED_STAY,
+    };
+    this.#records.set(way, record);
+    return record;
+  }
+}

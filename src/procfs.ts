@@ -153,6 +153,16 @@ export function startTimeOf(pid: number): string | undefined {
   return fields[0] === "Z" ? undefined : fields[19];
 }
 
+/**
+ * How a process ended, as waitpid(2) will tell its parent, which has not asked yet. Undefined for a process that has not ended,
+ * for one that ended well, and for those of other users.
+ */
+export function zombieStatusOf(pid: number): number | undefined {
+  const fields = statOf(pid);
+  // If this process may not know it, the status is 0.
+  return fields[0] === "Z" ? Number(fields[49]) || undefined : undefined;
+}
+
 /** The fields of proc_pid_stat(5) after the name: state, ppid, pgrp, session, tty_nr, tpgid, … */
 export function statOf(pid: number | "self"): readonly string[] {
   return fieldsOf(readText(`/proc/${pid}/stat`));

@@ -2,6 +2,7 @@ import { ptr } from "bun:ffi";
 import { describe, expect, test } from "bun:test";
 import { release } from "node:os";
 import * as libc from "../src/libc.ts";
+import { zombieStatusOf } from "../src/procfs.ts";
 
 test("an array keeps its address when it is read in a hot loop and its buffer is requested", () => {
   const small = new Int32Array(36);
@@ -17,6 +18,7 @@ test("an array keeps its address when it is read in a hot loop and its buffer is
 test("how a process ended is known after its parent has asked for it, on Linux 6.15 and newer", async () => {
   const child = Bun.spawn(["sleep", "60"]);
   const handle = libc.openProcess(child.pid);
+  expect(zombieStatusOf(child.pid)).toBeUndefined();
   expect(libc.exitStatusOf(handle)).toBeUndefined();
   child.kill("SIGKILL");
   await child.exited;

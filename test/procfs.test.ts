@@ -8,7 +8,9 @@ import {
   statOf,
   statusHas,
   statusOf,
+  zombieStatusOf,
 } from "../src/procfs.ts";
+import { eventually } from "./support/program.ts";
 
 const STATUS = `Name:	SigPnd: x
 State:	S (sleeping)
@@ -68,4 +70,16 @@ test("a process has a state and parent whatever its name is, status fields, mask
   const gone = [conditionOf(child.pid), startTimeOf(child.pid), statusOf(child.pid, "Uid"), statOf(child.pid)];
   expect(gone).toEqual(["gone", undefined, undefined, []]);
   expect([statusHas(child.pid, "SigIgn", 0), descriptorsOf(child.pid)]).toEqual([false, []]);
+});
+
+test("how a process ended is known before its parent has asked for it", async () => {
+  // The parent becomes a program that never asks.
+  const parent = Bun.spawn(["sh", "-c", "sh -c 'kill -9 $$' & echo $!; exec sleep 60"]);
+  const { value } = await parent.stdout.getReader().read();
+  const pid = Number(Buffer.from(value ?? []).toString());
+  await eventually("it has ended", () => zombieStatusOf(pid) !== undefined);
+  expect(zombieStatusOf(pid)).toBe(9);
+  expect(zombieStatusOf(process.pid)).toBeUndefined();
+  parent.kill();
+  await parent.exited;
 });

@@ -88,7 +88,7 @@ cat slow.txt & wait`;
     process.kill(pid, "SIGKILL");
     await eventually("both are gone", () => !all.some(isAlive));
     expect(processesOf(m.dir)).toEqual([]);
-    // Before Linux 6.15 the signal is not known.
+    // Before Linux 6.15 the signal is known only until the parent has asked for it.
     const last = readFileSync(m.sandbox.at("mount.log"), "utf8").trimEnd().split("\n").at(-1);
     expect(last).toMatch(
       /error fuse: llmfs \(process \d+\), which served \S+, (was killed by SIGKILL|ended without unmounting)\b.*was unmounted\. What was written in the mount is lost, because it had no --save/,

@@ -12,7 +12,7 @@ import { waitUntil } from "../../abort.ts";
 import { messageOf } from "../../errno.ts";
 import * as libc from "../../libc.ts";
 import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
-import { startTimeOf } from "../../procfs.ts";
+import { startTimeOf, zombieStatusOf } from "../../procfs.ts";
 import { ROLE, selfCommand } from "../../self.ts";
 import { helperEnvironment } from "./chosen-helper.ts";
 import { SERVER_ENVIRONMENT } from "./process.ts";
@@ -141,15 +141,14 @@ function findServer(line: string): Server {
   }
 }
 
-/** How long the parent of the server may take to ask how it ended. Until then nobody else can know. */
+/** Its parent may ask at any moment how it ended, and either is known only before or only after that. */
 const ASKING_MS = 500;
 
-async function askForEnd({ process: server }: Server): Promise<Pick<Crash, "exitStatus">> {
-  if (server === undefined) return {};
+async function askForEnd({ notes, process: server }: Server): Promise<Pick<Crash, "exitStatus">> {
   let exitStatus: number | undefined;
   await waitUntil(
     () => {
-      exitStatus = libc.exitStatusOf(server);
+      exitStatus = zombieStatusOf(notes.pid) ?? (server === undefined ? undefined : libc.exitStatusOf(server));
       return exitStatus !== undefined;
     },
     ASKING_MS,

@@ -8,6 +8,7 @@
  */
 import type { ArgsDef } from "citty";
 import { UsageError } from "../../app/errors.ts";
+import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import { findNearest } from "../../text/did-you-mean.ts";
 import { spellings } from "../args/parse.ts";
 import { EXIT } from "../output/exit-codes.ts";
@@ -94,7 +95,14 @@ export function parseHelperLine(argv: readonly string[], flags: ArgsDef): Helper
   const [source = "", directory, surplus] = places;
   if (directory === undefined) throw new UsageError("SOURCE and DIR are missing; mount(8) passes both");
   if (surplus !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(surplus)}`);
-  const translated = options.flatMap((option) => translate(option, named, sloppy));
+  // First, because mount(8) then passes on options of the mount that is there.
+  if (options.includes("remount")) {
+    throw new UsageError(
+      "an llmfs mount cannot be changed while it is there, so remount is refused; unmount it, and mount it again with the other " +
+        "options (with save=FILE, its files are saved; with FILE as the source, they are there again)",
+    );
+  }
+  const translated = options.flatMap((option) => (isOwnId(option) ? [] : translate(option, named, sloppy, directory)));
   // Neither the current directory nor the home directory of whoever calls mount(8) decides how a mount is configured.
   const config = translated.some((flag) => flag.startsWith("--config=")) ? [] : ["--config=none"];
   const from = NO_SOURCE.has(source) ? [] : [`--from=${source}`];
@@ -118,7 +126,38 @@ function splitOptions(list: string): readonly string[] {
   return [...options, option].filter((one) => one !== "");
 }
 
-function translate(option: string, named: ReadonlyMap<string, string | undefined>, sloppy: boolean): readonly string[] {
+/** Whether the option asks for what is the case anyway. */
+function isOwnId(option: string): boolean {
+  return option === `uid=${process.getuid?.()}` || option === `gid=${process.getgid?.()}`;
+}
+
+/** What to do instead of an option that other filesystems have. Undefined for any other option. */
+function explainUnsupported(given: string, value: string, directory: string): string | undefined {
+  switch (given) {
+    case "uid":
+    case "gid": {
+      const change = given === "uid" ? `chown -R ${value}` : `chgrp -R ${value}`;
+      return (
+        `${given}=${value} is not supported: what is in a mount belongs to whoever mounts it. Let that user mount it (with the option ` +
+        `user in fstab), or mount with allow_other and change the owner then: ${change} ${shellWord(directory)}`
+      );
+    }
+    case "umask":
+      return (
+        `${given}=${value} is not supported: files have modes of their own. Set the umask of whoever mounts, or change the modes ` +
+        `then: chmod -R MODE ${shellWord(directory)}`
+      );
+    default:
+      return undefined;
+  }
+}
+
+function translate(
+  option: string,
+  named: ReadonlyMap<string, string | undefined>,
+  sloppy: boolean,
+  directory: string,
+): readonly string[] {
   const equals = option.indexOf("=");
   const given = equals < 0 ? option : option.slice(0, equals);
   const value = equals < 0 ? undefined : option.slice(equals + 1);
@@ -127,6 +166,8 @@ function translate(option: string, named: ReadonlyMap<string, string | undefined
   const type = named.get(`--${name}`);
   if (name.length < 2 || type === undefined) {
     if (sloppy) return [];
+    const instead = explainUnsupported(given, value ?? "", directory);
+    if (instead !== undefined) throw new UsageError(instead);
     const guess = findNearest(
       name,
       [...named.keys()].filter((flag) => flag.startsWith("--")).map((flag) => flag.slice(2)),

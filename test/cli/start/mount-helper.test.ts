@@ -72,12 +72,21 @@ test.each([
   [["none", "/mnt/t", "-o", "foreground"], "unknown option foreground"],
   [["none", "/mnt/t", "-o", "size"], "the option size needs a value"],
   [["none", "/mnt/t", "-o", "warm=1"], "the option warm has no value"],
+  [["none", "/mnt/t", "-o", "uid=4711"], "chown -R 4711 /mnt/t"],
+  [["none", "/mnt/t", "-o", "gid=4711"], "chgrp -R 4711 /mnt/t"],
+  [["none", "/mnt/t", "-o", "umask=022"], "chmod -R MODE /mnt/t"],
+  [["none", "/mnt/t", "-s", "-o", "user_id=0,remount,ro"], "unmount it, and mount it again with the other options"],
   [["none"], "SOURCE and DIR are missing"],
   [["none", "/mnt/t", "/more"], 'unexpected argument "/more"'],
   [["none", "/mnt/t", "-o"], "-o needs a value"],
   [["none", "/mnt/t", "--size"], "unknown flag --size"],
 ])("%p is refused", (argv, problem) => {
   expect(() => parse(...argv)).toThrow(problem);
+});
+
+test("the ids of whoever mounts are accepted, because everything belongs to that user anyway", () => {
+  const own = `uid=${process.getuid?.()},gid=${process.getgid?.()}`;
+  expect(parse("none", "/mnt/t", "-o", own).argv).toEqual(["--config=none", "--", "/mnt/t"]);
 });
 
 test("with -s, unknown options are ignored", () => {

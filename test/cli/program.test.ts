@@ -167,7 +167,8 @@ describe("a wrong command line exits with status 2, prints the reason and the us
     ],
     ["a surplus argument", ["unmount", "/a", "/b"], 'unexpected argument "/b"'],
     ["a surplus argument after --version", ["--version", "x"], 'unexpected argument "x"'],
-    ["a missing argument", ["save", "/tmp"], "FILE is missing"],
+    ["a missing argument", ["save", "/tmp"], "FILE is missing; DIR can be left out only in a mount"],
+    ["save without arguments", ["save"], "FILE is missing"],
     [
       "an action that is missing",
       ["recordings", "--json"],

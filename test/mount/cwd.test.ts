@@ -71,7 +71,7 @@ describeMounted("a current directory that is a dead mount", () => {
     expect(await there("unmount", other)).toMatchObject({ status: 0, stderr: "" });
     expect((await there("run", "--", "ls", "-A")).status).toBe(0);
     const replayed = await there("generate", "--mode", "replay", "--prompt", "two words");
-    expect([replayed.status, replayed.stderr]).toEqual([88, expect.stringContaining("no recording for structure")]);
+    expect([replayed.status, replayed.stderr]).toEqual([88, expect.stringContaining("no recording for layout")]);
     expect(await there("unmount", m.dir)).toMatchObject({
       status: 89,
       stderr: expect.stringContaining("removed the dead mount"),
@@ -90,6 +90,24 @@ describeMounted("a current directory in the mount that should be unmounted", () 
       stderr: "",
     });
     expect(mountedType(m.dir)).toBeUndefined();
+  });
+
+  test("in a mount, save needs no DIR, and unmount without DIR says that it is busy and how to leave", async () => {
+    await using m = await unmounted();
+    await m.mount(["--mode", "off"]);
+    mkdirSync(`${m.dir}/deep`);
+    writeFileSync(`${m.dir}/deep/a.txt`, "kept");
+    const here = (...args: string[]) => m.sandbox.llmfs(args, { program: BINARY, cwd: `${m.dir}/deep` });
+    const saved = m.sandbox.at("here.json");
+    expect(await here("save", saved)).toMatchObject({ status: 0, stdout: "", stderr: "" });
+    expect(readFileSync(saved, "utf8")).toContain("kept");
+    expect((await here("save", "-")).stdout).toContain("kept");
+    expect(await here("save", m.dir)).toMatchObject({ status: 2, stderr: expect.stringContaining("FILE is missing") });
+    const busy = `the current directory is in ${m.dir}, which your shell keeps busy; leave it first: cd / && llmfs unmount ${m.dir}\n`;
+    expect(await here("unmount")).toMatchObject({ status: 81, stderr: `llmfs: ${busy}` });
+    expect(mountedType(m.dir)).toBe("fuse.llmfs");
+    expect((await here("unmount", "--lazy")).status).toBe(0);
+    await eventually("it is unmounted", () => mountedType(m.dir) === undefined);
   });
 
   test("a current directory in the mount is reported with the program that keeps the mount busy, which is not llmfs", async () => {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { UserError } from "../../../app/errors.ts";
-import { absolutePath } from "../../../app/machine/current-directory.ts";
+import { UsageError, UserError } from "../../../app/errors.ts";
+import { absolutePath, currentDirectory } from "../../../app/machine/current-directory.ts";
 import { resolveRealPath } from "../../../app/mountpoint.ts";
 import { createUnresponsiveError, isAnswering } from "../../../app/running/answering.ts";
 import { ControlClient } from "../../../app/running/control-client.ts";
@@ -27,7 +27,11 @@ import { createVersionError, Departure, late } from "../../process/departure.ts"
 
 export const unmount = defineCommand({
   args: defineFlags({
-    dir: { type: "positional", required: true, description: "the mount" },
+    dir: {
+      type: "positional",
+      required: false,
+      description: "the mount; with --lazy, default: the mount that contains the current directory",
+    },
     lazy: {
       type: "boolean",
       alias: "l",
@@ -56,19 +60,32 @@ export const unmount = defineCommand({
   ],
   async run(args) {
     const patienceMs = parseDuration("--timeout", args.timeout ?? "30s", 1000);
-    const mount = mountOf(args.dir);
+    const name = args.dir ?? findMountToLeave(args.lazy);
+    const mount = mountOf(name);
     // After `llmfs unmount .`, this process would otherwise keep the mount busy itself.
     process.chdir("/");
     using server = serverOf(mount);
     const lost = args.lazy || !isTerminal() ? undefined : await describeUnsaved(mount, server);
-    if (server !== undefined && isCopy(mount, server)) takeAway(mount, args.dir, args.lazy);
-    else if (server === undefined) await unmountWithoutServer(mount, args.dir, args.lazy, patienceMs);
-    else if (args.lazy) await unmountLazily(new Departure({ mount, name: args.dir, server, patienceMs, lazy: true }));
-    else await unmountProperly(new Departure({ mount, name: args.dir, server, patienceMs, lazy: false }));
+    if (server !== undefined && isCopy(mount, server)) takeAway(mount, name, args.lazy);
+    else if (server === undefined) await unmountWithoutServer(mount, name, args.lazy, patienceMs);
+    else if (args.lazy) await unmountLazily(new Departure({ mount, name, server, patienceMs, lazy: true }));
+    else await unmountProperly(new Departure({ mount, name, server, patienceMs, lazy: false }));
     if (lost !== undefined) say(lost);
     return EXIT.ok.code;
   },
 });
+
+/** The mount that contains the current directory. Throws UserError, as the caller's shell keeps that mount busy. */
+function findMountToLeave(lazy: boolean): string {
+  const here = currentDirectory();
+  const path = here === undefined ? undefined : findMount(here)?.mount.path;
+  if (path === undefined) throw new UsageError("DIR is missing");
+  if (lazy) return path;
+  throw new UserError(
+    "busy",
+    `the current directory is in ${path}, which your shell keeps busy; leave it first: cd / && llmfs unmount ${shellWord(path)}`,
+  );
+}
 
 /** For a person: what was written into a mount that is not saved. Generated content is recorded and can be had again. */
 async function describeUnsaved(mount: MountPoint, server: ServerProcess | undefined): Promise<string | undefined> {

@@ -4,6 +4,7 @@ import { readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { RedisClient } from "bun";
 import { createFolderStore } from "../../src/recording/stores/folder.ts";
 import { openStore } from "../../src/recording/stores/store.ts";
+import { documented } from "../support/json-shapes.ts";
 import { type Finished, Sandbox, SOURCE } from "../support/program.ts";
 import { REDIS, redisServer, type Server } from "../support/servers.ts";
 import { recordingOf } from "../support/store-contract.ts";
@@ -179,6 +180,19 @@ describe("copy", () => {
     expect((await recordings(["copy", "typo", "b"])).stderr).toContain("typo does not exist");
     expect((await recordings(["ls", "more"])).status).toBe(2);
   });
+});
+
+test("ls shows when each recording was written", async () => {
+  const folder = sandbox.at("dated");
+  await fill(folder, undefined, ["/b", "/a"]);
+  for (const [index, name] of readdirSync(folder).sort().entries())
+    utimesSync(`${folder}/${name}`, 1, 1e9 + index * 86_400);
+  const { stdout } = await recordings(["ls", "--recordings", folder]);
+  expect(stdout).toMatch(
+    /^2001-09-09T01:4[67]Z {2}\w{16} {2}\/a {2}.*\n2001-09-10T01:4[67]Z {2}\w{16} {2}\/b {2}.*\n$/,
+  );
+  const listed = documented("recordings ls", (await recordings(["ls", "--recordings", folder, "--json"])).stdout);
+  expect(listed.map(({ at }: { at: string }) => at.slice(0, 10))).toEqual(["2001-09-09", "2001-09-10"]);
 });
 
 describe("a key", () => {

@@ -10,8 +10,23 @@ export function summarize({ key, label, request, answer, owner }: Recording, age
     answeredBy: answer.model,
     ...answer.usage,
     ...(owner !== undefined && { owner }),
-    ...(age !== undefined && { ageSeconds: Math.round(age / 1000) }),
+    ...(age !== undefined && { ageSeconds: Math.round(age / 1000), at: dateOf(age).toISOString() }),
   };
+}
+
+/** When a recording of this age was written, to the minute. */
+export function formatDate(age: number | undefined): string {
+  return age === undefined
+    ? "-".padEnd(DATE)
+    : dateOf(age)
+        .toISOString()
+        .replace(/:\d\d\.\d+Z$/, "Z");
+}
+
+const DATE = "2026-11-12T10:11Z".length;
+
+function dateOf(age: number): Date {
+  return new Date(Date.now() - age);
 }
 
 export function formatRecording({ key, label, request, answer, owner }: Recording): string {

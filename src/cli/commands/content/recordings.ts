@@ -8,8 +8,10 @@ import { parseLocation } from "../../../app/settings/model.ts";
 import { type Config, readConfig } from "../../../app/settings/settings.ts";
 import { messageOf } from "../../../errno.ts";
 import { entriesOf } from "../../../recording/prune.ts";
-import type { Fault, RecordingStore } from "../../../recording/recording.ts";
+import type { Fault, Recording, RecordingStore, StoreEntry } from "../../../recording/recording.ts";
 import { hasOwnPrefix, schemeOf } from "../../../recording/stores/address.ts";
+import { Complaints } from "../../../recording/stores/complaints.ts";
+import { compareLabels } from "../../../recording/stores/memory.ts";
 import { openStore } from "../../../recording/stores/store.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { lookFlags } from "../../args/flags.ts";
@@ -18,7 +20,7 @@ import { EXIT } from "../../output/exit-codes.ts";
 import { say, show, showJson } from "../../output/terminal.ts";
 import { createQuietLog } from "../../process/serve.ts";
 import { copyStore, signStore } from "../../recordings/copy.ts";
-import { formatFault, formatRecording, summarize } from "../../recordings/lines.ts";
+import { formatDate, formatFault, formatRecording, summarize } from "../../recordings/lines.ts";
 import { pruneStore, sourcesOf } from "../../recordings/prune.ts";
 
 const ACTIONS = ["ls", "verify", "prune", "copy", "sign"] as const;
@@ -68,7 +70,7 @@ export const recordings = defineCommand({
   }),
   rest: { hint: "FROM TO", description: "for copy: two folders or URLs", atLeast: 0 },
   notes: [
-    "ls lists recordings. verify checks that each one is complete and belongs to its request, and exits with status " +
+    "ls lists recordings with the date when each was written, if the store knows it. verify checks that each one is complete and belongs to its request, and exits with status " +
       `${EXIT.recordings.code} if one is not or does not. prune removes recordings that verify rejects and, with --for, recordings ` +
       "that are not needed. It keeps layouts, recordings of other versions of llmfs, and recordings with the signature of another key.",
     "A snapshot does not say how its files were requested, so give prune the same --model, --content-prompt and --config. " +
@@ -96,7 +98,7 @@ export const recordings = defineCommand({
       const { warn, log } = openLog(action === "verify" || action === "prune");
       await using _log = log;
       await using store = await open(location, config, warn);
-      if (action === "ls") return await list(store.store, args.json);
+      if (action === "ls") return await list(store.store, warn, args.json);
       if (action === "verify") return await verify(store.store, args.json);
       if (action === "prune") {
         const ownPrefix = hasOwnPrefix(location);
@@ -188,12 +190,20 @@ function requireOtherTrees(
   );
 }
 
-async function list(store: RecordingStore, json: boolean): Promise<number> {
-  const all = await store.list();
-  if (json) showJson(all.map((one) => summarize(one)));
-  else show(all.map((one) => `${formatRecording(one)}\n`).join(""));
+async function list(store: RecordingStore, warn: (message: string) => void, json: boolean): Promise<number> {
+  const complaints = new Complaints(warn);
+  const all: UsableEntry[] = [];
+  for await (const entry of entriesOf(store)) {
+    if (entry.recording === undefined) complaints.add(entry.name, entry.fault);
+    else all.push(entry);
+  }
+  all.sort((a, b) => compareLabels(a.recording, b.recording));
+  if (json) showJson(all.map(({ recording, age }) => summarize(recording, age)));
+  else show(all.map(({ recording, age }) => `${formatDate(age)}  ${formatRecording(recording)}\n`).join(""));
   return EXIT.ok.code;
 }
+
+type UsableEntry = Extract<StoreEntry, { readonly recording: Recording }>;
 
 async function verify(store: RecordingStore, json: boolean): Promise<number> {
   const faults: Fault[] = [];

@@ -1,14 +1,14 @@
 /**
  * Generates src/recording/demo.json: the recordings inside the executable for `llmfs demo`.
  *
- * The answers are written by hand and are in build/demo: a prompt, a structure, and the files. The real engine asks a
+ * The answers are written by hand and are in build/demo: a prompt, a layout, and the files. The real engine asks a
  * model that answers with them, so the keys are those of the requests that llmfs sends. Run this after a change to the
  * instructions, to the context of a file, or to the answers; a test fails if that was forgotten.
  */
 
 import { createEngine } from "../src/generate/engine.ts";
 import { generateStructure } from "../src/generate/structure/structure.ts";
-import { type LanguageModel, LlmError } from "../src/llm/llm.ts";
+import { LAYOUT_LABEL, type LanguageModel, LlmError } from "../src/llm/llm.ts";
 import { OfflineTree } from "../src/offline/offline-tree.ts";
 import { createRecordedModel } from "../src/recording/recorded-model.ts";
 import type { DemoFile } from "../src/recording/stores/demo-store.ts";
@@ -56,7 +56,7 @@ export async function generateAll(
 
 const byHand: LanguageModel = {
   async complete({ model }, { label = "" } = {}) {
-    const text = await read(label === "structure" ? "structure.json" : `files${label}`).catch((cause) => {
+    const text = await read(label === LAYOUT_LABEL ? "layout.json" : `files${label}`).catch((cause) => {
       throw new LlmError("server", `build/demo has no answer for ${label}`, { cause });
     });
     return { text, model };

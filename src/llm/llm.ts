@@ -6,6 +6,9 @@
  * that answers (a recording, a test's script) implements the same interface.
  */
 
+/** The label of a request for a layout of the whole tree. */
+export const LAYOUT_LABEL = "layout";
+
 export interface ChatMessage {
   readonly role: "system" | "user" | "assistant";
   readonly content: string;
@@ -81,7 +84,7 @@ export interface ChatOptions {
   /** The answer is useful only once: it is neither taken from recordings nor recorded. */
   readonly unrecorded?: true;
   /**
-   * What the request is for, in words: a file's path, "structure". For messages and recordings; not part of the key.
+   * What the request is for, in words: a file's path, "layout". For messages and recordings; not part of the key.
    */
   readonly label?: string;
 }

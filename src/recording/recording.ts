@@ -12,7 +12,7 @@ import type { ChatRequest, ChatUsage } from "../llm/llm.ts";
 export interface Recording {
   /** The sha-256 of the canonical request: see key.ts. */
   readonly key: string;
-  /** What the request was for, in words: a file's path, "structure". Not part of the key. */
+  /** What the request was for, in words: a file's path, "layout". Not part of the key. */
   readonly label: string;
   readonly request: ChatRequest;
   readonly answer: RecordedAnswer;

@@ -32,7 +32,7 @@ const nobody = { uid: 0, gid: 0 };
  * The text of the snapshot, in its stable order. It names no owner, so that it belongs to the user who mounts it.
  * Directories need no entry of their own. Throws SnapshotError if the entries do not form a tree.
  */
-export function structureToSnapshot(entries: Iterable<StructureEntry>, source = "the structure"): string {
+export function structureToSnapshot(entries: Iterable<StructureEntry>, source = "the layout"): string {
   const tree = new Tree({ clock: (take) => take(0, 0) });
   const place = new SnapshotPosition(source);
   for (const entry of entries) {

@@ -27,7 +27,7 @@ describeMounted("a check that fails", () => {
     expect(done.status).toBe(0);
     expect(done.stdout).toContain("undefined reference to `tide_height'");
     expect(done.stderr).toContain(
-      "check failed: exit status 2: tides.c defines height, and main.c calls tide_height\n  written again: /tides.c: rename height to tide_height\n",
+      "command failed: exit status 2: tides.c defines height, and main.c calls tide_height\n  written again: /tides.c: rename height to tide_height\n",
     );
     expect(done.stderr).toContain("check passed (2 runs; 1 file written again; 6 calls, 66 + 42 tokens)\n");
     expect(done.stderr).toEndWith("frozen: 4 files, 1 recording written; --mode replay gives this tree\n");

@@ -59,7 +59,7 @@ test.each<[string, Parameters<typeof structureToSnapshot>[0], string]>([
   [
     "a path that leaves the tree",
     [{ path: "../x", type: "file" }],
-    'the structure: entry "/../x": the path "/../x" has a component ".."',
+    'the layout: entry "/../x": the path "/../x" has a component ".."',
   ],
   [
     "a path twice",

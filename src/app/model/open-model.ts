@@ -2,7 +2,7 @@
 import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import type { Budget } from "../../generate/spending/budget.ts";
 import type { UsageCounter } from "../../generate/spending/usage-counter.ts";
-import { type LanguageModel, LlmError, type LlmErrorKind } from "../../llm/llm.ts";
+import { LAYOUT_LABEL, type LanguageModel, LlmError, type LlmErrorKind } from "../../llm/llm.ts";
 import type { Log } from "../../log.ts";
 import type { RecordingStore } from "../../recording/recording.ts";
 import { explainShare, shareContext } from "../layout/context-share.ts";
@@ -102,7 +102,7 @@ export async function findRecordedSettings(
   const { schemeOf } = await import("../../recording/stores/address.ts");
   if (schemeOf(config.recordings) !== undefined) return { name: undefined, contextLengthOf: () => undefined };
   // A folder that cannot be read is reported when the first answer is looked up in it.
-  const recordings = (await store?.near?.("structure").catch(() => undefined)) ?? [];
+  const recordings = (await store?.near?.(LAYOUT_LABEL).catch(() => undefined)) ?? [];
   return {
     name: findOnly(recordings.map(({ request }) => request.model)),
     contextLengthOf: (name) =>

@@ -23,7 +23,7 @@ export function describeCost(before: Spent | undefined, after: Spent | undefined
 /** What followed a run that failed. */
 export function formatRound({ ending, why, rewritten, refused }: CheckRound): readonly string[] {
   return [
-    `check failed: ${ending}${why === "" ? "" : `: ${shorten(why)}`}`,
+    `command failed: ${ending}${why === "" ? "" : `: ${shorten(why)}`}`,
     ...rewritten.map(({ path, instruction }) => `  written again: ${printableLine(path)}: ${shorten(instruction)}`),
     ...refused.map(({ path, reason }) => `  left alone: ${printableLine(path)}: ${shorten(reason)}`),
   ];

@@ -1,5 +1,5 @@
 /** One request of a layout, and the requests that correct its answer. */
-import { type ChatMessage, type ChatRequest, type LanguageModel, LlmError } from "../../llm/llm.ts";
+import { type ChatMessage, type ChatRequest, LAYOUT_LABEL, type LanguageModel, LlmError } from "../../llm/llm.ts";
 import { repairPrompt } from "../context/prompts.ts";
 import { DEFAULT_FILES_PER_ANSWER, structureInstructions } from "./instructions.ts";
 import { type Proposal, type ProposalPlace, readProposal, type StructureLimits } from "./proposal.ts";
@@ -84,7 +84,7 @@ async function converse(
     const request = { ...first, messages: conversation };
     asked.push(request);
     const answer = await model.complete(request, {
-      label: within === "" ? "structure" : `structure of ${within}`,
+      label: within === "" ? LAYOUT_LABEL : `${LAYOUT_LABEL} of ${within}`,
       onText: progress,
       ...(signal && { signal }),
     });

@@ -45,7 +45,7 @@ test("a prompt becomes a validated tree with one request and a schema", async ()
   expect(model.requests).toHaveLength(1);
   expect(model.requests[0]?.schema?.name).toBe("directory_tree");
   expect(model.requests[0]?.messages.at(-1)?.content).toContain("a tide table");
-  expect(model.labels).toEqual(["structure"]);
+  expect(model.labels).toEqual(["layout"]);
 });
 
 test("a configured maximum length is sent with every request, and none is sent otherwise", async () => {
@@ -189,7 +189,7 @@ describe("a tree too large for one answer", () => {
     await lay(other, { concurrency: 12 });
     const keys = (model: typeof one) => model.requests.map((request) => JSON.stringify(request)).sort();
     expect(keys(one)).toEqual(keys(other));
-    expect(one.labels.slice(1).sort()).toEqual(directories.map((path) => `structure of /${path}`));
+    expect(one.labels.slice(1).sort()).toEqual(directories.map((path) => `layout of /${path}`));
   });
 
   test("an answer that would exceed the limit is rejected before the rounds start", async () => {

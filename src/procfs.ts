@@ -1,5 +1,5 @@
 /** Information about other processes from /proc. A shared leaf: of llmfs it imports only how names are printed. */
-import { readdirSync, readFileSync, readlinkSync, statSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from "node:fs";
 import { printableLine } from "./text/printable.ts";
 
 /** The signals of one thread, as sets with bit n-1 for signal n: proc_pid_status(5). */
@@ -108,8 +108,8 @@ export interface Program {
 
 /** The name of a thread. Undefined if the thread is not visible. */
 export function readCommandName(thread: number): string | undefined {
-  const name = showsOurNamespace() ? readText(`/proc/${thread}/comm`) : "";
-  return name === "" ? undefined : Buffer.from(name, "latin1").toString("utf8").trimEnd();
+  const name = showsOurNamespace() ? readName(`/proc/${thread}/comm`) : "";
+  return name === "" ? undefined : name.trimEnd();
 }
 
 /** The program of a thread. Undefined if the thread is not visible. */
@@ -219,6 +219,23 @@ export function readLink(path: string): string {
     return "";
   }
 }
+
+/** Reads a few bytes of text. Reading a whole file of unknown length takes several times as long. */
+function readName(path: string): string {
+  try {
+    const fd = openSync(path, "r");
+    try {
+      return nameBytes.toString("utf8", 0, readSync(fd, nameBytes));
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return "";
+  }
+}
+
+/** More than the name of a thread has. */
+const nameBytes = Buffer.alloc(64);
 
 /** Returns bytes as Latin-1. */
 export function readText(path: string): string {

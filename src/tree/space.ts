@@ -73,6 +73,11 @@ export class Space {
     return Math.max(0, this.pageLimit - this.usedPages);
   }
 
+  /** Whether this many more pages fit. What is set aside already is known to. */
+  hasRoom(count: number): boolean {
+    return this.pages + count <= this.#reserved || count <= this.freePages;
+  }
+
   /** The limit as text, for messages. */
   describeRoom(): string {
     const bytes = Number.isFinite(this.pageLimit) ? `${this.pageLimit * PAGE} bytes` : "any number of bytes";

@@ -25,12 +25,35 @@ export function getXattr(inode: Inode, name: string): Uint8Array {
 
 /** Keeps `value` itself, so pass a copy. `flags` as in setxattr(2). Throws ERANGE, E2BIG, EEXIST, ENODATA, ENOSPC. */
 export function setXattr(inode: Inode, name: string, value: Uint8Array, flags = 0): void {
-  if (name.length === 0 || name.length > XATTR_NAME_MAX) throw new FsError("ERANGE");
-  if (value.length > XATTR_SIZE_MAX) throw new FsError("E2BIG");
+  const fault = faultOf(name, value);
+  if (fault !== undefined) throw fault;
   const there = inode.xattrs?.has(name) ?? false;
   if (there && (flags & XATTR_CREATE) !== 0) throw new FsError("EEXIST");
   if (!there && (flags & XATTR_REPLACE) !== 0) throw new FsError("ENODATA");
   inode.putXattr(name, value);
+}
+
+function faultOf(name: string, value: Uint8Array): FsError | undefined {
+  if (name.length === 0 || name.length > XATTR_NAME_MAX) return new FsError("ERANGE");
+  return value.length > XATTR_SIZE_MAX ? new FsError("E2BIG") : undefined;
+}
+
+/**
+ * Sets several, without copying all attributes for each. Keeps the values. Calls `leaveOut` with those that `setXattr` would not
+ * accept.
+ */
+export function setXattrs(
+  inode: Inode,
+  entries: Iterable<readonly [name: string, value: Uint8Array]>,
+  leaveOut: (name: string, error: FsError) => void,
+): void {
+  const all = new Map(inode.xattrs);
+  for (const [name, value] of entries) {
+    const error = faultOf(name, value);
+    if (error === undefined) all.set(name, value);
+    else leaveOut(name, error);
+  }
+  inode.replaceXattrs(all);
 }
 
 /** Throws ENODATA. */

@@ -9,8 +9,8 @@ import { FsError } from "../../errno.ts";
 import type { GeneratedContent } from "../../rpc/generation.ts";
 import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { RegularFile } from "../../tree/file.ts";
-import { toBytes } from "../../tree/path.ts";
-import { setXattr } from "../../tree/xattrs.ts";
+import { toBytes, toText } from "../../tree/path.ts";
+import { setXattrs } from "../../tree/xattrs.ts";
 import type { Passthrough } from "../coherence/passthrough.ts";
 import type { FsCore } from "../core.ts";
 import type { Authors } from "../permissions/authors.ts";
@@ -161,17 +161,17 @@ export function keepMetadata(
   { metadata, refresh }: Pick<GeneratedContent, "metadata" | "refresh">,
 ): readonly string[] {
   const problems: string[] = [];
-  const all = [...metadata].map(([key, value]): [string, string] => [`${METADATA}${key}`, value]);
-  if (refresh !== undefined) all.push([REFRESH, refresh]);
-  for (const [name, value] of all) {
-    try {
-      if (name.includes("\0")) throw new FsError("EINVAL", "a name must not contain a NUL byte");
-      setXattr(file, toBytes(name), Buffer.from(value));
-    } catch (error) {
-      if (!(error instanceof FsError)) throw error;
-      const key = JSON.stringify((name.startsWith(METADATA) ? name.slice(METADATA.length) : name).slice(0, 64));
-      problems.push(`the metadata ${key} is not kept: ${error.message}`);
-    }
-  }
+  const leaveOut = (name: string, error: FsError) => {
+    const key = JSON.stringify((name.startsWith(METADATA) ? name.slice(METADATA.length) : name).slice(0, 64));
+    problems.push(`the metadata ${key} is not kept: ${error.message}`);
+  };
+  const entries: [string, Uint8Array][] = [];
+  const add = (name: string, value: string) => {
+    if (name.includes("\0")) leaveOut(name, new FsError("EINVAL", "a name must not contain a NUL byte"));
+    else entries.push([toBytes(name), Buffer.from(value)]);
+  };
+  for (const [key, value] of metadata) add(`${METADATA}${key}`, value);
+  if (refresh !== undefined) add(REFRESH, refresh);
+  setXattrs(file, entries, (name, error) => leaveOut(toText(name), error));
   return problems;
 }

@@ -304,7 +304,7 @@ export class Content {
   #writeHeap(offset: number, data: Uint8Array): number {
     const wanted = pageMask(Math.floor(offset / PAGE), Math.ceil((offset + data.length) / PAGE)) & ~this.#pages;
     let part = data;
-    if (popcount(wanted) > this.space.freePages) {
+    if (!this.space.hasRoom(popcount(wanted))) {
       const room = writableWithin(this.#pages, this.space.freePages, offset, data.length);
       if (room === 0) throw new FsError("ENOSPC");
       part = data.subarray(0, room);

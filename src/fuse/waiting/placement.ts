@@ -110,9 +110,9 @@ export class Placement {
   /** How often another program ran in the meantime, and since which stretch. */
   #interrupted = 0;
   #interruptedSince = 0;
-  /** The usual time of a stretch, and for how many stretches it has been different. */
+  /** The usual time of a stretch, and those of the last stretches, as far as they are different. */
   #usual = 0;
-  #different = 0;
+  #different: number[] = [];
   #slow = 0;
   /** From which stretch on a change counts, and how many stretches lie between two changes. */
   #calmUntil = 0;
@@ -204,7 +204,7 @@ export class Placement {
     if (!this.#streams) return;
     this.#streams = false;
     this.#trial = undefined;
-    this.#different = 0;
+    this.#different = [];
     this.#enter();
   }
 
@@ -281,12 +281,12 @@ export class Placement {
   #noticeChange(ms: number): void {
     if (this.#usual === 0) this.#usual = ms;
     const ratio = ms / this.#usual;
-    this.#different = ratio > CHANGED || ratio < 1 / CHANGED ? this.#different + 1 : 0;
+    this.#different = ratio > CHANGED || ratio < 1 / CHANGED ? [...this.#different.slice(-CHANGED_STRETCHES), ms] : [];
     // A single slow stretch has other causes.
     this.#usual += (Math.min(ms, this.#usual * 2) - this.#usual) / 16;
-    if (this.#different < CHANGED_STRETCHES || this.#stretches < this.#calmUntil) return;
-    this.#different = 0;
-    this.#usual = ms;
+    if (this.#different.length < CHANGED_STRETCHES || this.#stretches < this.#calmUntil) return;
+    this.#usual = Math.min(...this.#different);
+    this.#different = [];
     this.#calmUntil = this.#stretches + this.#calm;
     this.#calm = Math.min(this.#calm * 2, LONGEST_CALM);
     for (const way of this.#ways) {
@@ -336,7 +336,7 @@ export class Placement {
     this.#way = way;
     this.#probation = undefined;
     this.#usual = 0;
-    this.#different = 0;
+    this.#different = [];
   }
 
   /** For a while, the way is not tried. */

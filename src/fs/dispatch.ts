@@ -132,6 +132,7 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     passthrough: new Passthrough({
       log: (text) => options.post({ type: "log", level: "info", tag: "fs", text }),
       isBeingSaved: (file) => handlers.isBeingSaved(file),
+      prepareStore: (enough) => tree.space.prepareStore(enough),
       beforeWrites: (file) => handlers.beforeChange(file),
       onWrite(file, taken) {
         mount.userWrites.count++;

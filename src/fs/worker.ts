@@ -154,7 +154,7 @@ class FilesystemWorker {
             this.#stamps.advance();
             mount.dcache.flush();
             mount.ruleEntries.balancePages();
-            const settles = paused && mount.passthrough.settle();
+            const settles = paused && (mount.passthrough.settle() || mount.passthrough.prepare());
             return mount.writeback.poll() || settles;
           },
           hasWaiting: () => mount.dcache.hasWaiting,

@@ -6,7 +6,7 @@
 import { FsError } from "../errno.ts";
 import type { FileState } from "./content/file-state.ts";
 import { heapPages } from "./content/heap-store.ts";
-import { createMemoryFiles, PAGE, type Store, type Stores } from "./content/store.ts";
+import { createMemoryFiles, type FdStore, PAGE, type Store, type Stores } from "./content/store.ts";
 import type { Moments } from "./content/store-times.ts";
 
 export interface SpaceOptions {
@@ -92,6 +92,11 @@ export class Space {
       if (error instanceof FsError && (error.code === "EMFILE" || error.code === "ENFILE")) return heapPages.open();
       throw error;
     }
+  }
+
+  /** See Stores.prepare. */
+  prepareStore(enough: number): FdStore | undefined {
+    return this.#stores.prepare?.(enough);
   }
 
   takePages(count: number): void {

@@ -31,6 +31,9 @@ const SETTLE_AT = MOST_SPARE;
 const SETTLE_AT_ONCE = 16;
 /** How many go back between two looks for a request: about 50 µs. */
 const SETTLE_SLICE = 4;
+/** How many empty stores are ready for new files, and how many are made between two looks for a request: about 60 µs. */
+const READY = 512;
+const READY_SLICE = 4;
 /**
  * How often it is tried. A mapping may last as long as its process; the kernel's own references end within
  * microseconds.
@@ -51,6 +54,8 @@ export interface PassthroughOptions {
   readonly isBeingSaved: (file: RegularFile) => boolean;
   /** Called before the kernel may write to a file that it could only read so far. */
   readonly beforeWrites: (file: RegularFile) => void;
+  /** See Stores.prepare. */
+  readonly prepareStore: (enough: number) => FdStore | undefined;
   /** Called when the kernel wrote to a file. `taken`: generated content became static by that. */
   readonly onWrite: (file: RegularFile, taken: boolean) => void;
 }
@@ -143,9 +148,11 @@ export class Passthrough {
     if (--use.handles > 0) return;
     this.#uses.delete(file);
     if (!use.passthrough) return;
-    if (use.storable) file.bringIn();
-    else file.endSharing();
+    if (!use.storable) file.endSharing();
+    if (file.nlink > 0 || use.storable) file.bringIn();
     if (file.nlink === 0) return;
+    // Nobody wrote to it, and the next new file can have its store.
+    if (!use.storable && file.size === 0 && this.#settleOne(file)) return;
     this.#settling.set(file, 0);
     if (this.#settling.size > SETTLE_AT) this.settle(SETTLE_AT_ONCE);
   }
@@ -161,6 +168,17 @@ export class Passthrough {
       if (!this.#settleOne(file) && attempts + 1 < ATTEMPTS) this.#settling.set(file, attempts + 1);
     }
     return batch.length === count;
+  }
+
+  /**
+   * Makes a few empty stores, because making one takes longer than the rest of a request. Returns whether more are missing.
+   */
+  prepare(): boolean {
+    for (let made = 0; made < READY_SLICE && this.#device !== undefined; made++) {
+      const store = this.#options.prepareStore(READY);
+      if (store === undefined || this.#register(store, this.#device) === undefined) return false;
+    }
+    return this.#device !== undefined;
   }
 
   /** Returns false if a program still has the file. */
@@ -198,15 +216,19 @@ export class Passthrough {
     }
     // A program that may read a file may map it.
     if ((flags & O_ACCMODE) !== O_WRONLY) store.mappable = true;
-    const known = this.#backingIds.get(store);
-    if (known !== undefined) return known;
+    const id = this.#backingIds.get(store) ?? this.#register(store, this.#device);
+    if (id === undefined) file.unshare();
+    return id;
+  }
+
+  /** Registers a store with the device, and returns its id. Undefined if the kernel refuses: then it always will. */
+  #register(store: FdStore, device: number): number | undefined {
     abi.backingMap.encode(REQUEST, REQUEST_VIEW, 0, { fd: store.fd, flags: 0 });
-    const id = libc.ioctl(this.#device, abi.FUSE_DEV_IOC_BACKING_OPEN, REQUEST);
+    const id = libc.ioctl(device, abi.FUSE_DEV_IOC_BACKING_OPEN, REQUEST);
     if (id <= 0) {
       // EPERM in a user namespace, whatever the handshake said.
       this.#options.log(`no passthrough: the kernel refuses a backing file (errno ${-id})`);
       this.#device = undefined;
-      file.unshare();
       return undefined;
     }
     this.#backingIds.set(store, id);

@@ -99,6 +99,7 @@ export class Content {
   /** The kernel no longer uses the store, and its changes are taken over. */
   unshare(): void {
     if (this.#storeTimes !== undefined) this.#sync(this.#storeTimes);
+    this.#storeTimes?.end();
     this.#storeTimes = undefined;
   }
 
@@ -107,7 +108,7 @@ export class Content {
     const store = this.#store;
     if (store === undefined || this.shared || this.size > HEAP_LIMIT || !mayTake(store)) return undefined;
     // A reservation past the end, or a sparse file, cannot be represented in the heap.
-    if (this.#statOf(store).blocks * 512 !== Math.ceil(this.#size / PAGE) * PAGE) return undefined;
+    if (this.allocated !== Math.ceil(this.#size / PAGE) * PAGE) return undefined;
     if (this.#reserves && this.#size > 0 && Number(store.nextHole(0)) < this.#size) return undefined;
     const pages = Math.ceil(this.#size / PAGE);
     try {
@@ -258,8 +259,7 @@ export class Content {
     this.#store?.close();
     this.#store = this.#storeTimes = undefined;
     this.#heap = undefined;
-    this.#pages = this.#reserved = 0;
-    this.#size = 0;
+    this.#pages = this.#reserved = this.#size = 0;
     this.#lost = undefined;
     this.#releasePages();
   }

@@ -53,6 +53,12 @@ export class StoreTimesWatcher {
     return this.#stat;
   }
 
+  /** Call this at the end. A store that nobody has used since it was empty need not be emptied. */
+  end(): void {
+    const { size, blocks, atime, atimeNsec, mtime, mtimeNsec } = this.stat;
+    if (size + blocks + atime + atimeNsec + mtime + mtimeNsec === 0) this.store.keepUntouched?.();
+  }
+
   get #moment(): number {
     return this.#moments?.moment ?? NEVER;
   }

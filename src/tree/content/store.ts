@@ -35,6 +35,8 @@ export interface Store {
   exactSize(): Wide;
   /** Whether nobody has used the store yet: it is empty, and its times are 0. Returns true only once. */
   takeUntouched?(): boolean;
+  /** Undoes `takeUntouched`, if nobody has used the store since. */
+  keepUntouched?(): void;
   /** Only for a store that is a kernel file. */
   readonly fd?: number;
   /** Whether the kernel counts and limits its pages (StoreQuota). */
@@ -51,6 +53,8 @@ export type Afterwards = (work: () => void) => void;
 export interface Stores {
   /** Throws FsError: EMFILE if there are no descriptors left. */
   open(): Store;
+  /** Creates a store for a later `open`. Returns undefined if `enough` of them are there, or descriptors are few. */
+  readonly prepare?: (enough: number) => FdStore | undefined;
   /** Present if the kernel itself counts and limits the pages of all stores together. */
   readonly quota?: StoreQuota;
 }
@@ -105,6 +109,10 @@ export class FdStore implements Store {
     return untouched;
   }
 
+  keepUntouched(): void {
+    this.#untouched = true;
+  }
+
   read(offset: Wide, target: Uint8Array): void {
     let done = 0;
     while (done < target.length) {
@@ -152,6 +160,7 @@ export class FdStore implements Store {
   }
 
   punch(offset: Wide, length: Wide): void {
+    this.#untouched = false;
     const mode = libc.FALLOC_FL_KEEP_SIZE | libc.FALLOC_FL_PUNCH_HOLE;
     const result = libc.fallocate(this.fd, mode, offset, length);
     if (result < 0) throw new libc.SystemError("fallocate", -result);
@@ -170,6 +179,7 @@ export class FdStore implements Store {
   }
 
   setTimes({ atime, atimeNsec, mtime, mtimeNsec }: StoreTimes): void {
+    this.#untouched = false;
     libc.futimens(this.fd, atime, atimeNsec, mtime, mtimeNsec);
   }
 
@@ -180,8 +190,10 @@ export class FdStore implements Store {
   /** Nobody needs the content any more. A store that cannot be mapped is emptied, for the next file. */
   close(): void {
     if (!this.mappable && this.#pool.spare.length < MOST_SPARE) {
-      this.truncate(0);
-      this.#markUntouched();
+      if (!this.#untouched) {
+        this.truncate(0);
+        this.#markUntouched();
+      }
       this.#pool.spare.push(this);
       return;
     }
@@ -221,6 +233,12 @@ function createFdStores(open: () => number, quota?: StoreQuota): Stores {
       if (spare !== undefined) return spare;
       if (pool.open >= most) throw new FsError("EMFILE", `${pool.open} files are large, and as many descriptors taken`);
       return new FdStore(open(), quota !== undefined, pool);
+    },
+    prepare(enough) {
+      if (pool.spare.length >= Math.min(enough, MOST_SPARE) || pool.open >= most >> 1) return undefined;
+      const store = new FdStore(open(), quota !== undefined, pool);
+      pool.spare.push(store);
+      return store;
     },
     ...(quota === undefined ? {} : { quota }),
   };

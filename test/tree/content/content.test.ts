@@ -340,6 +340,33 @@ test("many large files leave descriptors for the rest of the process, and contin
   expect(stdout.toString()).toBe("300\n");
 });
 
+test("stores can be made before they are needed, up to a number", () => {
+  const stores = createMemoryFiles();
+  const made = [stores.prepare?.(2), stores.prepare?.(2)];
+  expect(stores.prepare?.(2)).toBeUndefined();
+  expect([stores.open(), stores.open()].every((store) => made.some((one) => one === store))).toBe(true);
+  expect(stores.prepare?.(2)).toBeInstanceOf(FdStore);
+});
+
+test("a store that the kernel did not use is ready for the next file, and one that it wrote to is emptied first", () => {
+  const stores = createMemoryFiles();
+  const space = new Space({ stores });
+  const store = stores.open();
+  if (!(store instanceof FdStore)) throw new Error("a memory file is an FdStore");
+  store.close();
+  for (const written of ["", "by the kernel", "", "again", ""]) {
+    const file = new RegularFile(1, 0o600, { uid: 0, gid: 0 }, (take) => take(1, 0), space);
+    let reports = 0;
+    expect(file.share(() => reports++) === store).toBe(true);
+    expect([file.size, file.allocated, reports]).toEqual([0, 0, 0]);
+    libc.pwrite(store.fd, Buffer.from(written), written.length, 0);
+    file.endSharing();
+    file.bringIn();
+    expect([file.size, reports]).toEqual([written.length, written === "" ? 0 : 1]);
+    file.dispose();
+  }
+});
+
 describe("a large write that completes after its call returns", () => {
   const large = filled(HEAP_LIMIT + 5, 7);
 

@@ -2,10 +2,10 @@
  * Compares how filesystems serve streams of requests depending on where their callers run, how many there are, and what
  * else the processors do.
  *
- *   bun bench/placement.ts [--rounds N] [--ms N] [--only NAME,…] [--where TEXT,…] [--build NAME=PROGRAM]… [--write]
+ *   bun bench/placement.ts [--rounds N] [--ms N] [--only NAME,…] [--row TEXT]… [--build NAME=PROGRAM]… [--write]
  *
  * Needs root, gcc, taskset and `npm run build`. Every caller makes, changes, renames and removes files for
- * `--ms` milliseconds. `--only` and `--where` choose filesystems and rows; `--build` adds another executable of llmfs.
+ * `--ms` milliseconds. `--only` and `--row` choose filesystems and rows; `--build` adds another executable of llmfs.
  * `--write` puts the tables into docs/performance.md.
  *
  * Each cell has two figures: wall time of an operation, as a multiple of tmpfs's in the same row, and the µs of processor
@@ -25,7 +25,7 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "3" },
     ms: { type: "string", default: "400" },
     only: { type: "string" },
-    where: { type: "string" },
+    row: { type: "string", multiple: true },
     build: { type: "string", multiple: true, default: [] },
     write: { type: "boolean", default: false },
   },
@@ -71,6 +71,15 @@ const QUOTA_V1 = "/sys/fs/cgroup/cpu/llmfs-bench";
 const QUOTA_V2 = "/sys/fs/cgroup/llmfs-bench";
 const PERIOD_US = 100_000;
 
+const CHANGE = "a program starts and ends";
+const CHANGES = [
+  "**A program that does not sleep starts, and ends a second later**, while one caller goes on: µs an operation before, meanwhile and",
+  "afterwards (the medians of the second half of each second), and after how many ms an operation took at most 1.3 times as long as that.",
+  "",
+  "| | before | meanwhile | afterwards | ms after the start | ms after the end |",
+  "|---|---:|---:|---:|---:|---:|",
+].join("\n");
+
 /** The time before the measurement, relative to that of the measurement. */
 const WARM_UP = 2;
 
@@ -95,14 +104,18 @@ try {
   });
   const chosen = values.only?.split(",");
   const ready = [...contestants(peers, scratch), ...builds].filter(({ name }) => chosen?.includes(name) ?? true);
-  const rows = SITUATIONS.filter(({ row }) => values.where?.split(",").some((part) => row.includes(part)) ?? true);
+  const isChosen = (row: string) => values.row?.some((part) => row.includes(part)) ?? true;
+  const rows = SITUATIONS.filter(({ row }) => isChosen(row));
   for (let round = 0; round < Number(values.rounds); round++) {
     for (const situation of rows) for (const contestant of ready) await measure(situation, contestant);
   }
+  const changes: string[] = [];
+  if (isChosen(CHANGE)) for (const contestant of ready) changes.push(await measureChange(contestant));
   const report = [
     `${machine}. Medians of ${values.rounds} interleaved rounds.`,
     "tmpfs: µs an operation. The others: wall time as a multiple of tmpfs's · µs of processor time an operation, of the server and its callers.",
     table(ready.map(({ name }) => name)),
+    ...(changes.length === 0 ? [] : [[CHANGES, ...changes].join("\n")]),
   ].join("\n\n");
   console.log(report);
   if (values.write) writeReport("placement", report);
@@ -145,6 +158,29 @@ async function measure(situation: Situation, { name, as = [], mount }: Contestan
   const wall = 1 / all.reduce((sum, one) => sum + 1 / one.wall, 0);
   const byName = figures.get(row) ?? new Map<string, Figure[]>();
   figures.set(row, byName.set(name, [...(byName.get(name) ?? []), { wall, cpu: (server + callersCpu) / operations }]));
+}
+
+async function measureChange({ name, as = [], mount }: Contestant): Promise<string> {
+  await using mounted = await mount();
+  const base = join(mounted.path, "bench");
+  run([...as, "mkdir", base]);
+  run([...as, driver, base, "stream", "0", "1000"]);
+  const child = Bun.spawn([...as, driver, base, "timeline", "0", "3000"], { stdout: "pipe" });
+  await Bun.sleep(1000);
+  {
+    using _busy = keepBusy(driver);
+    await Bun.sleep(1000);
+  }
+  const slices = (await new Response(child.stdout).text()).trim().split(" ").map(Number);
+  // A slice takes a little longer than 10 ms.
+  const each = slices.length / 300;
+  const part = (from: number, to: number) => slices.slice(Math.round(from * each), Math.round(to * each));
+  const usual = [part(50, 100), part(150, 200), part(250, 300)].map(median);
+  const reached = [100, 200].map((from, index) => {
+    const after = part(from, from + 100).findIndex((us) => us <= 1.3 * (usual[index + 1] ?? 0));
+    return `${(after + 1) * 10}`;
+  });
+  return `| ${name} | ${[...usual.map(short), ...reached].join(" | ")} |`;
 }
 
 function pinnedTo(processors: string | undefined): readonly string[] {

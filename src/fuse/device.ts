@@ -19,6 +19,8 @@ import { DELAY_MS, type Placement, STREAM_MS_PER_REQUEST, STRETCH } from "./wait
 
 const LONGEST_SPIN_MS = 0.1;
 const SHORTEST_SPIN_MS = 0.004;
+/** To save power, the thread polls no longer than this, relative to the time of a request in the last stretch. */
+const POWER_SPIN = 4;
 /** If polling ends this much late and without a request, another program ran in the meantime, and not the caller. */
 const SLIP_MS = 0.1;
 const PAUSE_MS = 5;
@@ -165,7 +167,7 @@ function loop(
         length = libc.read(device.fd, at, buffer.length);
       } while (length === -ERRNO.EAGAIN && performance.now() < until);
       if (length === -ERRNO.EAGAIN && performance.now() - until > SLIP_MS) placement.noteInterruption();
-      if (length > 0) spin = LONGEST_SPIN_MS;
+      if (length > 0) spin = placement.savesPower ? spin : LONGEST_SPIN_MS;
       else {
         spin = spin / 2 < SHORTEST_SPIN_MS || placement.savesPower ? 0 : spin / 2;
         placement.noteMiss();
@@ -174,11 +176,8 @@ function loop(
     if (length > 0) {
       session.handle(buffer, view, length);
       requests++;
-      if (session.parked > 0) {
-        // Someone waits for a message, and the other thread needs a processor.
-        patience.end();
-        placement?.notePause();
-      }
+      // Someone waits for a message.
+      if (session.parked > 0) patience.end();
       if (paused) {
         paused = false;
         recent = 0;
@@ -201,7 +200,7 @@ function loop(
         }
         if (placement?.polls === true) {
           patience.end();
-          spin = LONGEST_SPIN_MS;
+          spin = placement.savesPower ? Math.min(LONGEST_SPIN_MS, (POWER_SPIN * took) / recent) : LONGEST_SPIN_MS;
         } else if (isDue || (!patience.on && took <= recent * STREAM_MS_PER_REQUEST)) {
           if (session.parked === 0 && !mailbox.work(false) && !mailbox.hasWaiting()) patience.begin(requests);
         }
@@ -233,7 +232,10 @@ function loop(
         }
         paused = true;
       }
-      if (placement?.polls === true && !busy && sleep.request && slept < LONGEST_SPIN_MS * 2) spin = LONGEST_SPIN_MS;
+      // Work that takes a while must not wait for other programs.
+      if (busy && placement?.way === "defer") placement.notePause();
+      if (placement?.polls === true && !placement.savesPower && !busy && sleep.request && slept < LONGEST_SPIN_MS * 2)
+        spin = LONGEST_SPIN_MS;
       if (sleep.mail) mailbox.drain();
       continue;
     }

@@ -160,6 +160,7 @@ export class Placement {
     this.#stretches++;
     const before = this.way;
     const measured = this.#measure(ms, caller);
+    this.#caller = caller;
     if (this.#ways.length > 1) this.#decide(measured);
     this.#enter();
     if (this.way !== before || this.#stretches - this.#lookedUp >= LOOK_EVERY) this.#follow(caller);
@@ -199,7 +200,7 @@ export class Placement {
     this.#follow(this.#caller);
   }
 
-  /** No request came for a while, or a request waits for something else: the next caller may run anywhere. */
+  /** No request came for a while: the next caller may run anywhere. */
   notePause(): void {
     if (!this.#streams) return;
     this.#streams = false;
@@ -226,7 +227,6 @@ export class Placement {
     const cost = used - this.#used + (this.#holding ? ms * this.#processors.others : 0);
     const known = caller === this.#caller;
     this.#used = used;
-    this.#caller = caller;
     return { ms, cost: known ? Math.max(cost, 0) : Number.NaN };
   }
 

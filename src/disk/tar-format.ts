@@ -1,25 +1,11 @@
 /** tar-stream with complete types: @types/tar-stream lacks some options. */
 import { extract } from "tar-stream";
+import type { ArchiveHeader } from "./archive.ts";
 
-export interface TarHeader {
-  readonly name: string;
-  readonly type?: string | null;
-  readonly mode?: number;
-  readonly uid?: number;
-  readonly gid?: number;
-  readonly size?: number;
-  readonly mtime?: Date;
-  readonly linkname?: string | null;
-  readonly devmajor?: number;
-  readonly devminor?: number;
-  /** The records of the extended header, decoded as UTF-8. */
-  readonly pax?: Readonly<Record<string, string>> | null;
-}
-
-export interface TarExtract extends AsyncIterable<AsyncIterable<Uint8Array> & { readonly header: TarHeader }> {
+export interface TarExtract extends AsyncIterable<AsyncIterable<Uint8Array> & { readonly header: ArchiveHeader }> {
   write(bytes: Uint8Array): boolean;
   once(event: "drain", handler: () => void): unknown;
-  emit(event: "error", error: Error): unknown;
+  destroy(error: unknown): unknown;
   end(): void;
 }
 

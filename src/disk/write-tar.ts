@@ -2,12 +2,14 @@
  * Writes a tree as a tar archive in the pax format: names of any bytes, modes, owners, times to the nanosecond, symlinks,
  * hard links, fifos, device nodes and extended attributes. Files without content are left out.
  */
+
 import { OURS } from "../attributes.ts";
 import { decodeDevice } from "../tree/device-node.ts";
 import type { Directory } from "../tree/directory.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT } from "../tree/inode.ts";
 import { isAcl } from "../tree/permissions/acl.ts";
 import type { Tree } from "../tree/tree.ts";
+import { EXACT_LINK, EXACT_PATH, XATTR } from "./archive.ts";
 import { chunksOf } from "./file-chunks.ts";
 import { BLOCK, encodeTarBlock, type TarBlock } from "./tar-format.ts";
 
@@ -125,11 +127,6 @@ function createExtendedHeader({ name, inode, target, type }: TarEntry): Buffer {
   }
   return Buffer.concat(records);
 }
-
-export const XATTR = "SCHILY.xattr.";
-/** Names that are not UTF-8, for readers that take all records for UTF-8. */
-export const EXACT_PATH = "LLMFS.path";
-export const EXACT_LINK = "LLMFS.linkpath";
 
 /** The length includes itself. */
 function recordOf(key: string, value: Buffer): Buffer {

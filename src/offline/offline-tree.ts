@@ -3,10 +3,12 @@
  * exchange it with directories and archives. It generates nothing.
  */
 
+import { createReadStream, statSync } from "node:fs";
 import { type AttributeName, attribute } from "../attributes.ts";
 import { copyDirectory } from "../disk/copy-directory.ts";
 import { type Merged, mergeDirectory } from "../disk/merge-directory.ts";
 import { readTar } from "../disk/read-tar.ts";
+import { isZip, readZip } from "../disk/read-zip.ts";
 import { type WrittenDirectory, writeDirectory } from "../disk/write-directory.ts";
 import { writeTar } from "../disk/write-tar.ts";
 import { writeZip } from "../disk/write-zip.ts";
@@ -192,9 +194,14 @@ export class OfflineTree {
     return mergeDirectory(this.#tree, this.#makeDirectory(toBytes(path)), source, how);
   }
 
-  /** Adds an archive at `path`. Returns the number of its entries. */
-  async addTar(source: AsyncIterable<Uint8Array>, path = "/"): Promise<number> {
-    return await readTar(this.#tree, this.#makeDirectory(toBytes(path)), source, this.#diskOptions);
+  /** Adds an archive at `path`: a file, or the bytes of a tar. Returns the number of its entries. Rejects with ArchiveError. */
+  async addArchive(source: string | AsyncIterable<Uint8Array>, path = "/"): Promise<number> {
+    const parts = [this.#tree, this.#makeDirectory(toBytes(path))] as const;
+    if (typeof source !== "string") return await readTar(...parts, source, this.#diskOptions);
+    // Reading the beginning of a pipe would take it away.
+    const start = statSync(source).isFile() ? await Bun.file(source).slice(0, 4).bytes() : undefined;
+    if (start !== undefined && isZip(start)) return await readZip(...parts, Bun.file(source), this.#diskOptions);
+    return await readTar(...parts, createReadStream(source), this.#diskOptions);
   }
 
   // ---------------------------------------------------------------------------------------------------------------

@@ -194,13 +194,16 @@ describe("llmfs export", () => {
 
 describe("llmfs export to a zip archive", () => {
   testWith(programs("unzip", "python3"))(
-    "names, permissions, times, symlinks and contents are those of the tree",
+    "names, permissions, times, symlinks and contents are those of the tree, and of one that imports it",
     async () => {
       const dir = makeDirectory();
       Bun.spawnSync(["sh", "-c", "rm n* && mv sparse empty && truncate -s 0 empty && touch -d @1234567891 deep"], {
         cwd: dir,
       });
       writeFileSync(join(dir, "large"), Buffer.alloc(3_000_001, "llmfs "));
+      // The current second would count as unknown, because it is also that of the import.
+      for (const name of readdirSync(dir))
+        if (name !== "soft" && name !== "deep") utimesSync(join(dir, name), 1, 1_234_567_892);
       expect((await run("import", "dir", "new.json")).status).toBe(0);
       for (const name of ["a.zip", "b.zip"]) {
         const env = { TZ: name === "a.zip" ? "Asia/Tokyo" : "America/New_York" };
@@ -219,6 +222,10 @@ describe("llmfs export to a zip archive", () => {
       expect(Bun.spawnSync(["unzip", "-q", "-K", "../a.zip"], { cwd, env }).exitCode).toBe(0);
       expect(shown(cwd)).toBe(shown(dir));
       expect(readFileSync(join(cwd, "large")).equals(readFileSync(join(dir, "large")))).toBe(true);
+      expect((await run("import", "a.zip", "back.json")).status).toBe(0);
+      expect((await run("export", "back.json", "back")).status).toBe(0);
+      expect(shown(sandbox.at("back"))).toBe(shown(dir));
+      expect(readFileSync(sandbox.at("back/large")).equals(readFileSync(join(dir, "large")))).toBe(true);
       const check = "import zipfile; print(zipfile.ZipFile('a.zip').testzip())";
       expect(Bun.spawnSync(["python3", "-c", check], { cwd: sandbox.path }).stdout.toString()).toBe("None\n");
     },
@@ -336,6 +343,28 @@ describe("llmfs import", () => {
     expect([status, stderr]).toEqual([0, "imported 1 entry\n"]);
     expect((await run("cat", "tree.json/a.md")).stdout).toBe("mine");
     expect((await run("ls", "tree.json/src")).stdout).toBe("b.md\nc.md\n");
+  });
+
+  test("llmfs import refuses a zip archive on standard input, and a hostile one, and changes nothing", async () => {
+    mkdirSync(sandbox.at("plain/xx"), { recursive: true });
+    writeFileSync(sandbox.at("plain/xx/evil"), "x");
+    expect((await run("import", "plain", "plain.json")).status).toBe(0);
+    expect((await run("export", "plain.json", "plain.zip")).status).toBe(0);
+    const bytes = readFileSync(sandbox.at("plain.zip"));
+    const piped = Bun.spawnSync([...BINARY, "import", "-", "piped.json"], {
+      cwd: sandbox.path,
+      env: sandbox.environment(),
+      stdin: bytes,
+    });
+    expect([piped.exitCode, existsSync(sandbox.at("piped.json"))]).toEqual([84, false]);
+    expect(piped.stderr.toString()).toContain(
+      "-: it is a zip archive, whose directory is at its end, so it must be a file",
+    );
+    writeFileSync(sandbox.at("bad.zip"), Buffer.from(bytes.toString("latin1").replaceAll("xx/", "../"), "latin1"));
+    const before = readFileSync(sandbox.at("tree.json"), "utf8");
+    const { status, stderr } = await run("import", "bad.zip", "tree.json");
+    expect([status, stderr]).toEqual([84, expect.stringContaining("leads out of the archive")]);
+    expect(readFileSync(sandbox.at("tree.json"), "utf8")).toBe(before);
   });
 
   test("llmfs import of a hostile or damaged archive changes nothing", async () => {

@@ -1,17 +1,18 @@
-import { createReadStream, existsSync, statSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { UserError } from "../../../app/errors.ts";
+import { availableMemory } from "../../../app/machine/available-memory.ts";
 import { absolutePath } from "../../../app/machine/current-directory.ts";
 import { describePlace, findPlace, type Place } from "../../../app/place.ts";
 import { findMount } from "../../../app/running/find-mount.ts";
-import { messageOf } from "../../../errno.ts";
+import { FsError, messageOf } from "../../../errno.ts";
 import { findMountOnPath } from "../../../inside-mount.ts";
 import { OfflineTree } from "../../../offline/offline-tree.ts";
 import { writeAtomically } from "../../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
-import { plural } from "../../output/quantity.ts";
+import { formatBytes, plural } from "../../output/quantity.ts";
 import { say, showJson } from "../../output/terminal.ts";
 import { holdSnapshot } from "../../preflight/hold-snapshot.ts";
 import { wrapSaveErrors } from "../../preflight/output-paths.ts";
@@ -22,7 +23,7 @@ export const importFiles = defineCommand({
     from: {
       type: "positional",
       required: true,
-      description: "a directory, a tar archive, or - for a tar on standard input",
+      description: "a directory, a tar or zip archive, or - for a tar on standard input",
     },
     target: {
       type: "positional",
@@ -34,7 +35,7 @@ export const importFiles = defineCommand({
   }),
   notes: [
     "Adds files to a tree, with modes, times, links and attributes. Existing files of the same name are replaced; all others stay. " +
-      "A snapshot needs no mount; it is replaced completely or not at all. Archives may be compressed with gzip or zstd.",
+      "A snapshot needs no mount; it is replaced completely or not at all. A tar archive may be compressed with gzip or zstd. A zip archive holds no owners, hard links or attributes.",
   ],
   async run(args) {
     const place = await findTarget(args.target);
@@ -43,9 +44,10 @@ export const importFiles = defineCommand({
     try {
       entries = place.kind === "mount" ? await importMounted(place, source) : await importSnapshot(place, source);
     } catch (error) {
-      if (error instanceof Error && (error.name === "TarError" || error.name === "DirectoryCopyError")) {
+      if (error instanceof Error && (error.name === "ArchiveError" || error.name === "DirectoryCopyError")) {
         throw new UserError("input", `${args.from}: ${error.message}`, { cause: error });
       }
+      if (error instanceof FsError && error.code === "ENOSPC" && "archive" in source) throw createSizeError(args.from);
       throw asUserError(error, describePlace(place));
     }
     if (args.json) showJson({ target: describePlace(place), entries });
@@ -54,7 +56,7 @@ export const importFiles = defineCommand({
   },
 });
 
-type Source = { readonly directory: string } | { readonly tar: AsyncIterable<Uint8Array> };
+type Source = { readonly directory: string } | { readonly archive: string | AsyncIterable<Uint8Array> };
 
 async function findTarget(named: string | undefined): Promise<Place> {
   if (named === undefined || existsSync(absolutePath(named)) || findMount(named) !== undefined)
@@ -65,10 +67,10 @@ async function findTarget(named: string | undefined): Promise<Place> {
 }
 
 function findSource(named: string): Source {
-  if (named === "-") return { tar: Bun.stdin.stream() };
+  if (named === "-") return { archive: Bun.stdin.stream() };
   const path = absolutePath(named);
   try {
-    if (!statSync(path).isDirectory()) return { tar: createReadStream(path) };
+    if (!statSync(path).isDirectory()) return { archive: path };
   } catch (error) {
     throw new UserError("input", `${named} cannot be read: ${messageOf(error)}`, { cause: error });
   }
@@ -79,21 +81,36 @@ function findSource(named: string): Source {
 
 async function importSnapshot({ file, path }: Place & { kind: "snapshot" }, source: Source): Promise<number> {
   await using _ = await holdSnapshot(file);
-  const tree = new OfflineTree(existsSync(file) ? { file } : undefined, { warn: say, rewrites: true });
+  const before = existsSync(file) ? statSync(file).size : undefined;
+  const limit = "archive" in source ? { space: { bytes: readLimit() + (before ?? 0) } } : {};
+  const tree = new OfflineTree(before === undefined ? undefined : { file }, { warn: say, rewrites: true, ...limit });
   const entries = await add(tree, source, path);
   await wrapSaveErrors(writeAtomically(file, tree.snapshot()));
   return entries;
 }
 
+/** An archive may be much larger than it looks. The limit is that of a mount without --size. */
+function readLimit(): number {
+  return Math.floor(availableMemory() / 2);
+}
+
+function createSizeError(name: string): UserError {
+  return new UserError(
+    "input",
+    `${name}: its contents do not fit into ${formatBytes(readLimit())}, half of the memory here; unpack it, and import directories of it`,
+  );
+}
+
 async function add(tree: OfflineTree, source: Source, path: string): Promise<number> {
-  if ("tar" in source) return await tree.addTar(source.tar, path);
+  if ("archive" in source) return await tree.addArchive(source.archive, path);
   const { created, changed } = tree.merge(source.directory, path);
   return created + changed;
 }
 
 /** Through the kernel, as any program would. */
 async function importMounted({ mountpoint, path }: Place & { kind: "mount" }, source: Source): Promise<number> {
-  const tree = new OfflineTree(undefined, { warn: say });
+  const limit = "archive" in source ? { space: { bytes: readLimit() } } : {};
+  const tree = new OfflineTree(undefined, { warn: say, ...limit });
   await add(tree, source, "/");
   const target = path === "/" ? mountpoint : join(mountpoint, path);
   await mkdir(target, { recursive: true });

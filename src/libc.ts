@@ -645,11 +645,12 @@ export function getxattr(path: string | Uint8Array, name: string): Buffer | unde
 
 /** The maximum length of a list of names: XATTR_LIST_MAX. */
 const XATTR_LIST_MAX = 65536;
-/** Filled and read within one call. */
-const xattrList = Buffer.alloc(XATTR_LIST_MAX);
+/** Filled and read within one call. Not allocated before the first. */
+let xattrList: Buffer | undefined;
 
 /** The names of a file's attributes, as strings with one character for each byte. */
 export function listxattr(path: string | Uint8Array): readonly string[] {
+  xattrList ??= Buffer.alloc(XATTR_LIST_MAX);
   const length = load().listxattr(cString(path), xattrList, xattrList.length);
   const names = xattrList.toString("latin1", 0, check("listxattr", length, Buffer.from(path).toString()));
   return names.split("\0").slice(0, -1);

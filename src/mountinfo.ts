@@ -54,8 +54,12 @@ export function findMountAt(path: string): MountPoint | undefined {
   return readMounts().findLast((mount) => mount.path === path);
 }
 
+/** Needs no conversion: ASCII without a backslash. */
+const PLAIN = /^[!-[\]-~]*$/;
+
 /** Blanks, tabs, newlines and backslashes are written as three octal digits. We read the bytes as UTF-8. */
 function unescapeOctal(field: string): string {
+  if (PLAIN.test(field)) return field;
   const bytes = field.replace(/\\([0-7]{3})/g, (_, digits: string) => String.fromCharCode(Number.parseInt(digits, 8)));
   return Buffer.from(bytes, "latin1").toString("utf8");
 }

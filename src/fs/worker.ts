@@ -27,12 +27,12 @@ import { loadSnapshot } from "../snapshot/read/load.ts";
 import type { Clock } from "../tree/inode.ts";
 import { Space } from "../tree/space.ts";
 import { Tree } from "../tree/tree.ts";
-import { Stamps } from "./clock.ts";
+import type { Stamps } from "./clock.ts";
 import { CAPABILITIES, CAPABILITIES2, MAX_WRITE } from "./coherence/caching.ts";
 import { controlFiles } from "./control/files.ts";
 import { type ServedTree, serveTree } from "./dispatch.ts";
 import { listsDirectories, plant } from "./lazy/planted-files.ts";
-import { receiveOptions } from "./start.ts";
+import { receiveOptions, type ThreadStart } from "./start.ts";
 import { storesFor } from "./stores.ts";
 import { Deadlines } from "./waiting/deadlines.ts";
 import { answerInParts } from "./whole-tree.ts";
@@ -41,13 +41,14 @@ class FilesystemWorker {
   readonly #options: WorkerOptions;
   readonly #port: MessagePort;
   readonly #wake: number;
-  readonly #stamps = new Stamps();
+  readonly #stamps: Stamps;
   readonly #served: ServedTree;
   #session: Session | undefined;
   #closed = false;
   #batch: FromFilesystem[] | undefined;
 
-  constructor(port: MessagePort, wake: number, options: WorkerOptions) {
+  constructor(port: MessagePort, { options, wake, stamps }: ThreadStart) {
+    this.#stamps = stamps;
     this.#options = options;
     this.#port = port;
     this.#wake = wake;
@@ -389,8 +390,7 @@ function stackOf(error: unknown): string {
 // workerData is what the thread was started with; filesystem-thread.ts passes WorkerStart.
 const start = workerData as WorkerStart;
 try {
-  const { options, wake } = receiveOptions(start);
-  new FilesystemWorker(start.port, wake, options).run();
+  new FilesystemWorker(start.port, receiveOptions(start)).run();
 } catch (error) {
   const name = error instanceof Error ? error.name : "Error";
   const refusal: FromFilesystem = { type: "refused", name, message: messageOf(error) };

@@ -4,46 +4,38 @@
  * A thread of its own takes as long to start as this program. So it may be started before it is known what to mount,
  * and loads its code while the main thread reads the command line and the configuration.
  *
- * Bun's own Worker is used, because the one of node:worker_threads takes several milliseconds to load.
+ * Bun's own Worker is used, because the one of node:worker_threads takes several milliseconds to load. This file imports no
+ * other, so that the thread starts before anything else is loaded.
  */
-import * as libc from "../libc.ts";
 import type { WorkerOptions, WorkerStart } from "../rpc/messages.ts";
 
 export interface FilesystemThread {
   readonly worker: Worker;
   readonly port: MessagePort;
-  /** An eventfd on which the thread sleeps. */
-  readonly wake: number;
 }
 
 /** A thread without its options. It sleeps until `wake` is not 0. */
-interface StartedThread {
-  readonly worker: Worker;
-  readonly port: MessagePort;
+interface StartedThread extends FilesystemThread {
   readonly wake: Int32Array<SharedArrayBuffer>;
 }
 
 let prepared: StartedThread | undefined;
 
-/**
- * Starts the thread that the next mount of this process will use. If it cannot be started, that mount will say why. It
- * needs no system call of ours, because loading those takes as long as half of this program.
- */
+/** Starts the thread that the next mount of this process will use. If it cannot be started, that mount will say why. */
 export function prepareThread(): void {
   try {
     prepared ??= startThread();
   } catch {}
 }
 
-/** A thread that has been given its options. */
-export function takeThread(options: WorkerOptions): FilesystemThread {
-  const { worker, port, wake } = prepared ?? startThread();
+/** A thread that has been given its options. `wake`: an eventfd on which it will sleep. */
+export function takeThread(options: WorkerOptions, wake: number): FilesystemThread {
+  const thread = prepared ?? startThread();
   prepared = undefined;
-  const descriptor = libc.eventfd();
-  port.postMessage(options);
-  Atomics.store(wake, 0, descriptor);
-  Atomics.notify(wake, 0);
-  return { worker, port, wake: descriptor };
+  thread.port.postMessage(options);
+  Atomics.store(thread.wake, 0, wake);
+  Atomics.notify(thread.wake, 0);
+  return thread;
 }
 
 function startThread(): StartedThread {

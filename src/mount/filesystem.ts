@@ -14,6 +14,7 @@
  */
 import { abortable } from "../abort.ts";
 import { FsError, reasonOf } from "../errno.ts";
+import * as libc from "../libc.ts";
 import type { Generate, GenerationRequest, List, ListingRequest, Recall } from "../rpc/generation.ts";
 import type { GrowableTree } from "../rpc/growth.ts";
 import type {
@@ -158,7 +159,8 @@ class Link {
 
   constructor(options: FilesystemOptions) {
     this.#options = options;
-    const { worker, port, wake } = takeThread(workerOptions(options));
+    const wake = libc.eventfd();
+    const { worker, port } = takeThread(workerOptions(options), wake);
     this.#worker = worker;
     this.#outbox = new Outbox(port, wake);
     this.#commands = new Commands(options.command, (message) => this.#outbox.post(message));

@@ -7,6 +7,7 @@
  * `Session.answer`. What each operation does to the tree is described in `fs/`.
  */
 
+import type { FsError } from "../errno.ts";
 import type { Extent } from "../libc.ts";
 import * as abi from "./abi.ts";
 import { name, rest, type Struct, type StructValue, struct } from "./wire.ts";
@@ -116,8 +117,15 @@ export type OpName = keyof typeof OPS;
 export type Request<K extends OpName> = StructValue<(typeof OPS)[K]["request"]>;
 export type Reply<K extends OpName> = ReplyValue<(typeof OPS)[K]["reply"]>;
 
-/** `target` receives "data"; it is as large as the largest reply. */
-export type Handler<K extends OpName> = (request: Request<K>, header: Header, target: Buffer) => Reply<K> | Parked;
+/**
+ * `target` receives "data"; it is as large as the largest reply. A handler may return a frequent error, because throwing one
+ * takes longer than the rest of a request.
+ */
+export type Handler<K extends OpName> = (
+  request: Request<K>,
+  header: Header,
+  target: Buffer,
+) => Reply<K> | Parked | FsError;
 
 /**
  * Answers requests: one method for each operation. A missing method is ENOSYS, which the kernel may remember forever.

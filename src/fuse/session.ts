@@ -129,7 +129,7 @@ export class Session {
       const request = row.request.decode(buffer, view, abi.inHeader.size, limit);
       if (this.#options.debug === true) this.#logRequest(row, header, request);
       if (row.name === "init") return this.#init(view, length, unique);
-      if (row.name === "interrupt") return this.#interrupt(row.request.decode(buffer, view, 40, limit));
+      if (row.name === "interrupt") return this.#interrupt(request);
       if (row.name === "destroy") this.destroyed = true;
       if (row.handler === undefined) {
         if (row.name === "destroy") this.#send(unique, 0);
@@ -137,10 +137,10 @@ export class Session {
         return;
       }
       const value = row.handler(request, header, this.#target);
-      if (value === PARKED) {
-        this.#parked.add(header, row);
-        this.#options.onParked?.();
-      } else this.#reply(row, unique, value);
+      if (value instanceof FsError) return this.#replyError(row, unique, value);
+      if (value !== PARKED) return void this.#reply(row, unique, value);
+      this.#parked.add(header, row);
+      this.#options.onParked?.();
     } catch (error) {
       if (row.reply !== "silence") this.#replyError(row, unique, error);
       else if (error instanceof MalformedMessage) this.#rejectMalformed(0, `${row.name}: ${error.message}`);

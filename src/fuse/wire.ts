@@ -84,7 +84,7 @@ export function pad(size: number): Field<undefined> {
   return field<undefined>(
     size,
     () => "undefined",
-    (at) => `b.fill(0, ${at}, ${at} + ${size});`,
+    (at) => (size === 4 ? `v.setUint32(${at}, 0, true);` : `b.fill(0, ${at}, ${at} + ${size});`),
   );
 }
 

@@ -194,9 +194,18 @@ export abstract class InodeBase {
   setTimes({ atime, mtime, ctime }: SomeTimes): void {
     this.catchUp();
     reportChange(this);
-    if (atime !== undefined) [this.#atime, this.#atimeNsec] = [atime.seconds, atime.nanoseconds];
-    if (mtime !== undefined) [this.#mtime, this.#mtimeNsec] = [mtime.seconds, mtime.nanoseconds];
-    if (ctime !== undefined) [this.#ctime, this.#ctimeNsec] = [ctime.seconds, ctime.nanoseconds];
+    if (atime !== undefined) {
+      this.#atime = atime.seconds;
+      this.#atimeNsec = atime.nanoseconds;
+    }
+    if (mtime !== undefined) {
+      this.#mtime = mtime.seconds;
+      this.#mtimeNsec = mtime.nanoseconds;
+    }
+    if (ctime !== undefined) {
+      this.#ctime = ctime.seconds;
+      this.#ctimeNsec = ctime.nanoseconds;
+    }
   }
 
   /**
@@ -249,7 +258,8 @@ export abstract class InodeBase {
   }
 
   #isAtimeOld(now: () => number): boolean {
-    const [atime, nanoseconds] = [this.#atime, this.#atimeNsec];
+    const atime = this.#atime;
+    const nanoseconds = this.#atimeNsec;
     if (atime < this.#mtime || (atime === this.#mtime && nanoseconds <= this.#mtimeNsec)) return true;
     if (atime < this.#ctime || (atime === this.#ctime && nanoseconds <= this.#ctimeNsec)) return true;
     return now() - atime >= DAY;

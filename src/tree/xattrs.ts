@@ -13,16 +13,6 @@ const XATTR_HEADER = 40;
 export const XATTR_CREATE = 1;
 export const XATTR_REPLACE = 2;
 
-/** Made once: the kernel asks for the capabilities of every new file, and an error with its stack takes 2 µs. */
-const NO_SUCH_ATTRIBUTE = new FsError("ENODATA");
-
-/** Throws ENODATA. */
-export function getXattr(inode: Inode, name: string): Uint8Array {
-  const value = inode.xattrs?.get(name);
-  if (value === undefined) throw NO_SUCH_ATTRIBUTE;
-  return value;
-}
-
 /** Keeps `value` itself, so pass a copy. `flags` as in setxattr(2). Throws ERANGE, E2BIG, EEXIST, ENODATA, ENOSPC. */
 export function setXattr(inode: Inode, name: string, value: Uint8Array, flags = 0): void {
   const fault = faultOf(name, value);

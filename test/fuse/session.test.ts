@@ -147,6 +147,12 @@ describe("errors", () => {
     expect(kernel.log).toEqual([expect.stringMatching(/^error: rmdir: TypeError: our own bug\n\s+at /)]);
   });
 
+  test("a handler can return an FsError instead of throwing it", () => {
+    const kernel = new Kernel({ getxattr: () => new FsError("ENODATA"), unlink: () => new FsError("EBUSY") });
+    expect(kernel.errno("getxattr", 1, { name: "user.a", size: 10 })).toBe("ENODATA");
+    expect(kernel.errno("unlink", 1, { name: "a" })).toBe("EBUSY");
+  });
+
   test("thrown values that are not Error objects become EIO too", () => {
     const kernel = new Kernel({
       rmdir() {

@@ -348,12 +348,12 @@ export function attributeOperations(mount: FsContext) {
 
 /** How SETATTR changes an inode's times. */
 function timesIn({ valid, atime, atimensec, mtime, mtimensec }: Request<"setattr">, now: Time): SomeTimes {
-  const has = (flag: number) => (valid & flag) !== 0;
-  return {
-    ...(has(abi.FATTR_ATIME) && { atime: has(abi.FATTR_ATIME_NOW) ? now : timeOf(atime, atimensec) }),
-    ...(has(abi.FATTR_MTIME) && { mtime: has(abi.FATTR_MTIME_NOW) ? now : timeOf(mtime, mtimensec) }),
-    ctime: now,
-  };
+  const times: { -readonly [K in keyof SomeTimes]: SomeTimes[K] } = { ctime: now };
+  if ((valid & abi.FATTR_ATIME) !== 0)
+    times.atime = (valid & abi.FATTR_ATIME_NOW) !== 0 ? now : timeOf(atime, atimensec);
+  if ((valid & abi.FATTR_MTIME) !== 0)
+    times.mtime = (valid & abi.FATTR_MTIME_NOW) !== 0 ? now : timeOf(mtime, mtimensec);
+  return times;
 }
 
 function timeOf(seconds: number, nanoseconds: number): Time {

@@ -35,7 +35,8 @@ export function nameOperations(mount: FsContext) {
   ): void {
     const source = requireChangeable(mount, from, name);
     const target = requireChangeable(mount, to, newName);
-    const [moved, replaced] = [source.get(name)?.inode, target.get(newName)?.inode];
+    const moved = source.get(name)?.inode;
+    const replaced = target.get(newName)?.inode;
     const keep = keepOrigins(mount, [moved, replaced], uid);
     tree.rename(source, name, target, newName, flags, { uid, gid });
     keep();
@@ -44,10 +45,13 @@ export function nameOperations(mount: FsContext) {
       tree.movedNames.noteMove(source, name, moved, source.get(name) !== undefined);
       if (exchanges && replaced !== undefined) tree.movedNames.noteMove(target, newName, replaced, true);
     }
-    for (const [nodeid, changed] of [[to, newName] as const, [from, name] as const]) {
-      const inode = nodes.getDirectory(nodeid).get(changed)?.inode;
-      if (inode !== undefined) mount.ruleEntries.claim(inode);
-    }
+    claim(target, newName);
+    claim(source, name);
+  }
+
+  function claim(directory: Directory, name: string): void {
+    const inode = directory.get(name)?.inode;
+    if (inode !== undefined) mount.ruleEntries.claim(inode);
   }
 
   function remove(nodeid: number, name: string, work: (directory: Directory) => void): void {
@@ -62,6 +66,12 @@ export function nameOperations(mount: FsContext) {
       if (name === "." || name === "..") return replyEntry(mount, findByHandle(mount, header.nodeid, name));
       const directory = nodes.getDirectory(header.nodeid);
       const inode = find(mount, directory, name);
+      // Nothing lists the control directory, so looking it up waits for no generator.
+      const lists = mount.listings.lists(directory) && !isControl(mount, directory, name);
+      if (inode !== undefined && !lists) {
+        mount.ruleEntries.use(inode);
+        return replyEntry(mount, inode);
+      }
       const { unique } = header;
       const waiter: Waiter = {
         unique,
@@ -74,8 +84,6 @@ export function nameOperations(mount: FsContext) {
         },
         fail: (error) => mount.session().fail(unique, error),
       };
-      // Nothing lists the control directory, so looking it up waits for no generator.
-      const lists = mount.listings.lists(directory) && !isControl(mount, directory, name);
       if (lists) {
         const findListed = () => {
           if (directory.get(name) !== undefined || !mount.onDemandFiles.wait(directory, name, waiter)) waiter.done();
@@ -84,7 +92,7 @@ export function nameOperations(mount: FsContext) {
       }
       if (inode !== undefined) {
         mount.ruleEntries.use(inode);
-        if (lists) mount.ruleEntries.use(directory);
+        mount.ruleEntries.use(directory);
         return replyEntry(mount, inode);
       }
       if (mount.onDemandFiles.wait(directory, name, waiter)) return PARKED;

@@ -23,7 +23,7 @@ import type { RegularFile } from "../../tree/file.ts";
 import { type Inode, S_ISGID } from "../../tree/inode.ts";
 import { compareBytes } from "../../tree/path.ts";
 import { ACL_ACCESS, isAcl, removeAcl, setAcl } from "../../tree/permissions/acl.ts";
-import { getXattr, removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames, xattrSpace } from "../../tree/xattrs.ts";
+import { removeXattr, setXattr, XATTR_SIZE_MAX, xattrNames, xattrSpace } from "../../tree/xattrs.ts";
 import type { FsContext } from "../context.ts";
 import { revealedBy } from "../permissions/view.ts";
 import { inGroup } from "./attributes.ts";
@@ -34,6 +34,8 @@ import { inGroup } from "./attributes.ts";
  * kernel does not cache attributes.
  */
 const SELINUX = "security.selinux";
+/** The kernel asks for the capabilities of every new file. */
+const NO_SUCH_ATTRIBUTE = new FsError("ENODATA");
 /** See StatReaders.mayLackAcls. */
 const NO_ACLS = new FsError("EOPNOTSUPP", "nothing here has an access control list");
 /** The namespaces that tmpfs supports. Apart from ACLs, this filesystem has no other attributes. */
@@ -187,7 +189,8 @@ export function xattrOperations(mount: FsContext) {
       const told =
         name === REGEN && inode.kind === "file" ? mount.regen.errorOf(inode) : deriveXattr(inode, name, mount);
       if (name === SELINUX && inode.xattrs?.has(name) !== true) throw new FsError("EOPNOTSUPP");
-      const stored = told === undefined ? getXattr(inode, name) : clip(told);
+      const stored = told === undefined ? inode.xattrs?.get(name) : clip(told);
+      if (stored === undefined) return NO_SUCH_ATTRIBUTE;
       const value = name === DEPENDS ? tree.movedNames.currentPaths(inode, stored, mayRevealTo(header.uid)) : stored;
       if (name === ORIGIN && size >= value.length) noteOrigin(value);
       return replyValue(value, size, target);

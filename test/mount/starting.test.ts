@@ -62,6 +62,17 @@ describeMounted("mount(8)", () => {
   );
 });
 
+describeMounted("a container", () => {
+  testWith(IS_ROOT ? mountNamespace() : "root")("may hide /sys", async () => {
+    await using place = await unmounted();
+    const work = "for i in $(seq 200); do echo text > f$i; done; cat f200";
+    const script = `mount -t tmpfs none /sys && exec ${BINARY[0]} run -- sh -c '${work}'`;
+    writeFileSync(place.sandbox.at("script"), script);
+    const { stdout } = await place.sh("unshare --mount --propagation private sh script", place.sandbox.path);
+    expect(stdout).toBe("text\n");
+  });
+});
+
 describeMounted("a service manager", () => {
   test("learns when the mount answers and when it ends", async () => {
     await using place = await unmounted();

@@ -1,5 +1,5 @@
 /** The processors of this machine, for the thread that serves requests. */
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import * as libc from "../../libc.ts";
 import { showsOurNamespace } from "../../procfs.ts";
 import { openHold } from "./awake.ts";
@@ -27,14 +27,19 @@ export interface Processors {
   close(): void;
 }
 
+const ONLINE = "/sys/devices/system/cpu/online";
+/** Not every kernel has it (CONFIG_SCHED_INFO). */
+const DELAYS = "/proc/thread-self/schedstat";
+
 /** Undefined if the machine has only one processor: then there is nothing to choose from. */
 export function systemProcessors(): Processors | undefined {
-  const online = countOnline(readFileSync("/sys/devices/system/cpu/online", "latin1"));
+  // A container may hide /sys.
+  const online = existsSync(ONLINE) ? countOnline(readFileSync(ONLINE, "latin1")) : libc.processors();
   if (online < 2) return undefined;
   const allowed = libc.readAllowedProcessors();
   const hold = openHold(online);
   const watch = new ThreadWatch();
-  const deference = libc.createDeference();
+  const deference = existsSync(DELAYS) ? libc.createDeference() : undefined;
   const checked = new Set(readdirSync("/proc/self/task"));
   const freeHelpers = () => {
     for (const name of readdirSync("/proc/self/task")) {
@@ -71,7 +76,7 @@ export function systemProcessors(): Processors | undefined {
     usedMs: (caller) => libc.threadTimeMs() + (caller === 0 ? 0 : (libc.processTimeMs(caller) ?? 0)),
     delayedMs() {
       // The second field: proc_pid_schedstat in Documentation/scheduler/sched-stats.rst.
-      return Number(readFileSync("/proc/thread-self/schedstat", "latin1").split(" ")[1]) / 1e6;
+      return Number(readFileSync(DELAYS, "latin1").split(" ")[1]) / 1e6;
     },
     close() {
       hold?.close();
@@ -79,6 +84,7 @@ export function systemProcessors(): Processors | undefined {
     },
   };
 }
+
 /** A list such as 0-3,8: Documentation/admin-guide/cputopology.rst. */
 export function countOnline(list: string): number {
   const ranges = list

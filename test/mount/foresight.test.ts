@@ -192,9 +192,8 @@ describeMounted("recordings", () => {
     await using m = await tides();
     await m.out("cat src/*.py");
     const run = (...args: string[]) => llmfs(m, "recordings", ...args, "--recordings", "rec");
-    expect((await run("ls")).stdout).toMatch(
-      /^[0-9a-f]{16} {2}\/src\/a\.py {2}big {2}11 \+ 7 tokens\n[0-9a-f]{16} {2}\/src\/b/,
-    );
+    const listed = (await run("ls")).stdout.replace(/^[-\d]{10}T\d\d:\d\dZ {2}[0-9a-f]{16}/gm, "TIME  KEY");
+    expect(listed).toBe("TIME  KEY  /src/a.py  big  11 + 7 tokens\nTIME  KEY  /src/b.py  big  11 + 7 tokens\n");
     expect(await run("verify")).toMatchObject({ status: 0, stderr: "2 recordings are valid\n" });
     const [file = ""] = readdirSync(m.sandbox.at("rec"));
     const kept = await Bun.file(m.sandbox.at(`rec/${file}`)).text();

@@ -127,7 +127,9 @@ export async function ordinary(): Promise<Ground> {
   }
   const user = ["setpriv", `--reuid=${NOBODY}`, `--regid=${NOBODY}`, "--clear-groups"];
   const serving = [at("llmfs"), "mount", "-f", at("mnt"), "--allow-other", "--size", "2G"];
-  const script = `mount --bind ${at("fuse.conf")} /etc/fuse.conf && exec "$@"`;
+  // The copies of other mounts in the new namespace would outlive those mounts.
+  const script = `awk '$3 == "fuse.llmfs" { print $2 }' /proc/mounts | xargs --no-run-if-empty umount --lazy &&
+    mount --bind ${at("fuse.conf")} /etc/fuse.conf && exec "$@"`;
   const child = Bun.spawn({
     cmd: ["unshare", "--mount", "--propagation=private", "sh", "-c", script, "sh", ...user, ...serving],
     cwd: folder,

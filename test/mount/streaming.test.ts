@@ -83,6 +83,7 @@ beforeAll(async () => {
     },
     { match: "few.csv", generator: "sql", options: { url: "sqlite:./any.db", query: "SELECT 1 AS one" } },
     { match: "code", generator: "code" },
+    { match: "little", generator: "little" },
     { match: "endless", generator: "exec", maxBytes: 50e6, options: program("yes") },
     { match: "overfull", generator: "exec", maxBytes: 1e12, options: { ...program("yes"), maxBytes: 1e12 } },
     { match: "broken", generator: "exec", options: program("yes | head -c 30000000; echo no more >&2; exit 67") },
@@ -91,7 +92,8 @@ beforeAll(async () => {
   writeFileSync(
     join(work, "llmfs.config.ts"),
     `async function* pieces() { for (let left = 220; left > 0; left--) yield "x".repeat(1e6); }
-     export default { generators: { code: { generate: () => ({ content: pieces() }) } }, rules: ${JSON.stringify(rules)} };`,
+     const generators = { code: { generate: () => ({ content: pieces() }) }, little: { generate: () => ({ content: "text" }) } };
+     export default { generators, rules: ${JSON.stringify(rules)} };`,
   );
   server = sandbox.start(["mount", "--foreground", dir], { program: BINARY, cwd: work });
   await eventually("it is mounted", () => mountedType(dir) !== undefined);
@@ -151,6 +153,8 @@ describeMounted("a large content", () => {
 
   for (const name of ["program", "answer", "code"]) {
     test(`220 MB of content pass through without staying in memory: "${name}"`, async () => {
+      // This starts the process that runs our code.
+      expect((await sh("cat little")).stdout).toBe("text");
       const { size, extra } = await extraFor(name);
       expect(size).toBe(220_000_000);
       expect([Math.round(extra / MIB), extra < MOST_EXTRA]).toEqual([expect.any(Number), true]);

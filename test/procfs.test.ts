@@ -74,7 +74,8 @@ test("a process has a state and parent whatever its name is, status fields, mask
 
 test("how a process ended is known before its parent has asked for it", async () => {
   // The parent becomes a program that never asks.
-  const parent = Bun.spawn(["sh", "-c", "sh -c 'kill -9 $$' & echo $!; exec sleep 60"]);
+  const child = "until grep -q sleep /proc/$PPID/comm; do sleep 0.01; done; kill -9 $$";
+  const parent = Bun.spawn(["sh", "-c", `sh -c '${child}' & echo $!; exec sleep 60`]);
   const { value } = await parent.stdout.getReader().read();
   const pid = Number(Buffer.from(value ?? []).toString());
   await eventually("it has ended", () => zombieStatusOf(pid) !== undefined);

@@ -509,7 +509,7 @@ posix("truncate", (fact) => {
     running x
     truncate x 1 => ETXTBSY
     open x O_WRONLY => ETXTBSY
-    open x O_RDONLY|O_TRUNC => ETXTBSY
+    open x O_WRONLY|O_TRUNC => ETXTBSY
     open x O_RDONLY
     rename x y
     unlink y`,

@@ -236,7 +236,8 @@ function describe(
     shown.flatMap((one) => ((one.limit ?? false) === limit ? `${one.name} (${one.about})` : [])).join("; ");
   const limits = shown.filter((one) => one.limit === true).map((one) => one.name);
   const left = missing.map(({ name, reason }) => `${name} was left out: ${reason}.`);
-  const failed = [...failures].map(([what, reason]) => `${what} failed: ${reason}.`);
+  // The name of the temporary folder is different in each run.
+  const failed = [...failures].map(([what, reason]) => `${what} failed: ${reason.replaceAll(`${scratch}/`, "")}.`);
   return [
     measured,
     `Peers: ${describePeers(false)}. ${[...left, ...failed].join(" ")}`.trim(),

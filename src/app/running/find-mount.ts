@@ -5,7 +5,7 @@
 import { join } from "node:path";
 import { FS_TYPE, type MountPoint, readMounts } from "../../mountinfo.ts";
 import { readLink } from "../../procfs.ts";
-import { absolutePath } from "../machine/current-directory.ts";
+import { absolutePath, currentDirectory } from "../machine/current-directory.ts";
 
 const MAX_SYMLINKS = 40;
 
@@ -13,6 +13,12 @@ export interface FoundMount {
   readonly mount: MountPoint;
   /** The rest of the path as given, without a leading slash. Empty for the root of the mount. */
   readonly within: string;
+}
+
+/** Undefined if the current directory is in no llmfs mount. */
+export function findCurrentMount(): FoundMount | undefined {
+  const here = currentDirectory();
+  return here === undefined ? undefined : findMount(here);
 }
 
 /** Undefined if the path is not in an llmfs mount. Throws UserError("input"). */

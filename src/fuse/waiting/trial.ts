@@ -58,12 +58,12 @@ export class Trial<Way = string> {
     if (this.#over++ % TURN === 0) return undefined;
     this.#stretches[turn].push(measured);
     const others = this.#stretches[0].map((one) => one.ms);
-    if (this.#over < TURN && others.every((ms) => ms > this.#usualMs * HOPELESS && this.#usualMs > 0)) {
-      return { time: mean(others) / this.#usualMs, cost: Number.POSITIVE_INFINITY, ms: mean(others) };
+    const ms = mean(others);
+    const time = ms / this.#usualMs;
+    if (this.#over < TURN && this.#usualMs > 0 && others.every((one) => one > this.#usualMs * HOPELESS)) {
+      return { time, cost: Number.POSITIVE_INFINITY, ms };
     }
-    if (this.#over === TURN && mean(others) * OBVIOUS < this.#usualMs && !this.#costs) {
-      return { time: mean(others) / this.#usualMs, cost: mean(others) / this.#usualMs, ms: mean(others) };
-    }
+    if (this.#over === TURN && ms * OBVIOUS < this.#usualMs && !this.#costs) return { time, cost: time, ms };
     if (this.#over % (2 * TURN) !== 0) return undefined;
     const turns = this.#over / (2 * TURN);
     const outcome = this.#compare();

@@ -227,16 +227,17 @@ export const MOST_SPARE = Math.max(16, Math.min(1024, (libc.descriptorLimit() - 
 function createFdStores(open: () => number, quota?: StoreQuota): Stores {
   const pool: StorePool = { spare: [], open: 0 };
   const most = libc.descriptorLimit() - KEPT_FREE;
+  const create = () => new FdStore(open(), quota !== undefined, pool);
   return {
     open() {
       const spare = pool.spare.pop();
       if (spare !== undefined) return spare;
       if (pool.open >= most) throw new FsError("EMFILE", `${pool.open} files are large, and as many descriptors taken`);
-      return new FdStore(open(), quota !== undefined, pool);
+      return create();
     },
     prepare(enough) {
       if (pool.spare.length >= Math.min(enough, MOST_SPARE) || pool.open >= most >> 1) return undefined;
-      const store = new FdStore(open(), quota !== undefined, pool);
+      const store = create();
       pool.spare.push(store);
       return store;
     },

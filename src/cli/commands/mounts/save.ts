@@ -1,7 +1,7 @@
 import { UsageError } from "../../../app/errors.ts";
-import { absolutePath, currentDirectory } from "../../../app/machine/current-directory.ts";
+import { absolutePath } from "../../../app/machine/current-directory.ts";
 import { findMountPlace } from "../../../app/place.ts";
-import { findMount } from "../../../app/running/find-mount.ts";
+import { findCurrentMount, findMount } from "../../../app/running/find-mount.ts";
 import { findMounted, streamControlFile } from "../../../app/running/mounted.ts";
 import { writeAtomically } from "../../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
@@ -40,8 +40,7 @@ export const save = defineCommand({
 function chooseArguments({ dir, file }: { readonly dir: string | undefined; readonly file: string | undefined }) {
   if (dir === undefined) throw new UsageError("FILE is missing");
   if (file !== undefined) return { dir, file };
-  const here = currentDirectory();
   if (dir !== "-" && findMount(dir)?.within === "") throw new UsageError("FILE is missing");
-  if (here !== undefined && findMount(here) !== undefined) return { dir: undefined, file: dir };
+  if (findCurrentMount() !== undefined) return { dir: undefined, file: dir };
   throw new UsageError("FILE is missing; DIR can be left out only in a mount, and the current directory is in none");
 }

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { UsageError, UserError } from "../../../app/errors.ts";
-import { absolutePath, currentDirectory } from "../../../app/machine/current-directory.ts";
+import { absolutePath } from "../../../app/machine/current-directory.ts";
 import { resolveRealPath } from "../../../app/mountpoint.ts";
 import { createUnresponsiveError, isAnswering } from "../../../app/running/answering.ts";
 import { ControlClient } from "../../../app/running/control-client.ts";
-import { findMount } from "../../../app/running/find-mount.ts";
+import { findCurrentMount, findMount } from "../../../app/running/find-mount.ts";
 import { describeProblem, type SaveOutcome } from "../../../app/running/mount-record.ts";
 import { hasUnsavedWrites } from "../../../app/running/mount-status.ts";
 import { requireMountAt } from "../../../app/running/mounted.ts";
@@ -77,8 +77,7 @@ export const unmount = defineCommand({
 
 /** The mount that contains the current directory. Throws UserError, as the caller's shell keeps that mount busy. */
 function findMountToLeave(lazy: boolean): string {
-  const here = currentDirectory();
-  const path = here === undefined ? undefined : findMount(here)?.mount.path;
+  const path = findCurrentMount()?.mount.path;
   if (path === undefined) throw new UsageError("DIR is missing");
   if (lazy) return path;
   throw new UserError(

@@ -8,7 +8,7 @@ import { describePlace, findPlace, type Place } from "../../../app/place.ts";
 import { findMount } from "../../../app/running/find-mount.ts";
 import { FsError, messageOf } from "../../../errno.ts";
 import { findMountOnPath } from "../../../inside-mount.ts";
-import { OfflineTree } from "../../../offline/offline-tree.ts";
+import { OfflineTree, type OfflineTreeOptions } from "../../../offline/offline-tree.ts";
 import { writeAtomically } from "../../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
@@ -82,16 +82,21 @@ function findSource(named: string): Source {
 async function importSnapshot({ file, path }: Place & { kind: "snapshot" }, source: Source): Promise<number> {
   await using _ = await holdSnapshot(file);
   const before = existsSync(file) ? statSync(file).size : undefined;
-  const limit = "archive" in source ? { space: { bytes: readLimit() + (before ?? 0) } } : {};
-  const tree = new OfflineTree(before === undefined ? undefined : { file }, { warn: say, rewrites: true, ...limit });
+  const options = { warn: say, rewrites: true, ...limitFor(source, before) };
+  const tree = new OfflineTree(before === undefined ? undefined : { file }, options);
   const entries = await add(tree, source, path);
   await wrapSaveErrors(writeAtomically(file, tree.snapshot()));
   return entries;
 }
 
-/** An archive may be much larger than it looks. The limit is that of a mount without --size. */
+/** The limit for what comes from an archive: that of a mount without --size. */
 function readLimit(): number {
   return Math.floor(availableMemory() / 2);
+}
+
+/** An archive may be much larger than it looks. `before`: the bytes of what is there already. */
+function limitFor(source: Source, before = 0): Pick<OfflineTreeOptions, "space"> {
+  return "archive" in source ? { space: { bytes: readLimit() + before } } : {};
 }
 
 function createSizeError(name: string): UserError {
@@ -109,8 +114,7 @@ async function add(tree: OfflineTree, source: Source, path: string): Promise<num
 
 /** Through the kernel, as any program would. */
 async function importMounted({ mountpoint, path }: Place & { kind: "mount" }, source: Source): Promise<number> {
-  const limit = "archive" in source ? { space: { bytes: readLimit() } } : {};
-  const tree = new OfflineTree(undefined, { warn: say, ...limit });
+  const tree = new OfflineTree(undefined, { warn: say, ...limitFor(source) });
   await add(tree, source, "/");
   const target = path === "/" ? mountpoint : join(mountpoint, path);
   await mkdir(target, { recursive: true });

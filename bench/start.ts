@@ -38,7 +38,7 @@ try {
     { name: "bun -e 1", command: [process.execPath, "-e", "1"], runs: [] },
     { name: "llmfs --version", command: [BINARY, "--version"], runs: [] },
     { name: "llmfs mount, an empty tree", command: [BINARY, "mount", mountpoint], runs: [] },
-    // What does not happen before the mount returns must not make its first user wait instead.
+    // Work that is put off until the mount has returned must not delay its first user.
     {
       name: "llmfs mount, an empty tree, and ls -l in it",
       command: [BINARY, "mount", mountpoint],

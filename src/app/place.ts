@@ -103,7 +103,7 @@ export interface FoundEntries {
   list(recursive: boolean): readonly DetailedEntry[];
 }
 
-/** Finds the entry at a path of a tree and those below it. Undefined if there is none. */
+/** Finds the entry at a path and the entries below it. Undefined if nothing is at the path. */
 export function findEntries(all: readonly DetailedEntry[], path: string): FoundEntries | undefined {
   const self = all.find((entry) => entry.path === path);
   if (path !== "/" && self === undefined) return undefined;

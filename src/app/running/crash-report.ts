@@ -5,7 +5,7 @@ import type { Crash, CrashNotes } from "../../fuse/mounting/guardian.ts";
 import { createLog } from "../../log.ts";
 import type { Config } from "../settings/settings.ts";
 
-/** Undefined if there is no log. */
+/** Undefined for a mount without a log file, where nothing could be reported. */
 export function crashNotesOf({ logFile, logFormat, save, mode }: Config): CrashNotes | undefined {
   if (logFile === undefined) return undefined;
   return { logFile, json: logFormat === "json", records: mode !== "off", ...(save !== undefined && { save }) };

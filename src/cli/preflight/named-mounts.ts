@@ -27,7 +27,7 @@ export async function requireAnswers(
     const mount = findMountIfPossible(value.replace(/^@/, ""))?.mount;
     if (mount === undefined) continue;
     if (!text) await requireAnswer(mount);
-    // This may be text, not a path. A mount whose process has ended is no obstacle: it fails at once.
+    // The value may be text and not a path. So only a mount that would block is an error, not one whose process has ended.
     else if ((await isAnswering(mount)) === "no") throw createUnresponsiveError(mount);
   }
 }

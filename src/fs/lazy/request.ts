@@ -56,7 +56,7 @@ export function entryOf(path: string, inode: Inode, frozen?: FrozenInode): TreeE
   }
 }
 
-/** What is known about entries but not kept in the tree: which files are outdated, and what could not be renewed. */
+/** What is not stored in the tree: which files are outdated, and which entries could not be renewed. */
 interface EntryNotes {
   readonly outdated?: ReadonlyMap<RegularFile, unknown>;
   readonly failedRenewals?: Pick<FailedRenewals, "of">;

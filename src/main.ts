@@ -13,6 +13,7 @@ async function main(argv: readonly string[]): Promise<number> {
     if (await showVersion()) return 0;
   }
   const { isCompiled, ROLE, startAgain } = await import("./self.ts");
+  const { servesItself } = await import("./cli/args/unparsed.ts");
   if (isCompiled() && servesItself(argv)) {
     const { missingServerEnvironment } = await import("./app/settings/proxies.ts");
     const environment = missingServerEnvironment();
@@ -60,14 +61,6 @@ async function main(argv: readonly string[]): Promise<number> {
     await discardEarly();
   }
   return status;
-}
-
-/** Whether this process itself will serve a mount, not a daemon that it starts. */
-function servesItself([first, ...others]: readonly string[]): boolean {
-  const end = others.indexOf("--");
-  const flags = end < 0 ? others : others.slice(0, end);
-  if (first === "run") return !flags.some((word) => /^--(no-mount|help)$/.test(word));
-  return first === "mount" && flags.some((word) => /^(-[^-]*f|--foreground$)/.test(word));
 }
 
 async function prepareProcess(): Promise<void> {

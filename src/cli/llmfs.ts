@@ -13,6 +13,7 @@ import { findNearest } from "../text/did-you-mean.ts";
 import type { Command, CommandEntry, CommandTable } from "./args/command.ts";
 import { formatCommandHelp, formatGeneralHelp, formatUsage } from "./args/help.ts";
 import { choiceOf } from "./args/parse.ts";
+import { asksForHelp } from "./args/unparsed.ts";
 import { EXIT } from "./output/exit-codes.ts";
 import { say, show } from "./output/terminal.ts";
 import { VERSION } from "./version.ts";
@@ -348,12 +349,6 @@ async function chooseCommand(
 /** Sends no request to a mount, which may not answer. */
 function isThere(name: string): boolean {
   return currentDirectory() !== undefined && (findMount(name) !== undefined || existsSync(name));
-}
-
-function asksForHelp(argv: readonly string[]): boolean {
-  const end = argv.indexOf("--");
-  const own = end < 0 ? argv : argv.slice(0, end);
-  return own.includes("--help") || own.includes("-h");
 }
 
 function formatHelp(): string {

@@ -3,9 +3,9 @@
  * recordings are left alone, so that an interrupted copy can simply be repeated.
  */
 import { pMapIterable } from "p-map";
-import { entriesOf } from "./prune.ts";
 import { writeRecording } from "./record.ts";
 import type { Fault, Recording, RecordingStore } from "./recording.ts";
+import { entriesOf } from "./stores/entries.ts";
 
 export interface CopyOptions {
   readonly from: RecordingStore;

@@ -65,12 +65,6 @@ export function countByOwner(entries: readonly StoreEntry[]): ReadonlyMap<string
   return new Map([...counts].sort(([, a], [, b]) => b - a));
 }
 
-/** Everything in a store. */
-export async function* entriesOf(store: RecordingStore): AsyncIterable<StoreEntry> {
-  if (store.entries !== undefined) return yield* store.entries();
-  for (const recording of await store.list()) yield { name: recording.key, recording };
-}
-
 const AT_ONCE = 32;
 
 /** Rejects if the store is read-only, or cannot be written. */

@@ -1,8 +1,8 @@
 /** Signs the recordings of a store: those that are not signed, or signed with a key that is being replaced. */
-import { entriesOf } from "./prune.ts";
 import { faultOf, writeRecording } from "./record.ts";
 import type { Fault, Recording, RecordingStore } from "./recording.ts";
 import type { Signer } from "./signature.ts";
+import { entriesOf } from "./stores/entries.ts";
 
 export interface SignOptions {
   /** Reads recordings whatever their signature. */

@@ -2,9 +2,10 @@
 import { expect, test } from "bun:test";
 import type { ChatRequest } from "../../src/llm/llm.ts";
 import { requestKey } from "../../src/recording/key.ts";
-import { entriesOf, removeEntries, selectForPrune } from "../../src/recording/prune.ts";
+import { removeEntries, selectForPrune } from "../../src/recording/prune.ts";
 import { createRecordedModel } from "../../src/recording/recorded-model.ts";
 import type { Fault, Recording, RecordingStore, StoreEntry } from "../../src/recording/recording.ts";
+import { entriesOf } from "../../src/recording/stores/entries.ts";
 
 export function recordingOf(text: string, label = "/a.txt", model = "m"): Recording {
   const request: ChatRequest = { model, messages: [{ role: "user", content: `Write ${label}\n\n| é ✓` }] };

@@ -9,13 +9,13 @@ import type { ChatRequest } from "../../llm/llm.ts";
 import { requestKey } from "../../recording/key.ts";
 import {
   countByOwner,
-  entriesOf,
   type PruneOptions,
   removeEntries,
   type Selection,
   selectForPrune,
 } from "../../recording/prune.ts";
 import type { Recording, RecordingStore, StoreEntry } from "../../recording/recording.ts";
+import { entriesOf } from "../../recording/stores/entries.ts";
 import { person } from "../output/ask.ts";
 import { EXIT } from "../output/exit-codes.ts";
 import { say, show, showJson } from "../output/terminal.ts";

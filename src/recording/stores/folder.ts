@@ -1,6 +1,6 @@
 /** Recordings in a folder, one text file for each answer, which can be committed, read and compared. */
 
-import { existsSync, renameSync, statSync } from "node:fs";
+import { existsSync, renameSync, type Stats, statSync } from "node:fs";
 import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { codeOf, messageOf } from "../../errno.ts";
@@ -17,13 +17,13 @@ import {
   readAnswerTo,
   readRecording,
 } from "../record.ts";
-import type { Recording, RecordingStore, StoreEntry } from "../recording.ts";
+import type { Fault, Recording, RecordingStore, StoreEntry } from "../recording.ts";
 import type { Signer } from "../signature.ts";
 import { Complaints } from "./complaints.ts";
+import { selectValid } from "./entries.ts";
 import { FolderClaims } from "./folder-claims.ts";
 import { FolderIndex } from "./folder-index.ts";
 import { isOnLocalDisk } from "./local-disk.ts";
-import { compareLabels } from "./memory.ts";
 
 export interface FolderOptions {
   /** Called once for each file that cannot be used, with the reason. */
@@ -47,8 +47,8 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
   const claims = new FolderClaims(folder, FOLDER_MODE, who);
   const labels = new Labels(async () => (await names.listAll()).map((name) => ({ label: stemOf(name), name })));
 
-  function complain(file: string, error: unknown): void {
-    complaints.add(file, faultOf(join(folder, file), error));
+  function complain(fault: Fault): void {
+    complaints.add(basename(fault.name), fault);
   }
 
   let local: boolean | undefined;
@@ -81,7 +81,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
       return recording.key === key ? recording : undefined;
     } catch (error) {
       // If the folder is missing or is not a directory, listing it will report that.
-      if (!["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) complain(file, error);
+      if (!["ENOENT", "ENOTDIR"].includes(codeOf(error) ?? "")) complain(faultOf(join(folder, file), error));
       return undefined;
     }
   }
@@ -150,6 +150,20 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
     for (const other of there) if (other !== file) await take(other);
   }
 
+  /** Every file that is named like a recording. */
+  async function* recordings(): AsyncIterable<StoreEntry> {
+    for (const file of await names.listAll()) {
+      const name = join(folder, file);
+      const age = await ageOf(name, isLocal());
+      // It was removed in the meantime.
+      if (age === undefined) continue;
+      yield await read(file).then(
+        (recording) => ({ name, age, recording }),
+        (error: unknown) => ({ name, age, fault: faultOf(name, error) }),
+      );
+    }
+  }
+
   return {
     name: `recordings in ${folder}`,
     get,
@@ -162,15 +176,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
       return there ?? recording;
     },
     async list() {
-      const found: Recording[] = [];
-      for (const file of await names.listAll()) {
-        try {
-          found.push(await read(file));
-        } catch (error) {
-          complain(file, error);
-        }
-      }
-      return found.sort(compareLabels);
+      return (await selectValid(recordings(), complain)).map(({ recording }) => recording);
     },
     claim: async (key) => claims.take(key),
     holder: async (key) => claims.holder(key),
@@ -191,19 +197,10 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
       ),
     unusable: (key) => complaints.find((file) => file.endsWith(suffix(key))),
     async *entries(): AsyncIterable<StoreEntry> {
-      for (const file of await names.listAll()) {
-        const name = join(folder, file);
-        const age = await ageOf(name);
-        // It was removed in the meantime.
-        if (age === undefined) continue;
-        yield await read(file).then(
-          (recording) => ({ name, age, recording }),
-          (error: unknown) => ({ name, age, fault: faultOf(name, error) }),
-        );
-      }
+      yield* recordings();
       for (const file of await findLeftovers(folder)) {
         const name = join(folder, file);
-        yield { name, age: await ageOf(name), fault: { name, reason: "it is unfinished: its writer died" } };
+        yield { name, age: await ageOf(name, isLocal()), fault: { name, reason: "it is unfinished: its writer died" } };
       }
     },
     async remove(key) {
@@ -236,8 +233,7 @@ function shortenKey(key: string): string {
  * Users who may add recordings to the folder may read those in it; others may not, unless the folder's owner allows it.
  */
 async function modeForNew(folder: string, local: boolean): Promise<number> {
-  const found = local ? statSync(folder, { throwIfNoEntry: false }) : await stat(folder).catch(() => undefined);
-  const mode = found?.mode ?? 0;
+  const mode = (await statOf(folder, local))?.mode ?? 0;
   return 0o600 | (mode & 0o020 ? 0o040 : 0) | (mode & 0o002 ? 0o044 : 0);
 }
 
@@ -265,10 +261,19 @@ async function writeWhole(
   }
 }
 
-/** Milliseconds since the file was written. */
-async function ageOf(path: string): Promise<number | undefined> {
-  const info = await stat(path).catch(() => undefined);
+/** Milliseconds since the file was written; undefined if it is not there. */
+async function ageOf(path: string, local: boolean): Promise<number | undefined> {
+  const info = await statOf(path, local);
   return info && Math.max(0, Date.now() - info.mtimeMs);
+}
+
+/** Undefined: it is missing, or cannot be looked up. On a local disk, this is not worth a wait for another thread. */
+async function statOf(path: string, local: boolean): Promise<Stats | undefined> {
+  try {
+    return local ? statSync(path) : await stat(path);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Identical files are not rewritten, so that programs that watch the folder see only changes. */

@@ -1,4 +1,5 @@
 import type { Recording, RecordingStore } from "../recording.ts";
+import { compareLabels } from "./entries.ts";
 
 /** Recordings in memory: those inside the executable (read-only), and those of tests. */
 export function createMemoryStore(
@@ -25,10 +26,4 @@ export function createMemoryStore(
     list: async () => [...byKey.values()].sort(compareLabels),
     ...(readOnly ? {} : { remove: async (key: string) => void byKey.delete(key) }),
   };
-}
-
-/** The order of `RecordingStore.list`. */
-export function compareLabels(a: Recording, b: Recording): number {
-  if (a.label !== b.label) return a.label < b.label ? -1 : 1;
-  return a.key < b.key ? -1 : Number(a.key > b.key);
 }

@@ -7,11 +7,10 @@ import { findMountedFile } from "../../../app/running/mounted.ts";
 import { parseLocation } from "../../../app/settings/model.ts";
 import { type Config, readConfig } from "../../../app/settings/settings.ts";
 import { messageOf } from "../../../errno.ts";
-import { entriesOf } from "../../../recording/prune.ts";
-import type { Fault, Recording, RecordingStore, StoreEntry } from "../../../recording/recording.ts";
+import type { Fault, RecordingStore } from "../../../recording/recording.ts";
 import { hasOwnPrefix, schemeOf } from "../../../recording/stores/address.ts";
 import { Complaints } from "../../../recording/stores/complaints.ts";
-import { compareLabels } from "../../../recording/stores/memory.ts";
+import { entriesOf, selectValid } from "../../../recording/stores/entries.ts";
 import { openStore } from "../../../recording/stores/store.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { lookFlags } from "../../args/flags.ts";
@@ -192,18 +191,11 @@ function requireOtherTrees(
 
 async function list(store: RecordingStore, warn: (message: string) => void, json: boolean): Promise<number> {
   const complaints = new Complaints(warn);
-  const all: UsableEntry[] = [];
-  for await (const entry of entriesOf(store)) {
-    if (entry.recording === undefined) complaints.add(entry.name, entry.fault);
-    else all.push(entry);
-  }
-  all.sort((a, b) => compareLabels(a.recording, b.recording));
+  const all = await selectValid(entriesOf(store), (fault) => complaints.add(fault.name, fault));
   if (json) showJson(all.map(({ recording, age }) => summarize(recording, age)));
   else show(all.map(({ recording, age }) => `${formatDate(age)}  ${formatRecording(recording)}\n`).join(""));
   return EXIT.ok.code;
 }
-
-type UsableEntry = Extract<StoreEntry, { readonly recording: Recording }>;
 
 async function verify(store: RecordingStore, json: boolean): Promise<number> {
   const faults: Fault[] = [];

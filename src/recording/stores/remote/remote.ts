@@ -14,7 +14,7 @@ import {
 } from "../../recording.ts";
 import type { Signer } from "../../signature.ts";
 import { Complaints } from "../complaints.ts";
-import { compareLabels } from "../memory.ts";
+import { selectValid } from "../entries.ts";
 import { countFiles, hashOf } from "../used-answers.ts";
 
 /** The operations that a store needs from a server. Rejects with Unreachable, or with an error about the one object. */
@@ -156,12 +156,7 @@ export function createRemoteStore(
       return recording;
     },
     async list() {
-      const found: Recording[] = [];
-      for await (const { recording, fault } of entries()) {
-        if (recording !== undefined) found.push(recording);
-        else complain(fault);
-      }
-      return found.sort(compareLabels);
+      return (await selectValid(entries(), complain)).map(({ recording }) => recording);
     },
     async near(label) {
       const names = await objects.near(label);

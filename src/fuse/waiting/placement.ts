@@ -13,7 +13,7 @@
  * - rest: go to sleep at once, wherever the kernel runs the thread.
  *
  * No rule about machines predicts which is best, and that changes with the other work of the machine. So it is
- * measured: from time to time another way takes turns with the present one, and is kept if it is clearly better. A way
+ * measured: from time to time other ways take turns with the present one, and the best is kept if it is clearly better. A way
  * that lost is tried less and less often, until the time of a request changes, because then something else has changed.
  *
  * Better means faster. If the mount is to save power, it means less processor time, ours and the caller's and that of
@@ -24,13 +24,11 @@
  * program runs on its processor in the meantime.
  */
 import type { Processors } from "./processors.ts";
-import { HOPELESS, type Measured, Probation, Trial } from "./trial.ts";
+import { type Measured, type Outcome, Probation, Trial } from "./trial.ts";
+import { WayRecord } from "./way-record.ts";
 
 export type PlacementMode = "follow" | "defer" | "spin" | "hold" | "rest";
 
-/** A way whose requests took less than this part of the present time is tried soon, but not more often than this. */
-const TEMPTING = 0.5;
-const TEMPTED_STAY = 64;
 /** The number of requests in a stretch, which is the unit of measurement. */
 export const STRETCH = 16;
 /** So many requests begin a stream, if they come within this time of each other on average. */
@@ -41,16 +39,9 @@ const HOLD_MS_PER_REQUEST = 0.1;
 const SLOW_STRETCHES = 8;
 /** The caller is looked up again after this many stretches. */
 const LOOK_EVERY = 2;
-/** The number of stretches before a way is tried again: after it was left, and at most. */
-const SHORTEST_STAY = 16;
-const LONGEST_STAY = 2048;
-const LONGEST_HOPELESS_STAY = 4096;
 /** How often in CROWD_STRETCHES another program may run in the meantime while the thread polls. */
 const TOLERATED = 2;
 const CROWD_STRETCHES = 4;
-/** For how many stretches a way is out after that, or if it was not what its trial promised; and at most. */
-const CROWDED_STAY = 256;
-const LONGEST_CROWDED_STAY = 8192;
 /** A thread that had to wait this long for another program is too polite. */
 export const DELAY_MS = 1;
 /** The time of a request has changed if it differs from the usual by this factor in each of these stretches. */
@@ -75,26 +66,12 @@ export function possibleWays({ canMove, defer, hold }: Processors): [PlacementMo
   return ["follow", ...(defer === undefined ? [] : ["defer" as const]), polling, "rest"];
 }
 
-interface Record {
-  /** How long a stretch took in its last trial, and when that was. */
-  ms: number;
-  triedAt: number;
-  /** The time of a request relative to the present way, as far as it is known. */
-  time: number;
-  /** The stretch at which it is tried next, and after how many stretches it is tried if it loses again. */
-  due: number;
-  stay: number;
-  /** It is out until this stretch, and for how many stretches the next time that another program runs in the meantime. */
-  outUntil: number;
-  crowdedStay: number;
-}
-
 export class Placement {
   readonly #ways: readonly PlacementMode[];
   readonly #processors: Processors;
   /** Whether it is to save power. */
   readonly savesPower: boolean;
-  readonly #records = new Map<PlacementMode, Record>();
+  readonly #records = new Map<PlacementMode, WayRecord>();
   #way: PlacementMode;
   #trial: Trial<PlacementMode> | undefined;
   #probation: Probation<PlacementMode> | undefined;
@@ -195,7 +172,7 @@ export class Placement {
     if (other === undefined) return;
     this.#trial = undefined;
     if (way === this.#way) this.#change(other);
-    this.#exclude(way);
+    this.#recordOf(way).exclude(this.#stretches);
     this.#enter();
     this.#follow(this.#caller);
   }
@@ -234,24 +211,18 @@ export class Placement {
     const { ms } = measured;
     if (this.#trial !== undefined) {
       const result = this.#trial.note(measured);
-      if (result !== undefined) this.#conclude(this.#trial.other, result);
+      if (result !== undefined) this.#conclude(result);
       return;
     }
     if (this.way === "hold" && this.#isTooSlowToHold(ms)) return;
     if (this.#isOnProbation(ms)) return;
     this.#noticeChange(ms);
-    const next = this.#findDue();
-    if (next !== undefined) this.#trial = new Trial(next, this.#way, this.#usual, this.savesPower);
+    const due = this.#findDue();
+    if (due.length > 0) this.#trial = new Trial(due, this.#way, this.#usual, this.savesPower);
   }
 
-  /** The way that has been due for the longest time. */
-  #findDue(): PlacementMode | undefined {
-    const due = this.#ways.filter((way) => {
-      const { due, outUntil, ms, triedAt } = this.#recordOf(way);
-      const soon = ms < this.#usual * TEMPTING ? Math.min(due, triedAt + TEMPTED_STAY) : due;
-      return way !== this.#way && Math.max(soon, outUntil) <= this.#stretches;
-    });
-    return due.sort((a, b) => this.#recordOf(a).due - this.#recordOf(b).due)[0];
+  #findDue(): readonly PlacementMode[] {
+    return this.#ways.filter((way) => way !== this.#way && this.#recordOf(way).isDue(this.#stretches, this.#usual));
   }
 
   #isOnProbation(ms: number): boolean {
@@ -264,7 +235,7 @@ export class Placement {
     const left = this.#way;
     this.#recordOf(probation.from).time = 1 / late;
     this.#change(probation.from);
-    this.#exclude(left);
+    this.#recordOf(left).exclude(this.#stretches);
     return true;
   }
 
@@ -274,7 +245,7 @@ export class Placement {
     if (this.#slow < SLOW_STRETCHES || other === undefined) return false;
     this.#slow = 0;
     this.#change(other);
-    this.#exclude("hold");
+    this.#recordOf("hold").exclude(this.#stretches);
     return true;
   }
 
@@ -290,35 +261,29 @@ export class Placement {
     this.#calmUntil = this.#stretches + this.#calm;
     this.#calm = Math.min(this.#calm * 2, LONGEST_CALM);
     for (const way of this.#ways) {
-      const record = this.#recordOf(way);
-      record.due = Math.min(record.due, this.#stretches);
-      record.stay = SHORTEST_STAY;
-      if (way !== this.#way) record.time = 1;
+      this.#recordOf(way).forget(this.#stretches);
     }
   }
 
-  #conclude(other: PlacementMode, { time, cost, ms }: { time: number; cost: number; ms: number }): void {
+  #conclude(outcomes: ReadonlyMap<PlacementMode, Outcome>): void {
     this.#trial = undefined;
-    const record = this.#recordOf(other);
-    record.time = time;
-    record.ms = ms;
-    record.triedAt = this.#stretches;
-    const late = other === "hold" && ms > STRETCH * HOLD_MS_PER_REQUEST;
-    if (!late && this.#isBetter(time, cost)) {
-      this.#calm = SHORTEST_CALM;
-      const from = this.#way;
-      const usual = this.#usual;
-      this.#change(other);
-      if (usual > 0) this.#probation = new Probation(from, usual * time);
-      return;
-    }
-    record.due = this.#stretches + record.stay;
-    // A way that is much slower costs much to try.
-    const hopeless = time > HOPELESS;
-    record.stay = Math.min(record.stay * (hopeless ? 4 : 2), hopeless ? LONGEST_HOPELESS_STAY : LONGEST_STAY);
+    for (const [way, outcome] of outcomes) this.#recordOf(way).noteTrial(this.#stretches, outcome);
+    const better = [...outcomes].filter(([way, outcome]) => {
+      const late = way === "hold" && outcome.ms > STRETCH * HOLD_MS_PER_REQUEST;
+      return !late && this.#isBetter(outcome);
+    });
+    const matters = ({ time, cost }: Outcome) => (this.savesPower && !Number.isNaN(cost) ? cost : time);
+    const [best] = better.sort(([, a], [, b]) => matters(a) - matters(b));
+    if (best === undefined) return;
+    const [way, { time }] = best;
+    this.#calm = SHORTEST_CALM;
+    const from = this.#way;
+    const usual = this.#usual;
+    this.#change(way);
+    if (usual > 0) this.#probation = new Probation(from, usual * time);
   }
 
-  #isBetter(time: number, cost: number): boolean {
+  #isBetter({ time, cost }: Outcome): boolean {
     if (!this.savesPower) return time < CLEARLY;
     const fastest = Math.min(1, ...[...this.#records.values()].map((record) => record.time));
     const [fits, presentFits] = [time <= fastest * NEARLY, 1 <= (fastest * NEARLY) / CLEARLY];
@@ -329,21 +294,11 @@ export class Placement {
   #change(way: PlacementMode): void {
     const { time } = this.#recordOf(way);
     for (const record of this.#records.values()) record.time /= time;
-    const left = this.#recordOf(this.#way);
-    left.triedAt = this.#stretches;
-    if (this.#usual > 0) left.ms = this.#usual;
-    left.due = Math.max(left.due, this.#stretches + SHORTEST_STAY);
+    this.#recordOf(this.#way).noteLeft(this.#stretches, this.#usual);
     this.#way = way;
     this.#probation = undefined;
     this.#usual = 0;
     this.#different = [];
-  }
-
-  /** For a while, the way is not tried. */
-  #exclude(way: PlacementMode): void {
-    const record = this.#recordOf(way);
-    record.outUntil = this.#stretches + record.crowdedStay;
-    record.crowdedStay = Math.min(record.crowdedStay * 2, LONGEST_CROWDED_STAY);
   }
 
   /** Does what the current way needs, and undoes what it does not. */
@@ -377,16 +332,8 @@ export class Placement {
     }
   }
 
-  #recordOf(way: PlacementMode): Record {
-    const record = this.#records.get(way) ?? {
-      ms: Number.POSITIVE_INFINITY,
-      triedAt: 0,
-      time: 1,
-      due: 0,
-      stay: SHORTEST_STAY,
-      outUntil: 0,
-      crowdedStay: CROWDED_STAY,
-    };
+  #recordOf(way: PlacementMode): WayRecord {
+    const record = this.#records.get(way) ?? new WayRecord();
     this.#records.set(way, record);
     return record;
   }

@@ -1,4 +1,4 @@
-/** Compares two ways to wait for requests, which take turns. */
+/** Compares ways to wait for requests, which take turns. */
 
 /** A stretch of requests: how long it took, and what it cost. */
 export interface Measured {
@@ -7,7 +7,7 @@ export interface Measured {
   readonly cost: number;
 }
 
-/** How the other way did, relative to the present one. `ms`: the time of a stretch. */
+/** How another way did, relative to the present one. `cost` is NaN if it is not known. `ms`: the time of a stretch. */
 export interface Outcome {
   readonly time: number;
   readonly cost: number;
@@ -16,67 +16,108 @@ export interface Outcome {
 
 /** The number of stretches in a turn. The first is not counted, because threads are still being moved. */
 const TURN = 4;
-/** The number of turns of each way, at least and at most. */
-const FEWEST_TURNS = 2;
-const MOST_TURNS = 6;
-/** A way that takes twice as long as the present one usually does has lost at once; one that takes a third has won after a turn. */
-export const HOPELESS = 2;
-const OBVIOUS = 3;
-/** A result that is further from 1 than this needs no more turns. */
-const CLEAR = 1.3;
+/** The time, relative to the best way, beyond which a way drops out after each round. The trial ends with the last one. */
+const LIMITS = [2, 1.3, 1.2, 1.15, 1.1] as const;
+/** The limit of the present way after the first round. */
+const PRESENT_LIMIT = 3;
 /** A stretch counts as at most three times the middle one, because a very slow one has other causes. */
 const MOST_TIMES = 3;
 
+/**
+ * A trial of several ways. In each round every way has a turn, in the order opposite to that of the round before: so a stream
+ * that becomes faster all the time, because the engine is still compiling, shows which way is faster and not which one came
+ * later. Ways that are clearly worse than the best one drop out, so that they cost little.
+ */
 export class Trial<Way = string> {
-  readonly other: Way;
   readonly #present: Way;
   readonly #usualMs: number;
   readonly #costs: boolean;
-  /** The stretches of the other and of the present way. */
-  readonly #stretches: [Measured[], Measured[]] = [[], []];
+  /** The ways that are still compared. */
+  #left: readonly Way[];
+  /** The turns of each way, one a round. */
+  readonly #turns: Map<Way, Measured[][]>;
+  #round = 0;
+  /** The ways that have no turn yet in this round, and the number of stretches in the current turn. */
+  #waiting: Way[];
   #over = 0;
 
-  /** `usualMs`: what a stretch takes in the present way; 0 if that is not known. `costs`: whether costs matter. */
-  constructor(other: Way, present: Way, usualMs: number, costs: boolean) {
-    this.other = other;
+  /** `usualMs`: what a stretch takes in the present way. `costs`: whether costs matter. */
+  constructor(others: readonly Way[], present: Way, usualMs: number, costs: boolean) {
     this.#present = present;
     this.#usualMs = usualMs;
     this.#costs = costs;
-  }
-
-  get #turn(): 0 | 1 {
-    return Math.floor(this.#over / TURN) % 2 === 0 ? 0 : 1;
+    this.#left = [...others, present];
+    this.#turns = new Map(this.#left.map((way) => [way, []]));
+    this.#waiting = [...this.#left];
   }
 
   get way(): Way {
-    return this.#turn === 0 ? this.other : this.#present;
+    return this.#waiting[0] ?? this.#present;
   }
 
-  /** Returns the outcome when the trial is over. */
-  note(measured: Measured): Outcome | undefined {
-    const turn = this.#turn;
-    if (this.#over++ % TURN === 0) return undefined;
-    this.#stretches[turn].push(measured);
-    const others = this.#stretches[0].map((one) => one.ms);
-    const ms = mean(others);
-    const time = ms / this.#usualMs;
-    if (this.#over < TURN && this.#usualMs > 0 && others.every((one) => one > this.#usualMs * HOPELESS)) {
-      return { time, cost: Number.POSITIVE_INFINITY, ms };
-    }
-    if (this.#over === TURN && ms * OBVIOUS < this.#usualMs && !this.#costs) return { time, cost: time, ms };
-    if (this.#over % (2 * TURN) !== 0) return undefined;
-    const turns = this.#over / (2 * TURN);
-    const outcome = this.#compare();
-    const isClear = outcome.time > CLEAR || outcome.time < 1 / CLEAR;
-    return turns === MOST_TURNS || (isClear && turns >= FEWEST_TURNS) || outcome.time > HOPELESS ? outcome : undefined;
+  /** Returns the outcome of each other way when the trial is over. */
+  note(measured: Measured): ReadonlyMap<Way, Outcome> | undefined {
+    const { way } = this;
+    const turns = this.#turnsOf(way);
+    turns[this.#round] ??= [];
+    const turn = turns[this.#round] ?? [];
+    if (this.#over++ > 0) turn.push(measured);
+    const isHopeless = way !== this.#present && this.#round === 0 && this.#isHopeless(turn);
+    if (this.#over < TURN && !isHopeless) return undefined;
+    this.#over = 0;
+    this.#waiting.shift();
+    if (isHopeless) this.#left = this.#left.filter((one) => one !== way);
+    return this.#waiting.length > 0 ? undefined : this.#endRound();
   }
 
-  #compare(): Outcome {
-    const [other, present] = this.#stretches.map((list) => ({
-      ms: typical(list.map((one) => one.ms)),
-      cost: typical(list.flatMap((one) => (Number.isNaN(one.cost) ? [] : one.cost))),
-    })) as [Measured, Measured]; // as many as #stretches
-    return { time: other.ms / present.ms, cost: other.cost / present.cost, ms: other.ms };
+  #isHopeless(turn: readonly Measured[]): boolean {
+    return turn.length > 0 && turn.every(({ ms }) => ms > this.#usualMs * LIMITS[0]);
+  }
+
+  #endRound(): ReadonlyMap<Way, Outcome> | undefined {
+    const times = new Map(this.#left.map((way) => [way, this.#typical(way, (one) => one.ms)]));
+    const best = Math.min(...times.values());
+    this.#left = this.#left.filter((way) => (times.get(way) ?? best) <= best * this.#limitOf(way));
+    this.#round++;
+    if (this.#left.length === 1 || this.#round === LIMITS.length) return this.#outcomes();
+    this.#waiting = this.#round % 2 === 1 ? this.#left.toReversed() : [...this.#left];
+    return undefined;
+  }
+
+  #limitOf(way: Way): number {
+    if (this.#round === 0 && way === this.#present) return PRESENT_LIMIT;
+    // A way that takes longer may cost less.
+    return (this.#costs ? LIMITS[0] : LIMITS[this.#round]) ?? 1;
+  }
+
+  #outcomes(): ReadonlyMap<Way, Outcome> {
+    const others = [...this.#turns.keys()].filter((way) => way !== this.#present);
+    return new Map(
+      others.map((way) => {
+        const time = this.#compare(way, (one) => one.ms);
+        const cost = this.#compare(way, (one) => one.cost);
+        return [way, { time, cost, ms: this.#typical(way, (one) => one.ms) }];
+      }),
+    );
+  }
+
+  /** The way relative to the present one, in the rounds that both had. */
+  #compare(way: Way, of: (measured: Measured) => number): number {
+    const rounds = Math.min(this.#turnsOf(way).length, this.#turnsOf(this.#present).length);
+    return this.#typical(way, of, rounds) / this.#typical(this.#present, of, rounds);
+  }
+
+  /** A stretch of the way in its first rounds: the geometric mean of the rounds. NaN if nothing is known. */
+  #typical(way: Way, of: (measured: Measured) => number, rounds: number = LIMITS.length): number {
+    const turns = this.#turnsOf(way).slice(0, rounds);
+    const known = turns.map((turn) => turn.map(of).filter((one) => !Number.isNaN(one)));
+    const most = middle(known.flat()) * MOST_TIMES;
+    const means = known.flatMap((turn) => (turn.length === 0 ? [] : mean(turn.map((one) => Math.min(one, most)))));
+    return Math.exp(mean(means.map((one) => Math.log(Math.max(one, Number.MIN_VALUE)))));
+  }
+
+  #turnsOf(way: Way): Measured[][] {
+    return this.#turns.get(way) ?? [];
   }
 }
 
@@ -114,8 +155,12 @@ export class Probation<Way> {
 
 /** The mean, with less weight for the few that are much greater than the others. NaN if there are none. */
 function typical(numbers: readonly number[]): number {
-  const middle = [...numbers].sort((a, b) => a - b)[Math.floor((numbers.length - 1) / 2)] ?? Number.NaN;
-  return mean(numbers.map((one) => Math.min(one, middle * MOST_TIMES)));
+  const most = middle(numbers) * MOST_TIMES;
+  return mean(numbers.map((one) => Math.min(one, most)));
+}
+
+function middle(numbers: readonly number[]): number {
+  return [...numbers].sort((a, b) => a - b)[Math.floor((numbers.length - 1) / 2)] ?? Number.NaN;
 }
 
 function mean(numbers: readonly number[]): number {

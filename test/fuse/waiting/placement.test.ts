@@ -92,6 +92,14 @@ describe("the way to wait", () => {
     });
   }
 
+  test("the fastest way is found soon, although no other one is better than the first", () => {
+    for (const fastest of WAYS) {
+      const placement = begun(WAYS);
+      const { took } = stream(placement, 600, { ...alike(60), [fastest]: 20 });
+      expect(took / (600 * 16 * 0.02)).toBeLessThan(1.35);
+    }
+  });
+
   test("trying ways that are much slower costs little of the time", () => {
     const placement = begun(WAYS);
     const costs = { ...alike(200), hold: 20 };

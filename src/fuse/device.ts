@@ -1,12 +1,8 @@
 /**
  * /dev/fuse: the descriptor, and the loop that serves it.
  *
- * It knows which errno means "try again" and which "the mount is gone", and when to sleep. A request to a sleeping
- * thread costs 40 to 75 µs, nearly all of it for waking up an idle processor. So after an answer the loop may poll for a
- * short while before it sleeps, where that is the fastest way: see waiting/placement.ts. That time adapts: it grows when a request
- * came soon after the thread slept, and shrinks to zero when none came, so that an idle mount uses no CPU. Between two
- * polls it yields the processor, so that a program that shares it, usually the one that waits for our answer, runs first.
- * The caller's processor is the other half of a round trip: see waiting/awake.ts.
+ * It knows which errno means "try again" and which "the mount is gone", and when to sleep. How the thread waits for the next
+ * request, and on which processor, is decided in waiting/.
  */
 import { ERRNO } from "../errno.ts";
 import type { Extent } from "../libc.ts";
@@ -16,13 +12,8 @@ import type { Channel, Session } from "./session.ts";
 import { Splicer } from "./splice.ts";
 import { Patience } from "./waiting/patience.ts";
 import { DELAY_MS, type Placement, STREAM_MS_PER_REQUEST, STRETCH } from "./waiting/placement.ts";
+import { Polling } from "./waiting/polling.ts";
 
-const LONGEST_SPIN_MS = 0.1;
-const SHORTEST_SPIN_MS = 0.004;
-/** To save power, the thread polls no longer than this, relative to the time of a request in the last stretch. */
-const POWER_SPIN = 4;
-/** If polling ends this much late and without a request, another program ran in the meantime, and not the caller. */
-const SLIP_MS = 0.1;
 const PAUSE_MS = 5;
 /** Messages and timers are checked after this many stretches of requests, even if the next request is there at once. */
 const CHECK_STRETCHES = 4;
@@ -145,9 +136,10 @@ function loop(
   const buffer = Buffer.alloc(Math.max(FUSE_MIN_READ_BUFFER, options.maxWrite + 4096));
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   const at = libc.address(buffer);
+  const read = () => libc.read(device.fd, at, buffer.length);
   const sleep = new Sleeper(device.fd, mailbox.fd);
   const { placement } = options;
-  let spin = 0;
+  const polling = placement && new Polling(placement);
   /** The number of requests since the loop was last idle, and whether there was a pause after the last one. */
   let requests = 0;
   let paused = true;
@@ -158,21 +150,9 @@ function loop(
   /** When the last request came. */
   let last = 0;
   while (!isStopped()) {
-    let length = libc.read(device.fd, at, buffer.length);
+    let length = read();
     // The other thread needs the processor, and only a sleeping loop notices its messages at once.
-    if (length === -ERRNO.EAGAIN && spin > 0 && placement?.polls === true && !mailbox.expectsMail()) {
-      const until = performance.now() + spin;
-      do {
-        libc.yieldProcessor();
-        length = libc.read(device.fd, at, buffer.length);
-      } while (length === -ERRNO.EAGAIN && performance.now() < until);
-      if (length === -ERRNO.EAGAIN && performance.now() - until > SLIP_MS) placement.noteInterruption();
-      if (length > 0) spin = placement.savesPower ? spin : LONGEST_SPIN_MS;
-      else {
-        spin = spin / 2 < SHORTEST_SPIN_MS || placement.savesPower ? 0 : spin / 2;
-        placement.noteMiss();
-      }
-    }
+    if (length === -ERRNO.EAGAIN && polling?.isDue === true && !mailbox.expectsMail()) length = polling.poll(read);
     if (length > 0) {
       session.handle(buffer, view, length);
       requests++;
@@ -191,6 +171,7 @@ function loop(
       if (++recent >= (placement?.length ?? STRETCH)) {
         const took = performance.now() - since;
         placement?.noteStretch(took, session.lastCaller);
+        polling?.noteStretch(took, recent);
         // A program that sends requests without end must not keep another from the content it waits for. So messages and
         // timers, normally checked before sleeping, are also checked here.
         const isDue = ++stretches % CHECK_STRETCHES === 0;
@@ -198,10 +179,8 @@ function loop(
           mailbox.drain();
           mailbox.timers.run();
         }
-        if (placement?.polls === true) {
-          patience.end();
-          spin = placement.savesPower ? Math.min(LONGEST_SPIN_MS, (POWER_SPIN * took) / recent) : LONGEST_SPIN_MS;
-        } else if (isDue || (!patience.on && took <= recent * STREAM_MS_PER_REQUEST)) {
+        if (placement?.polls === true) patience.end();
+        else if (isDue || (!patience.on && took <= recent * STREAM_MS_PER_REQUEST)) {
           if (session.parked === 0 && !mailbox.work(false) && !mailbox.hasWaiting()) patience.begin(requests);
         }
         since = last = performance.now();
@@ -234,8 +213,7 @@ function loop(
       }
       // Work that takes a while must not wait for other programs.
       if (busy && placement?.way === "defer") placement.notePause();
-      if (placement?.polls === true && !placement.savesPower && !busy && sleep.request && slept < LONGEST_SPIN_MS * 2)
-        spin = LONGEST_SPIN_MS;
+      if (!busy && sleep.request) polling?.noteSleep(slept);
       if (sleep.mail) mailbox.drain();
       continue;
     }

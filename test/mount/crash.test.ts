@@ -1,6 +1,6 @@
 /** However the process behind a mount ends: no dead mount is left, and what should be saved is saved. */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { contentOf, describeMounted, IS_ROOT, killBoth, mounted, processesOf, unmounted } from "../support/mounted.ts";
 import { testWith } from "../support/needs.ts";
 import { BINARY, eventually, isAlive, mountedType } from "../support/program.ts";
@@ -94,6 +94,28 @@ cat slow.txt & wait`;
       /error fuse: llmfs \(process \d+\), which served \S+, (was killed by SIGKILL|ended without unmounting)\b.*was unmounted\. What was written in the mount is lost, because it had no --save/,
     );
     expect(last).toContain(`(process ${pid}), which served ${m.dir}, `);
+  });
+
+  test("a guardian that is killed is replaced, and its successor removes the mount and ends the generators", async () => {
+    await using m = await unmounted();
+    const config = m.sandbox.at("llmfs.config.json");
+    const options = { command: ["sh", "-c", `echo $$ > ${m.sandbox.at("pid")}; exec sleep 600`] };
+    writeFileSync(config, JSON.stringify({ rules: [{ match: "slow.txt", generator: "exec", options }] }));
+    await m.mount(["--config", config]);
+    const reader = m.sh("cat slow.txt");
+    const pidOf = () => Number(existsSync(m.sandbox.at("pid")) && readFileSync(m.sandbox.at("pid"), "utf8"));
+    await eventually("the generator runs", () => pidOf() > 0);
+    const [guardian] = processesOf(m.dir, "--guardian");
+    process.kill(guardian!, "SIGKILL");
+    await eventually("there is another", () => {
+      const [successor] = processesOf(m.dir, "--guardian");
+      return successor !== undefined && successor !== guardian;
+    });
+    process.kill(m.status().pid, "SIGKILL");
+    await eventually("the mount is gone", () => mountedType(m.dir) === undefined);
+    await eventually("the generator has ended", () => !isAlive(pidOf()));
+    expect((await reader).status).toBe(1);
+    await eventually("no process is left", () => processesOf(m.dir).length === 0);
   });
 
   test("the guardian of a killed mount does not remove a later mount at the same place", async () => {

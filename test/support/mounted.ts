@@ -209,8 +209,9 @@ export function processesOf(dir: string, role?: "--daemon" | "--guardian"): read
 /** Kills the process behind a mount and its guardian, so that a dead mount stays. */
 export async function killBoth(dir: string): Promise<void> {
   const all = processesOf(dir);
-  // The guardian first, so that it does not see the other one end.
-  for (const pid of all.toSorted((a, b) => b - a)) process.kill(pid, "SIGKILL");
+  // Neither sees the other one end: the guardian would remove the mount, and the server would start another guardian.
+  for (const pid of all) process.kill(pid, "SIGSTOP");
+  for (const pid of all) process.kill(pid, "SIGKILL");
   await eventually("both are gone", () => !all.some(isAlive));
 }
 

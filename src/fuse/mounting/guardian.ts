@@ -57,34 +57,76 @@ export interface Guardian {
   dismiss(): void;
 }
 
-/** Starts a guardian: before the mount is made, so that there is no moment without one. */
+/** The least time between two guardians that replace another. */
+const REST_MS = 1000;
+
+/**
+ * Starts a guardian: before the mount is made, so that there is no moment without one. If it is killed, another takes its
+ * place.
+ */
 export function startGuardian(mountpoint: string, temporary: boolean, notes?: CrashNotes): Guardian {
-  const child = Bun.spawn([...selfCommand(), ROLE.guardian, mountpoint, ...(temporary ? [TEMPORARY] : [])], {
-    stdin: "pipe",
-    stdout: "ignore",
-    stderr: "ignore",
-    cwd: "/",
-    env: { ...helperEnvironment(), ...SERVER_ENVIRONMENT },
-  });
-  child.unref();
-  const working = new Set<number>();
+  const working = new Map<number, "group" | "process">();
+  let mounted: string | undefined;
   let dismissed = false;
   let left = false;
-  function send(...words: string[]): void {
+  /** Before this time, none is replaced. */
+  let earliest = 0;
+  let stdin = start();
+
+  function start(): Bun.FileSink {
+    const child = Bun.spawn([...selfCommand(), ROLE.guardian, mountpoint, ...(temporary ? [TEMPORARY] : [])], {
+      stdin: "pipe",
+      stdout: "ignore",
+      stderr: "ignore",
+      cwd: "/",
+      env: { ...helperEnvironment(), ...SERVER_ENVIRONMENT },
+      onExit: replace,
+    });
+    child.unref();
+    const lines = [
+      ...(notes === undefined ? [] : [`server ${JSON.stringify({ ...notes, pid: process.pid })}`]),
+      ...(mounted === undefined ? [] : [`mount ${mounted}`]),
+      ...[...working].map(([pid, kind]) => `${kind} ${pid}`),
+      ...(dismissed ? ["dismissed"] : []),
+    ];
+    write(child.stdin, ...lines);
+    return child.stdin;
+  }
+
+  function replace(): void {
     if (left) return;
-    child.stdin.write(`${words.join(" ")}\n`);
-    child.stdin.flush();
+    const wait = earliest - performance.now();
+    if (wait > 0) {
+      setTimeout(replace, wait).unref();
+      return;
+    }
+    earliest = performance.now() + REST_MS;
+    try {
+      stdin = start();
+    } catch {
+      // No process can be started at present.
+      replace();
+    }
+  }
+
+  function send(line: string): void {
+    if (left) return;
+    write(stdin, line);
     left = dismissed && working.size === 0;
-    if (left) child.stdin.end();
+    if (left) stdin.end();
   }
-  if (notes !== undefined) send("server", JSON.stringify({ ...notes, pid: process.pid }));
+
   function setWorking(kind: "group" | "process", pid: number, living: boolean): void {
-    if (living) working.add(pid);
+    if (living) working.set(pid, kind);
     else working.delete(pid);
-    send(living ? kind : "gone", String(pid));
+    send(`${living ? kind : "gone"} ${pid}`);
   }
+
   return {
-    watch: (device) => send("mount", device),
+    watch(device) {
+      mounted = device;
+      send(`mount ${device}`);
+    },
     group: (group, living) => setWorking("group", group, living),
     process: (pid, living) => setWorking("process", pid, living),
     dismiss() {
@@ -93,6 +135,11 @@ export function startGuardian(mountpoint: string, temporary: boolean, notes?: Cr
       send("dismissed");
     },
   };
+}
+
+function write(stdin: Bun.FileSink, ...lines: readonly string[]): void {
+  for (const line of lines) stdin.write(`${line}\n`);
+  stdin.flush();
 }
 
 /** The guardian's main function. `report` is called if it had to unmount. */

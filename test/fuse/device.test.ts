@@ -25,6 +25,7 @@ const UNMOVABLE: Processors = {
   others: 1,
   whereRuns: () => undefined,
   moveTo: () => false,
+  makeRoom() {},
   release() {},
   defer: undefined,
   hold: undefined,

@@ -39,6 +39,13 @@ const HOLD_MS_PER_REQUEST = 0.1;
 const SLOW_STRETCHES = 8;
 /** The caller is looked up again after this many stretches. */
 const LOOK_EVERY = 2;
+/** The engine's threads are looked up after this many stretches at first, and at most. */
+const FIRST_ROOM = 2;
+const LATEST_ROOM = 64;
+/** In its first stretches, a thread that follows looks each time whether its caller stays on its processor. */
+const FIRST_LOOKS = 2;
+/** While the caller stays there, nothing else is tried in this many stretches. */
+const TOGETHER_STAY = 64;
 /** How often in CROWD_STRETCHES another program may run in the meantime while the thread polls. */
 const TOLERATED = 2;
 const CROWD_STRETCHES = 4;
@@ -84,6 +91,12 @@ export class Placement {
   /** The number of stretches so far, and since the caller was looked up. */
   #stretches = 0;
   #lookedUp = 0;
+  /** When the engine's threads are looked up again, and how many stretches after that. */
+  #roomDue = 0;
+  #roomStay = FIRST_ROOM;
+  /** How often in a row the caller was found on our processor, and when the present way began. */
+  #together = 0;
+  #begunAt = 0;
   /** How often another program ran in the meantime, and since which stretch. */
   #interrupted = 0;
   #interruptedSince = 0;
@@ -140,7 +153,8 @@ export class Placement {
     this.#caller = caller;
     if (this.#ways.length > 1) this.#decide(measured);
     this.#enter();
-    if (this.way !== before || this.#stretches - this.#lookedUp >= LOOK_EVERY) this.#follow(caller);
+    const every = this.#stretches - this.#begunAt <= FIRST_LOOKS ? 1 : LOOK_EVERY;
+    if (this.way !== before || this.#stretches - this.#lookedUp >= every) this.#follow(caller);
   }
 
   /** Notes that no request came while the thread polled. */
@@ -194,6 +208,9 @@ export class Placement {
   #begin(caller: number): void {
     this.#streams = true;
     this.#slow = 0;
+    this.#together = 0;
+    this.#roomDue = this.#stretches;
+    this.#roomStay = FIRST_ROOM;
     this.#enter();
     this.#follow(caller);
   }
@@ -218,7 +235,14 @@ export class Placement {
     if (this.#isOnProbation(ms)) return;
     this.#noticeChange(ms);
     const due = this.#findDue();
-    if (due.length > 0) this.#trial = new Trial(due, this.#way, this.#usual, this.savesPower);
+    if (due.length > 0 && !this.#settlesIn()) this.#trial = new Trial(due, this.#way, this.#usual, this.savesPower);
+  }
+
+  /** Whether the thread has begun to follow, and does so well or it is not yet known how well. */
+  #settlesIn(): boolean {
+    const age = this.#stretches - this.#begunAt;
+    if (this.#way !== "follow" || age >= TOGETHER_STAY) return false;
+    return age <= FIRST_LOOKS || this.#together >= FIRST_LOOKS;
   }
 
   #findDue(): readonly PlacementMode[] {
@@ -296,6 +320,8 @@ export class Placement {
     for (const record of this.#records.values()) record.time /= time;
     this.#recordOf(this.#way).noteLeft(this.#stretches, this.#usual);
     this.#way = way;
+    this.#begunAt = this.#stretches;
+    this.#together = 0;
     this.#probation = undefined;
     this.#usual = 0;
     this.#different = [];
@@ -325,11 +351,24 @@ export class Placement {
     this.#lookedUp = this.#stretches;
     const processor = this.#processors.whereRuns(caller);
     if (processor === undefined) return;
-    if (processor !== this.#pinned && this.#processors.moveTo(processor)) this.#pinned = processor;
+    const stayed = processor === this.#pinned;
+    this.#together = stayed && way === "follow" ? this.#together + 1 : 0;
+    if (!stayed && this.#processors.moveTo(processor)) this.#pinned = processor;
+    this.#makeRoom(!stayed);
     if (way === "defer" && !this.#deferring && this.#pinned !== undefined) {
       this.#deferring = this.#processors.defer?.(true) ?? false;
       this.#delayed = this.#processors.delayedMs();
     }
+  }
+
+  #makeRoom(moved: boolean): void {
+    if (this.#pinned === undefined) return;
+    const due = this.#stretches >= this.#roomDue;
+    if (!due && !moved) return;
+    this.#processors.makeRoom();
+    if (!due) return;
+    this.#roomDue = this.#stretches + this.#roomStay;
+    this.#roomStay = Math.min(this.#roomStay * 2, LATEST_ROOM);
   }
 
   #recordOf(way: PlacementMode): WayRecord {

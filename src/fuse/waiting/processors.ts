@@ -1,5 +1,6 @@
 /** The processors of this machine, for the thread that serves requests. */
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import type { ProcessorMask } from "../../libc.ts";
 import * as libc from "../../libc.ts";
 import { showsOurNamespace } from "../../procfs.ts";
 import { openHold } from "./awake.ts";
@@ -12,7 +13,9 @@ export interface Processors {
   readonly canMove: boolean;
   /** Moves the calling thread to this processor. Returns false if it may not run there. */
   moveTo(processor: number): boolean;
-  /** Lets the calling thread run wherever it could before it was first moved. */
+  /** Keeps the threads in which the engine compiles off that processor, where they would take turns with the calling thread. */
+  makeRoom(): void;
+  /** Lets the calling thread, and those of the engine, run wherever they could before it was first moved. */
   release(): void;
   /** Lets the calling thread run only while no other program wants its processor. Undefined if that cannot be ended. */
   readonly defer: ((on: boolean) => boolean) | undefined;
@@ -40,15 +43,8 @@ export function systemProcessors(): Processors | undefined {
   const hold = openHold(online);
   const watch = new ThreadWatch();
   const deference = existsSync(DELAYS) ? libc.createDeference() : undefined;
-  const checked = new Set(readdirSync("/proc/self/task"));
-  const freeHelpers = () => {
-    for (const name of readdirSync("/proc/self/task")) {
-      if (checked.has(name)) continue;
-      checked.add(name);
-      libc.runOn(allowed, Number(name));
-      deference?.(false, Number(name));
-    }
-  };
+  const engine = new EngineThreads(allowed, (thread) => void deference?.(false, thread));
+  let movedTo: number | undefined;
   return {
     canMove: libc.processors() > 1,
     whereRuns: (thread) => watch.processorOf(thread),
@@ -57,18 +53,23 @@ export function systemProcessors(): Processors | undefined {
       if (((allowed[index] ?? 0) & bit) === 0) return false;
       const mask = new Uint8Array(allowed.length);
       mask[index] = bit;
-      return libc.runOn(mask);
+      if (!libc.runOn(mask)) return false;
+      movedTo = processor;
+      return true;
+    },
+    makeRoom() {
+      if (movedTo !== undefined) engine.keepCompilersOff(movedTo);
     },
     release() {
+      movedTo = undefined;
       libc.runOn(allowed);
-      // The engine and the C library start threads when they need them, and those inherit where and when we may run.
-      freeHelpers();
+      engine.free();
     },
     defer:
       deference &&
       ((on) => {
         const done = deference(on);
-        if (!on) freeHelpers();
+        if (!on) engine.look();
         return done;
       }),
     hold: hold && ((on) => hold.set(on)),
@@ -83,6 +84,74 @@ export function systemProcessors(): Processors | undefined {
       watch.close();
     },
   };
+}
+
+/** How the engine names the threads in which it compiles. */
+const COMPILER = "JITWorker";
+/** A thread gets its name only after it has started, so it is looked at again. */
+const NAMED_AFTER = 2;
+
+/**
+ * The other threads of this process. The engine and the C library start threads when they need them, and those inherit where
+ * and when the thread may run that starts them, which may be the calling one.
+ */
+class EngineThreads {
+  readonly #allowed: ProcessorMask;
+  readonly #insist: (thread: number) => void;
+  /** The threads that were there before the calling one was moved. */
+  readonly #first = new Set(readdirSync("/proc/self/task"));
+  /** The threads that were there at the last look. */
+  #known = new Map<string, EngineThread>();
+
+  /** `allowed`: where they may run. `insist`: lets a thread run although other programs want its processor. */
+  constructor(allowed: ProcessorMask, insist: (thread: number) => void) {
+    this.#allowed = allowed;
+    this.#insist = insist;
+  }
+
+  free(): void {
+    this.#moveCompilers(this.#allowed);
+  }
+
+  keepCompilersOff(processor: number): void {
+    const mask = this.#allowed.slice();
+    mask[processor >> 3] = (mask[processor >> 3] ?? 0) & ~(1 << (processor & 7));
+    if (mask.some((byte) => byte !== 0)) this.#moveCompilers(mask);
+  }
+
+  /** Frees new threads. Forgets those that have ended, because their ids may soon belong to threads of other processes. */
+  look(): void {
+    const names = readdirSync("/proc/self/task");
+    this.#known = new Map(names.map((name) => [name, this.#lookAt(name)]));
+  }
+
+  #moveCompilers(mask: ProcessorMask): void {
+    this.look();
+    for (const [name, { compiles }] of this.#known) if (compiles) libc.runOn(mask, Number(name));
+  }
+
+  #lookAt(name: string): EngineThread {
+    const { looks, compiles } = this.#known.get(name) ?? { looks: 0, compiles: false };
+    if (looks === 0 && !this.#first.has(name)) {
+      libc.runOn(this.#allowed, Number(name));
+      this.#insist(Number(name));
+    }
+    return { looks: looks + 1, compiles: compiles || (looks < NAMED_AFTER && isCompiler(name)) };
+  }
+}
+
+interface EngineThread {
+  readonly looks: number;
+  readonly compiles: boolean;
+}
+
+function isCompiler(thread: string): boolean {
+  try {
+    return readFileSync(`/proc/self/task/${thread}/comm`, "latin1").startsWith(COMPILER);
+  } catch {
+    // It has ended.
+    return false;
+  }
 }
 
 /** A list such as 0-3,8: Documentation/admin-guide/cputopology.rst. */

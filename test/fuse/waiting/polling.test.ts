@@ -17,6 +17,7 @@ const PROCESSORS: Processors = {
   others: 1,
   whereRuns: () => undefined,
   moveTo: () => false,
+  makeRoom() {},
   release() {},
   defer: undefined,
   hold: undefined,

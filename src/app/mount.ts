@@ -26,6 +26,8 @@ export interface MountServeOptions extends TreeParts {
   readonly mountpoint: string;
   /** Whether the directory was created for this mount. */
   readonly temporary?: boolean;
+  /** Another process removes the mount if this one ends before it answers: see MountOptions. */
+  readonly watched?: boolean;
   /** Called after the layout, just before mounting. */
   readonly beforeMount?: () => void;
   /** Cancels until the mount exists. After that, the caller must check whether it was aborted in the meantime. */
@@ -78,6 +80,7 @@ export async function serve(options: MountServeOptions): Promise<ServedMount> {
       mountpoint,
       source: chooseSourceName(config, mountpoint),
       temporary: options.temporary ?? false,
+      watched: options.watched ?? false,
       crashNotes: crashNotesOf(config),
       readOnly: config.readOnly,
       allowOther: config.allowOther,

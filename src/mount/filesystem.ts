@@ -191,6 +191,7 @@ class Link {
     this.#outbox.post({ type: "serve", fd: mount.fd });
     try {
       await this.#ready.promise;
+      mount.startGuardian();
     } catch (error) {
       await mount.unmount();
       throw error;

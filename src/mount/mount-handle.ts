@@ -1,6 +1,7 @@
 /** The kernel's side of a filesystem, or what stands in for it where nothing is mounted. */
-import { type CrashNotes, startGuardian } from "../fuse/mounting/guardian.ts";
+import { type CrashNotes, createGuardian } from "../fuse/mounting/guardian.ts";
 import { type KernelMount, mountFuse } from "../fuse/mounting/mount.ts";
+import { mayMount } from "../fuse/mounting/unmount.ts";
 
 export type MountHandle = Omit<KernelMount, "fd"> & { readonly fd: number | "none" };
 
@@ -10,15 +11,16 @@ export const NO_MOUNT: MountHandle = {
   device: "",
   guard() {},
   guardProcess() {},
+  startGuardian() {},
   release() {},
   async unmount() {},
 };
 
-/** A mount that can be made at any time, because its guardian is starting. */
+/** A mount that can be made at any time. */
 export interface PreparedMount {
   /** Rejects with MountError, with nothing mounted. */
   mount(): Promise<MountHandle>;
-  /** Ends the guardian. */
+  /** Ends the guardian, if it was started. */
   cancel(): void;
 }
 
@@ -35,6 +37,11 @@ export interface MountOptions {
   readonly noExec?: boolean;
   /** The mountpoint was created for this mount, and is removed with it, even if this process is killed. */
   readonly temporary?: boolean;
+  /**
+   * Another process removes the mount if this one ends before the mount answers. The guardian then starts after that, unless
+   * fusermount3 mounts: that is a process of its own, which can complete the mount after this process has ended.
+   */
+  readonly watched?: boolean;
   /** What is reported if this process ends without unmounting. Absent: nothing. */
   readonly crashNotes?: CrashNotes | undefined;
 }
@@ -42,7 +49,8 @@ export interface MountOptions {
 export function prepareMount(options: MountOptions): PreparedMount {
   const { mountpoint, source = "llmfs", temporary = false, crashNotes } = options;
   const { readOnly = false, allowOther = false, noExec = false } = options;
-  const guardian = startGuardian(mountpoint, temporary, crashNotes);
+  const guardian = createGuardian(mountpoint, temporary, crashNotes);
+  if (options.watched !== true || !mayMount()) guardian.start();
   return {
     mount: () => mountFuse({ mountpoint, source, readOnly, allowOther, noExec, temporary }, guardian),
     cancel: () => guardian.dismiss(),

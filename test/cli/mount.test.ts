@@ -13,6 +13,7 @@ import {
 } from "node:fs";
 import { EXIT } from "../../src/cli/output/exit-codes.ts";
 import { findMountAt } from "../../src/mountinfo.ts";
+import { processesOf } from "../support/mounted.ts";
 import { mounting, testWith } from "../support/needs.ts";
 import { openaiServer } from "../support/openai-server.ts";
 import { eventually, finished, isAlive, mountedType, PROGRAMS, Sandbox } from "../support/program.ts";
@@ -262,6 +263,30 @@ describe("a launcher and its daemon notice when the other ends:", () => {
     const { status, stderr } = await finished(launcher);
     expect(status).toBe(1);
     expect(stderr).toContain("was killed (SIGKILL) before it was ready");
+  });
+
+  test("a daemon that is killed at any moment of its start leaves no mount and no process", async () => {
+    const outcomes = new Set<number | null>();
+    for (let round = 0; round < 24; round++) {
+      const dir = sandbox.directory(`mnt${round}`);
+      const launcher = sandbox.start(["mount", dir]);
+      await eventually("the daemon is there", () => daemonsOf(dir).length > 0);
+      const [daemon = 0] = daemonsOf(dir);
+      // Every other time just after the kernel has mounted, which is the moment without a guardian.
+      const atOnce = round % 2 === 0;
+      const until = performance.now() + (atOnce ? 10_000 : round * 2);
+      while (performance.now() < until && !(atOnce && mountedType(dir) !== undefined));
+      process.kill(daemon, "SIGKILL");
+      const { status, stderr } = await finished(launcher);
+      outcomes.add(status);
+      if (status !== 0)
+        expect([status, stderr]).toEqual([1, expect.stringContaining("was killed (SIGKILL) before it was ready")]);
+      // The launcher removes the mount before it ends; a guardian does it at about the same time.
+      if (status === 0) await eventually("the mount is gone", () => mountedType(dir) === undefined);
+      expect([round, mountedType(dir)]).toEqual([round, undefined]);
+      await eventually("no process is left", () => processesOf(dir).length === 0);
+    }
+    expect(outcomes).toContain(1);
   });
 
   test("a mount outlives its launcher's session, terminal and directory", async () => {

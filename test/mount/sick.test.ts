@@ -193,7 +193,7 @@ describeMounted("a mount whose process is stopped", () => {
 
 /** A process that serves an empty directory as fuse.llmfs, without a mount record and `.llmfs`. */
 const OTHER_VERSION = `
-import { startGuardian } from "${join(import.meta.dir, "../../src/fuse/mounting/guardian.ts")}";
+import { createGuardian } from "${join(import.meta.dir, "../../src/fuse/mounting/guardian.ts")}";
 import { mountFuse } from "${join(import.meta.dir, "../../src/fuse/mounting/mount.ts")}";
 import { Session } from "${join(import.meta.dir, "../../src/fuse/session.ts")}";
 import { FsError } from "${join(import.meta.dir, "../../src/errno.ts")}";
@@ -207,7 +207,9 @@ const filesystem = {
 };
 const mountpoint = process.argv.at(-1);
 const request = { mountpoint, source: "llmfs", readOnly: false, allowOther: false, temporary: false };
-const { fd } = await mountFuse(request, startGuardian(mountpoint, false));
+const guardian = createGuardian(mountpoint, false);
+guardian.start();
+const { fd } = await mountFuse(request, guardian);
 const channel = { send: (message, length) => Math.min(0, libc.write(fd, message, length)), sendExtent: () => -5 };
 const session = new Session(filesystem, channel, { flags: 0, flags2: 0, maxWrite: 65536, interrupted: () => false, log() {}, onReady: () => console.log("ready") });
 const buffer = Buffer.alloc(1 << 20);

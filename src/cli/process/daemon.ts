@@ -23,6 +23,8 @@ export async function runDaemon(): Promise<number> {
       signal: launcherGone.signal,
       terminalLevel: "warn",
       beforeMount: setsid,
+      // The launcher removes the mount if this process is killed.
+      watched: true,
       async ready(log, status) {
         ready = true;
         await report({ outcome: "ready", pid: process.pid, status });

@@ -4,7 +4,8 @@
  * The launcher starts the daemon, checks the command line in the meantime, sends the configuration and waits. The daemon
  * does all the work and writes to the launcher's standard error. It reports "ready" when the mount answers, or the reason
  * of a failure, and then detaches from the terminal. Until then, each process notices the death of the other by the end of
- * their channel (Bun's IPC, a socket pair), so that neither hangs and no half-made mount is left.
+ * their channel (Bun's IPC, a socket pair), so that neither hangs and no half-made mount is left: the daemon unmounts, and the
+ * launcher removes the dead mount of a daemon that was killed.
  */
 
 import { statSync } from "node:fs";
@@ -12,10 +13,13 @@ import { absolutePath } from "../../app/machine/current-directory.ts";
 import { daemonEnvironment } from "../../app/settings/proxies.ts";
 import type { Config } from "../../app/settings/settings.ts";
 import { ROLE, selfCommand } from "../../self.ts";
-import type { Explanation } from "../output/exit-codes.ts";
+import { EXIT, type Explanation } from "../output/exit-codes.ts";
 
 /** Longer than a mount that is ended by a signal waits for programs that still use it: see shutdown.ts. */
 const PATIENCE_MS = 10_000;
+
+/** How long a process that no longer takes messages may need to end. */
+const ENDING_MS = 1000;
 
 /** Launcher → daemon, once. */
 export interface Assignment {
@@ -74,7 +78,7 @@ export async function launch(directory: string): Promise<Launch> {
  * is for the eyes of `ps` only.
  */
 function start(directory: string): Launch {
-  const told = Promise.withResolvers<LaunchOutcome>();
+  const told = Promise.withResolvers<LaunchOutcome | { readonly outcome: "died"; readonly message: string }>();
   let assigned = false;
   const daemon = Bun.spawn({
     cmd: [...selfCommand(), ROLE.daemon, directory],
@@ -88,11 +92,7 @@ function start(directory: string): Launch {
     },
     onExit: (_, code, signal) => {
       const how = signal === null ? `ended with status ${code}` : `was killed (${signal})`;
-      told.resolve({
-        outcome: "failed",
-        status: 1,
-        message: `the process that serves the mount ${how} before it was ready`,
-      });
+      told.resolve({ outcome: "died", message: `the process that serves the mount ${how} before it was ready` });
     },
   });
   return {
@@ -105,8 +105,20 @@ function start(directory: string): Launch {
         interrupted = name;
         daemon.kill("SIGTERM");
       });
-      daemon.send(assignment);
+      try {
+        daemon.send(assignment);
+      } catch (error) {
+        // If the daemon has ended, `told` says how.
+        if (!(await Promise.race([daemon.exited.then(() => true), Bun.sleep(ENDING_MS)]))) throw error;
+      }
       const outcome = await told.promise;
+      if (outcome.outcome === "died") {
+        const { removeDeadMount } = await import("../../fuse/mounting/guardian.ts");
+        const problem = await removeDeadMount(assignment.mountpoint);
+        if (interrupted !== undefined) throw new Interrupted(interrupted);
+        const left = problem === undefined ? "" : `; its mount could not be removed: ${problem}`;
+        throw new MountFailed({ status: EXIT.failure.code, message: `${outcome.message}${left}` });
+      }
       if (outcome.outcome === "failed") {
         await daemon.exited;
         if (interrupted !== undefined) throw new Interrupted(interrupted);

@@ -25,6 +25,8 @@ export interface MountJob {
   /** The least log level shown on the terminal, unless `--debug` shows everything. */
   readonly terminalLevel: LogLevel;
   readonly beforeMount?: () => void;
+  /** Another process removes the mount if this one ends before it answers. */
+  readonly watched?: boolean;
   /** Called when the mount answers and, with `--warm`, is warm. The status tells whether warming succeeded. */
   ready(log: Log, status: number): Promise<void> | void;
 }
@@ -86,6 +88,7 @@ export async function mountAndServe(job: MountJob): Promise<number> {
       generation,
       log,
       progress,
+      watched: job.watched ?? false,
       ...(job.beforeMount === undefined ? {} : { beforeMount: job.beforeMount }),
       signal: unwanted,
     });

@@ -5,9 +5,12 @@
  * fails with ENOTCONN. A killed process cannot unmount, so another process does. It sleeps on a pipe whose other end
  * only the server holds, and wakes up when that is closed, for whatever reason. It also keeps a list of process groups
  * and processes that work for the mount, and ends those that are left.
+ *
+ * It is started before the mount is made, so that there is no moment without one. Behind a background mount it is started
+ * once the mount answers, because a start needs the processors: until then, the launcher removes the mount (removeDeadMount).
  */
 
-import { rmdirSync } from "node:fs";
+import { readSync, rmdirSync } from "node:fs";
 import { waitUntil } from "../../abort.ts";
 import { messageOf } from "../../errno.ts";
 import * as libc from "../../libc.ts";
@@ -47,9 +50,11 @@ export interface Crash extends CrashNotes {
 }
 
 export interface Guardian {
+  /** Starts the process, unless it is running. What was reported before reaches it. */
+  start(): void;
   /** Reports which mount to guard: "major:minor". */
   watch(device: string): void;
-  /** Reports that a process group has begun to work for the mount, or has ended. */
+  /** Reports that a process group has begun to work for the mount, or has ended. Starts the process. */
   group(group: number, living: boolean): void;
   /** Like `group`, for one process that shares its group with others. */
   process(pid: number, living: boolean): void;
@@ -60,20 +65,18 @@ export interface Guardian {
 /** The least time between two guardians that replace another. */
 const REST_MS = 1000;
 
-/**
- * Starts a guardian: before the mount is made, so that there is no moment without one. If it is killed, another takes its
- * place.
- */
-export function startGuardian(mountpoint: string, temporary: boolean, notes?: CrashNotes): Guardian {
+/** A guardian that is not running yet. If it is killed later, another takes its place. */
+export function createGuardian(mountpoint: string, temporary: boolean, notes?: CrashNotes): Guardian {
   const working = new Map<number, "group" | "process">();
   let mounted: string | undefined;
   let dismissed = false;
   let left = false;
   /** Before this time, none is replaced. */
   let earliest = 0;
-  let stdin = start();
+  /** Undefined until it is started. */
+  let stdin: Bun.FileSink | undefined;
 
-  function start(): Bun.FileSink {
+  function spawn(): Bun.FileSink {
     const child = Bun.spawn([...selfCommand(), ROLE.guardian, mountpoint, ...(temporary ? [TEMPORARY] : [])], {
       stdin: "pipe",
       stdout: "ignore",
@@ -93,6 +96,10 @@ export function startGuardian(mountpoint: string, temporary: boolean, notes?: Cr
     return child.stdin;
   }
 
+  function start(): void {
+    if (!left) stdin ??= spawn();
+  }
+
   function replace(): void {
     if (left) return;
     const wait = earliest - performance.now();
@@ -102,7 +109,7 @@ export function startGuardian(mountpoint: string, temporary: boolean, notes?: Cr
     }
     earliest = performance.now() + REST_MS;
     try {
-      stdin = start();
+      stdin = spawn();
     } catch {
       // No process can be started at present.
       replace();
@@ -111,18 +118,20 @@ export function startGuardian(mountpoint: string, temporary: boolean, notes?: Cr
 
   function send(line: string): void {
     if (left) return;
-    write(stdin, line);
+    if (stdin !== undefined) write(stdin, line);
     left = dismissed && working.size === 0;
-    if (left) stdin.end();
+    if (left) stdin?.end();
   }
 
   function setWorking(kind: "group" | "process", pid: number, living: boolean): void {
+    start();
     if (living) working.set(pid, kind);
     else working.delete(pid);
     send(`${living ? kind : "gone"} ${pid}`);
   }
 
   return {
+    start,
     watch(device) {
       mounted = device;
       send(`mount ${device}`);
@@ -155,7 +164,7 @@ export async function guard(
   let device = "";
   let dismissed = false;
   let server: Server | undefined;
-  for await (const line of console) {
+  for (const line of readLines()) {
     const [word, what = ""] = line.split(" ");
     if (word === "mount") device = what;
     else if (word === "group") working.set(Number(what), groupOf(Number(what)));
@@ -172,6 +181,21 @@ export async function guard(
   await end;
 }
 
+/**
+ * The lines of standard input. Reading blocks, because this process has nothing else to do; and `console` or `process.stdin`
+ * would take half as long to load as the whole process.
+ */
+function* readLines(): Generator<string> {
+  const decoder = new TextDecoder();
+  const buffer = Buffer.alloc(4096);
+  let rest = "";
+  for (let length = readSync(0, buffer); length > 0; length = readSync(0, buffer)) {
+    const lines = (rest + decoder.decode(buffer.subarray(0, length), { stream: true })).split("\n");
+    rest = lines.pop() ?? "";
+    yield* lines;
+  }
+}
+
 interface Server {
   readonly notes: CrashNotes & { readonly pid: number };
   /** A descriptor of the process. Undefined before Linux 5.3. */
@@ -179,7 +203,7 @@ interface Server {
 }
 
 function findServer(line: string): Server {
-  // startGuardian wrote the line.
+  // createGuardian wrote the line.
   const notes: Server["notes"] = JSON.parse(line);
   try {
     return { notes, process: libc.openProcess(notes.pid) };
@@ -243,6 +267,14 @@ function removeEmpty(directory: string): void {
   } catch {
     // It contains something that is not ours, or the mount could not be removed.
   }
+}
+
+/**
+ * Removes the mount of a server that was killed before it had a guardian. Returns why that is impossible; undefined if no mount
+ * is left.
+ */
+export async function removeDeadMount(mountpoint: string): Promise<string | undefined> {
+  return (await takeAway(mountpoint, ""))?.failure;
 }
 
 /** Returns undefined if there is nothing to remove. */

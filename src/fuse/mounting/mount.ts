@@ -2,8 +2,7 @@
  * Mounting and unmounting. Runs in the main thread, never in the thread that serves the mount.
  *
  * The first possible way is used: mount(2) with CAP_SYS_ADMIN (root, and root of a user namespace), otherwise
- * fusermount3, or fusermount. A guardian (guardian.ts) is started before the mount, so that the mount is removed
- * however this process ends, even by SIGKILL.
+ * fusermount3, or fusermount. A guardian (guardian.ts) removes the mount however this process ends, even by SIGKILL.
  */
 import { ERRNO } from "../../errno.ts";
 import * as libc from "../../libc.ts";
@@ -44,6 +43,8 @@ export interface KernelMount {
   guard(group: number, living: boolean): void;
   /** Like `guard`, for one process that shares its group with others. */
   guardProcess(pid: number, living: boolean): void;
+  /** Starts the guardian, unless it is running. Call this before whoever `watched` the mount leaves. */
+  startGuardian(): void;
   /** Call this when the mount is known to be gone. Ends the guardian once nothing works for it. */
   release(): void;
 }
@@ -83,6 +84,7 @@ function createKernelMount(fd: number, mountpoint: string, mounted: MountPoint, 
       const there = findMountAt(mountpoint);
       if (there?.device === mounted.device) await unmountPath(mountpoint);
     },
+    startGuardian: () => guardian.start(),
     guard: (group, living) => guardian.group(group, living),
     guardProcess: (pid, living) => guardian.process(pid, living),
     release() {

@@ -58,8 +58,8 @@ export const ERRNO = {
 
 export type ErrnoName = keyof typeof ERRNO;
 
+/** Filled when it is first needed, because every process and every thread loads this file while somebody waits for it. */
 const NAMES = new Map<number, ErrnoName>();
-for (const name of Object.keys(ERRNO)) if (isErrnoName(name)) NAMES.set(ERRNO[name], name);
 
 export function isErrnoName(name: string): name is ErrnoName {
   return Object.hasOwn(ERRNO, name);
@@ -67,6 +67,7 @@ export function isErrnoName(name: string): name is ErrnoName {
 
 /** The name of an errno, or EIO for one that this table lacks. */
 export function errnoName(number: number): ErrnoName {
+  if (NAMES.size === 0) for (const name of Object.keys(ERRNO)) if (isErrnoName(name)) NAMES.set(ERRNO[name], name);
   return NAMES.get(number) ?? "EIO";
 }
 

@@ -68,7 +68,7 @@ class Reader {
   readonly #argv: readonly string[];
   readonly #args: ArgsDef;
   readonly #rest: Rest | undefined;
-  readonly #flags = new Map<string, string>();
+  #known: ReadonlyMap<string, string> | undefined;
   readonly #values = new Map<string, ArgumentValue>();
   readonly #positionals: string[] = [];
   readonly #wanted: readonly (readonly [string, ArgDef])[];
@@ -79,9 +79,14 @@ class Reader {
     this.#args = args;
     this.#rest = rest;
     this.#wanted = Object.entries(args).filter(([, arg]) => arg.type === "positional");
-    for (const [key, arg] of Object.entries(args)) {
-      for (const spelling of spellings(key, arg)) this.#flags.set(spelling, key);
-    }
+  }
+
+  /** The flags by their spellings. A command line without flags does not need them. */
+  get #flags(): ReadonlyMap<string, string> {
+    this.#known ??= new Map(
+      Object.entries(this.#args).flatMap(([key, arg]) => spellings(key, arg).map((spelling) => [spelling, key])),
+    );
+    return this.#known;
   }
 
   read(): ParsedLine {

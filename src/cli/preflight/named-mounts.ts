@@ -17,11 +17,11 @@ export async function requireAnswers(
   more: readonly string[],
   exempt: readonly string[],
 ): Promise<void> {
-  const named = Object.entries(args).filter(([name, arg]) => takesPath(arg) && !exempt.includes(name));
-  const given = [
-    ...named.map(([name, arg]) => ({ value: values.get(name), text: takesText(arg) })),
-    ...more.map((value) => ({ value, text: false })),
-  ];
+  const named = [...values].flatMap(([name, value]) => {
+    const arg = exempt.includes(name) ? undefined : args[name];
+    return arg !== undefined && takesPath(arg) ? [{ value, text: takesText(arg) }] : [];
+  });
+  const given = [...named, ...more.map((value) => ({ value, text: false }))];
   for (const { value, text } of given) {
     if (typeof value !== "string" || value.length > LONGEST_PATH) continue;
     const mount = findMountIfPossible(value.replace(/^@/, ""))?.mount;

@@ -5,7 +5,7 @@
  * same version, so it is started from the running file itself. While the path still leads to that file, the path is
  * used, because `ps` shows it and names the process after it.
  */
-import { type Stats, statSync } from "node:fs";
+import type { Stats } from "node:fs";
 
 /** The first argument if this program is started as something other than the command line. */
 export const ROLE = { daemon: "--daemon", guardian: "--guardian", helper: "--helper" } as const;
@@ -46,7 +46,8 @@ function isSameFile(named: Stats | undefined, running: Stats | undefined): boole
 
 function statOf(path: string): Stats | undefined {
   try {
-    return statSync(path);
+    // Loaded when it is needed: the daemon starts its thread before that.
+    return process.getBuiltinModule("node:fs").statSync(path);
   } catch {
     return undefined;
   }

@@ -50,6 +50,9 @@ export interface OfflineTreeOptions {
   readonly listing?: boolean;
 }
 
+/** The content of a file, as far as it can be looked at. It is valid until the tree is changed. */
+export type FileContent = Pick<RegularFile, "size" | "bytes" | "read" | "nextData">;
+
 export interface WriteOptions {
   /** Keeps what is in the file. */
   readonly append?: boolean;
@@ -137,8 +140,13 @@ export class OfflineTree {
 
   /** Undefined for a file without content. */
   read(path: string): Uint8Array | undefined {
+    return this.content(path)?.bytes();
+  }
+
+  /** Undefined for a file without content. */
+  content(path: string): FileContent | undefined {
     const file = this.#file(path);
-    return file.lazy ? undefined : file.bytes();
+    return file.lazy ? undefined : file;
   }
 
   /** The request that the first read of a file causes. */

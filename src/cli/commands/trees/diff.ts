@@ -4,7 +4,13 @@ import { absolutePath } from "../../../app/machine/current-directory.ts";
 import { findPlace, isDirectoryOnDisk } from "../../../app/place.ts";
 import { readControlFile } from "../../../app/running/mounted.ts";
 import { wantsColor } from "../../../app/settings/settings.ts";
-import { type ComparedTree, compareTrees, type Difference } from "../../../offline/compare.ts";
+import {
+  type ComparedTree,
+  compareTrees,
+  type Difference,
+  LARGEST_WHOLE,
+  type Side,
+} from "../../../offline/compare.ts";
 import { OfflineTree } from "../../../offline/offline-tree.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
@@ -75,11 +81,12 @@ async function openSide(named: string): Promise<ComparedTree> {
   return { tree, path: place.path };
 }
 
-/** The content as text; undefined for what is not text. */
-function textOf(content: Uint8Array | undefined): string | undefined {
-  if (content === undefined) return "";
+/** The content as text; undefined for what is not text, or too large. */
+function textOf(side: Side | undefined): string | undefined {
+  if (side?.size === undefined) return "";
+  if (side.content === undefined) return undefined;
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(content);
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(side.content);
     return text.includes("\0") ? undefined : text;
   } catch {
     return undefined;
@@ -93,7 +100,7 @@ interface Lines {
 
 /** Undefined if no text changed. */
 function countLines({ before, after }: Difference): Lines | undefined {
-  const [old, now] = [textOf(before?.content), textOf(after?.content)];
+  const [old, now] = [textOf(before), textOf(after)];
   if (old === undefined || now === undefined || old === now) return undefined;
   const parts = diffLines(old, now, { maxEditLength: MOST_EDITS });
   if (parts === undefined) return { added: linesOf(now).length, removed: linesOf(old).length };
@@ -112,7 +119,7 @@ function summarize(one: Difference) {
     of && {
       type: of.type,
       mode: of.mode,
-      ...(of.content && { size: of.content.length }),
+      ...(of.size !== undefined && { size: of.size }),
       ...(of.pending && { pending: true }),
       ...(of.target && { target: of.target }),
     };
@@ -154,7 +161,9 @@ function showPatch(one: Difference): void {
   if (aspects.includes("mode")) line(`mode ${before?.mode} -> ${after?.mode}`);
   if (aspects.includes("type")) line(`type ${before?.type} -> ${after?.type}`);
   if (aspects.includes("target")) line(`target ${before?.target} -> ${after?.target}`);
-  const [old, now] = [textOf(before?.content), textOf(after?.content)];
+  const [old, now] = [textOf(before), textOf(after)];
+  const sizes = [before?.size ?? 0, after?.size ?? 0];
+  if (sizes.some((size) => size > LARGEST_WHOLE)) return line("the contents are large, and differ");
   if (old === undefined || now === undefined) return line("the contents are binary, and differ");
   if (old === now) return;
   const name = (side: string, of: Difference["before"]) => (of === undefined ? "/dev/null" : `${side}/${path}`);

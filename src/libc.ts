@@ -445,6 +445,9 @@ export function isExclusive(fd: number): boolean {
   return true;
 }
 
+/** struct flock: l_type and l_whence, l_start, l_len, l_pid; the last must be 0. Reused. */
+const flock = new BigInt64Array(4);
+
 /**
  * Locks a range of a file, or unlocks it, without waiting. Returns 0 or the negative errno (EAGAIN, EACCES: it is
  * locked elsewhere; ENOLCK: this process cannot make system calls). The lock belongs to the open file, not to the
@@ -457,9 +460,10 @@ export function lockRange(fd: number, offset: bigint, length: bigint, on: boolea
     if (error instanceof NativeCodeError) return -ERRNO.ENOLCK;
     throw error;
   }
-  const [F_OFD_SETLK, F_WRLCK, F_UNLCK] = [37, 1, 2];
-  // struct flock: l_type and l_whence, l_start, l_len, l_pid; the last must be 0.
-  const flock = BigInt64Array.of(BigInt(on ? F_WRLCK : F_UNLCK), offset, length, 0n);
+  const [F_OFD_SETLK, F_WRLCK, F_UNLCK] = [37, 1n, 2n];
+  flock[0] = on ? F_WRLCK : F_UNLCK;
+  flock[1] = offset;
+  flock[2] = length;
   return orErrno(load().fcntl(fd, F_OFD_SETLK, address(flock)));
 }
 

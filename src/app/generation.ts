@@ -57,8 +57,8 @@ export interface Generation extends Grower, AsyncDisposable {
   parts(): Promise<GenerationParts>;
   /** Allows as much again as --confirm-over: see Budget.allow. */
   allow(): Promise<ConfirmStep | undefined>;
-  /** Resolves when the usage includes all cancelled requests. */
-  settleUsage(): Promise<void>;
+  /** Resolves when the usage includes all cancelled requests, and what was recorded is on the disk. */
+  settle(): Promise<void>;
   /**
    * At the end: writes all remaining answers to the recordings. Returns the problems, as text: see
    * RecordingStore.settle. Never rejects.
@@ -197,7 +197,10 @@ export function openGeneration(config: Config, log: Log, recordings?: RecordingS
       tellUsage();
       return step;
     },
-    settleUsage: () => tally.settle(),
+    async settle() {
+      await tally.settle();
+      await opening?.store?.flush?.().catch((error: unknown) => log.write("warn", "recording", messageOf(error)));
+    },
     async settleRecordings() {
       try {
         return (await opening?.store?.settle?.()) ?? [];

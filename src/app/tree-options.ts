@@ -37,7 +37,7 @@ export function treeOptions(
       ? {}
       : { list: generation.list, plants: configured.plants, named: configured.rules.named }),
     onUndone: generation.restoreRecording,
-    whenSettled: generation.settleUsage,
+    whenSettled: generation.settle,
     log: (level, tag, text) => log.write(level, tag, text),
     debug: config.debug,
     ...(config.epoch === undefined ? {} : { epoch: config.epoch }),

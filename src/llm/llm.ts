@@ -136,6 +136,8 @@ export interface LanguageModel {
    * Absent if no answers are kept.
    */
   recall?(request: ChatRequest, options: RecallOptions): ChatAnswer | undefined;
+  /** False if `recall` would find no answer with this label, so that nobody needs to compose the request for it. */
+  mayRecall?(label: string): boolean;
   /**
    * The answer to this request was useless: if answers are kept, it is not given again. Never rejects. Absent if no
    * answers are kept.

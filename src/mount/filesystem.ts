@@ -48,7 +48,7 @@ export interface FilesystemOptions extends ThreadOptions, MountOptions {
   readonly recall?: Recall;
   /** Called when a regeneration is undone. `request`: the key of the request that both contents answer. */
   readonly onUndone?: (request: string) => void;
-  /** Resolves when the cost of all cancelled calls is known. */
+  /** Resolves when the cost of all cancelled calls is known, and what was recorded is on the disk. */
   readonly whenSettled?: () => Promise<void>;
   /** Lists the directories that have a generator. */
   readonly list?: List;

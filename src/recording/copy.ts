@@ -58,6 +58,7 @@ export async function copyRecordings(options: CopyOptions): Promise<Copied> {
     else if (recording !== undefined) conflicts.push(recording);
     onProgress?.({ copied, same, conflicts, faults });
   }
+  await options.to.flush?.();
   return { copied, same, conflicts, faults };
 }
 

@@ -42,6 +42,7 @@ export async function freezeInto(
         await store.put(change.recording);
       });
     }
+    await store.flush?.();
   } catch (error) {
     const left = await takeBack(store, begun);
     const also = left === 0 ? "" : `; ${left} recordings could not be taken back`;

@@ -55,9 +55,14 @@ export function writeRecording(recording: Recording, signer?: Signer): string {
   return signer === undefined ? whole : signer.sign(whole);
 }
 
-/** The same in UTF-8. Of a long request, most is encoded already. */
+/** The same in UTF-8. */
 export function encodeRecording(recording: Recording, signer?: Signer): Buffer {
-  if (signer !== undefined) return Buffer.from(writeRecording(recording, signer));
+  return Buffer.concat(encodePieces(recording, signer));
+}
+
+/** The same in pieces. Of a long request, most is encoded already. */
+export function encodePieces(recording: Recording, signer?: Signer): readonly Buffer[] {
+  if (signer !== undefined) return [Buffer.from(writeRecording(recording, signer))];
   const encoded: Buffer[] = [];
   let text = "";
   for (const piece of piecesOf(recording, false)) {
@@ -67,7 +72,8 @@ export function encodeRecording(recording: Recording, signer?: Signer): Buffer {
       text = "";
     }
   }
-  return Buffer.concat([...encoded, Buffer.from(text)]);
+  encoded.push(Buffer.from(text));
+  return encoded;
 }
 
 function piecesOf(recording: Recording, signed: boolean): readonly (string | Quoted)[] {

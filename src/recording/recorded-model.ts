@@ -243,6 +243,12 @@ export function createRecordedModel(
     throw new LlmError("unrecorded", `${what} needs a model, and only recordings are used here`);
   }
 
+  /** Whether an answer is looked up only once it is claimed, because there was none recently. */
+  function isNew(label: string | undefined): boolean {
+    const claimed = mode === "auto" && model !== undefined && store.claim !== undefined;
+    return claimed && label !== undefined && store.lacks?.(label) === true;
+  }
+
   async function findRecorded(key: string, label?: string, request?: ChatRequest): Promise<Recording | undefined> {
     try {
       return await store.get(key, label, request);
@@ -261,7 +267,9 @@ export function createRecordedModel(
     if (lookups.full) options.onPhase?.("queued");
     using place = await lookups.take(options.signal);
     options.onPhase?.("recordings");
-    const answer = await (mode === "replay" ? find : findOrWarn)(key, options.label, request);
+    const answer = isNew(options.label)
+      ? undefined
+      : await (mode === "replay" ? find : findOrWarn)(key, options.label, request);
     metrics?.countLookup(answer !== undefined);
     if (answer === undefined && mode === "replay") throw await explainMiss(request, key, options.label, store);
     const whole = answer ?? (await askOnce(request, options, key, place));
@@ -282,6 +290,7 @@ export function createRecordedModel(
           onUse(recording.key, label);
           return answer;
         },
+        mayRecall: (label) => store.lacks?.(label) !== true,
       }),
     async forget(request) {
       if (mode === "replay" || mode === "off") return;

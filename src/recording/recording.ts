@@ -66,6 +66,11 @@ export interface RecordingStore {
    * Absent if `list` is just as cheap.
    */
   near?(label: string): Promise<readonly Recording[]>;
+  /**
+   * Whether no recording had this label when the store was last looked at, as far as that is known. Looks at nothing: `get` may find
+   * one that another process has added since. Absent if that is never known.
+   */
+  lacks?(label: string): boolean;
   /** Whether the place of the recordings does not exist. Absent if it always does. */
   missing?(): Promise<boolean>;
   /** Which recording of this key was found but not used, and why. */
@@ -92,7 +97,12 @@ export interface RecordingStore {
   /** Calls the listener whenever there is a new connection. */
   onConnect?(listener: () => void): void;
   /**
-   * Called before `close`: copies the missing answers to the store. Returns the problems, as text: answers that only this
+   * Resolves when everything that was stored survives a crash of this machine. Rejects if that failed. Absent if it always does, or
+   * if another machine decides about it.
+   */
+  flush?(): Promise<void>;
+  /**
+   * Called before `close`: flushes, and copies the missing answers to the store. Returns the problems, as text: answers that only this
    * machine has, or for which other machines have different content.
    */
   settle?(): Promise<readonly string[]>;

@@ -44,6 +44,7 @@ export async function signRecordings(options: SignOptions): Promise<Signed> {
       if (!dryRun) await signing.put(recording);
     }
   }
+  await signing.flush?.();
   return { signed, current, faults };
 }
 

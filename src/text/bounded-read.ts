@@ -56,8 +56,8 @@ export async function readRegular(path: string, most: number): Promise<Buffer> {
   }
 }
 
-/** The longest file that `readRegularAtOnce` reads. */
-const LONGEST_AT_ONCE = 256 * 1024;
+/** The longest file that `readRegularAtOnce` reads: reading a longer one would delay everything else. */
+export const LONGEST_AT_ONCE = 256 * 1024;
 /** New memory for each file would take as long as the reading. */
 let reused: Buffer | undefined;
 

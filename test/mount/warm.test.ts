@@ -1,8 +1,9 @@
 /** Generating files ahead of time: `warm`, `mount --warm`, `run --warm`. */
 import { expect, setDefaultTimeout, test } from "bun:test";
 import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { contentOf, describeMounted, Gate, mounted, pathOf, snapshotOf, unmounted } from "../support/mounted.ts";
-import { BINARY, eventually, finished } from "../support/program.ts";
+import { BINARY, eventually, finished, Sandbox } from "../support/program.ts";
 import { Random } from "../support/random.ts";
 
 setDefaultTimeout(60_000);
@@ -46,6 +47,23 @@ describeMounted("warm", () => {
     expect(m.server.requests.length).toBe(60);
     const again = await m.sandbox.llmfs(["warm", m.dir], { program: BINARY });
     expect([again.status, again.stderr]).toEqual([0, expect.stringContaining("nothing to generate")]);
+  });
+
+  test("recordings are on the disk when llmfs warm returns", async () => {
+    using programs = new Sandbox();
+    const log = join(programs.path, "flushed");
+    writeFileSync(log, "");
+    writeFileSync(join(programs.path, "sync"), `#!/bin/sh\necho "$@" >> ${log}\nexec ${Bun.which("sync")} "$@"\n`, {
+      mode: 0o755,
+    });
+    await using m = await mounted({
+      pending: paths(120),
+      args: ["--recordings", programs.at("recordings")],
+      env: { PATH: `${programs.path}:${process.env.PATH}` },
+    });
+    const { status } = await m.sandbox.llmfs(["warm", m.dir], { program: BINARY });
+    expect(status).toBe(0);
+    expect(readFileSync(log, "utf8")).toContain(`-f -- ${programs.at("recordings")}`);
   });
 
   test("llmfs warm accepts globs and directories, and generates first what their files depend on", async () => {

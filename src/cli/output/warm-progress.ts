@@ -26,8 +26,11 @@ export interface WarmingOptions {
   readonly progress: Progress;
   /** What the mount has spent so far. */
   usage(): Spent | undefined;
-  /** Cancels running generations after the signal has fired. The summary then includes what they cost. */
-  stop?(): Promise<void>;
+  /**
+   * Called at the end. Cancels running generations, if the signal has fired; the summary then includes what they cost. Resolves
+   * when what was recorded is on the disk.
+   */
+  stop(): Promise<void>;
   /** The reasons of failures, by path. Default: the message of each error. */
   reasons?(): ReadonlyMap<string, string> | Promise<ReadonlyMap<string, string>>;
 }
@@ -88,7 +91,7 @@ export async function runWarming(options: WarmingOptions): Promise<Warming> {
         if (now.total >= LONG && due(now.done + now.failed.length, now.total)) progress.print(formatBar(sum()));
       },
     });
-    if (signal.aborted) await options.stop?.();
+    if (files.length > 0) await options.stop();
   } finally {
     clearInterval(timer);
     progress.clear();
@@ -124,6 +127,7 @@ export async function warmMount(
     concurrency: config.concurrency ?? CONCURRENCY,
     recording: config,
     make: filesystem.make,
+    stop: generation.settle,
     signal,
     progress,
     usage: () => generation.usage,

@@ -65,6 +65,7 @@ export class UsageCounter {
     };
     return {
       ...(model.recall && { recall: recalled }),
+      ...(model.mayRecall && { mayRecall: model.mayRecall }),
       ...(model.forget && { forget: model.forget }),
       ...(model.restore && { restore: model.restore }),
       ...(model.freeze && { freeze: model.freeze }),

@@ -106,7 +106,7 @@ export function createLlmGenerator(options: LlmOptions): LlmGenerator {
   return {
     requestFor,
     recall(path, context) {
-      if (model.recall === undefined) return undefined;
+      if (model.recall === undefined || model.mayRecall?.(path) === false) return undefined;
       const settings = { temperature: context.setting("temperature"), longest: context.setting("max-tokens") };
       const messages = options.composeAtOnce?.(path, context);
       if (messages === undefined) return undefined;

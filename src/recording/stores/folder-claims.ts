@@ -44,6 +44,9 @@ const TO_THE_END = 0n;
 /** The size of a process's description, in bytes. */
 const ENTRY = 512;
 
+/** How often to look whether a user has removed the file. */
+const LOOK_MS = 100;
+
 interface ClaimSlot {
   readonly fd: number;
   readonly slot: number;
@@ -54,6 +57,7 @@ export class FolderClaims {
   readonly #mode: number;
   readonly #who: () => string;
   #opened: ClaimSlot | undefined;
+  #thereUntil = 0;
   /** Locks of the same open file do not conflict, so we keep track of our own. */
   readonly #held = new Set<bigint>();
 
@@ -79,7 +83,7 @@ export class FolderClaims {
       }
       // Without locks, there is nobody to wait for.
       if (result < 0) return NOBODY_ELSE;
-      if (fstatSync(fd).nlink > 0) break;
+      if (this.#isThere(fd)) break;
       // The last process to release its claim removed the file after we had opened it.
       this.#close();
     }
@@ -89,6 +93,17 @@ export class FolderClaims {
         if (this.#held.delete(range)) this.#release(range);
       },
     };
+  }
+
+  /**
+   * Whether the file has a name. While we have claims only a user can have removed it, so the look at it is not repeated for each
+   * of many.
+   */
+  #isThere(fd: number): boolean {
+    const now = performance.now();
+    if (this.#held.size > 0 && now < this.#thereUntil) return true;
+    this.#thereUntil = now + LOOK_MS;
+    return fstatSync(fd).nlink > 0;
   }
 
   /** The holder, in words; undefined if there is none, or if it is unknown. */

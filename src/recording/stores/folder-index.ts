@@ -4,6 +4,7 @@
  * A folder may hold a hundred thousand files, and every answer that is not recorded yet looks up all names with its
  * key. The folder is read again when it has changed; if the change may be our own, only after a pause.
  */
+import { statSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
 import { codeOf, messageOf } from "../../errno.ts";
 
@@ -16,12 +17,22 @@ const COARSE_MS = 50;
 const REST = 20;
 const SHORTEST_REST_MS = 50;
 
+export interface FolderIndexOptions {
+  /** Whether the folder is on a disk of this machine, where a look at it is faster than a wait for another thread. */
+  readonly isLocal?: () => boolean;
+  readonly list?: (folder: string) => Promise<readonly string[]>;
+  readonly now?: () => number;
+}
+
 export class FolderIndex {
   readonly #folder: string;
   readonly #pattern: RegExp;
   readonly #list: (folder: string) => Promise<readonly string[]>;
   readonly #now: () => number;
+  readonly #isLocal: () => boolean;
   #byEnd = new Map<string, Set<string>>();
+  /** What is before the end in each name, once somebody has asked. Names that were removed may still be there. */
+  #starts: Set<string> | undefined;
   #known: { readonly mtime: bigint; readonly settled: boolean } | undefined;
   /** Whether we have added a file since the folder was read. */
   #added = false;
@@ -29,13 +40,10 @@ export class FolderIndex {
   #reading: Promise<void> | undefined;
 
   /** The first group of the pattern is the end by which names are looked up. */
-  constructor(
-    folder: string,
-    pattern: RegExp,
-    list: (folder: string) => Promise<readonly string[]> = readdir,
-    now = () => performance.now(),
-  ) {
+  constructor(folder: string, pattern: RegExp, options: FolderIndexOptions = {}) {
+    const { list = readdir, now = () => performance.now(), isLocal = () => false } = options;
     this.#now = now;
+    this.#isLocal = isLocal;
     this.#folder = folder;
     this.#pattern = pattern;
     this.#list = list;
@@ -60,6 +68,19 @@ export class FolderIndex {
       await this.#reading;
     }
     return [...(this.#byEnd.get(end) ?? [])].sort();
+  }
+
+  /**
+   * Whether no name had this beginning when the folder was last read. False if it was not read yet. Looks at nothing, so another
+   * process may have added one since.
+   */
+  lacksStart(start: string): boolean {
+    if (this.#known === undefined) return false;
+    if (this.#starts === undefined) {
+      this.#starts = new Set();
+      for (const files of this.#byEnd.values()) for (const file of files) this.#starts.add(this.#startOf(file));
+    }
+    return !this.#starts.has(start);
   }
 
   /** Call this after writing a file. */
@@ -89,6 +110,7 @@ export class FolderIndex {
     const over = this.#now();
     this.#restsUntil = over + Math.max(SHORTEST_REST_MS, (over - begun) * REST);
     this.#byEnd = new Map();
+    this.#starts = undefined;
     for (const file of files) this.#put(file);
     this.#known = { mtime, settled: age > COARSE_MS };
   }
@@ -98,6 +120,11 @@ export class FolderIndex {
     const files = this.#byEnd.get(end);
     if (files === undefined) this.#byEnd.set(end, new Set([file]));
     else files.add(file);
+    this.#starts?.add(this.#startOf(file));
+  }
+
+  #startOf(file: string): string {
+    return file.replace(this.#pattern, "");
   }
 
   #endOf(file: string): string {
@@ -106,7 +133,8 @@ export class FolderIndex {
 
   async #mtime(): Promise<bigint> {
     try {
-      return (await stat(this.#folder, { bigint: true })).mtimeNs;
+      const how = { bigint: true } as const;
+      return (this.#isLocal() ? statSync(this.#folder, how) : await stat(this.#folder, how)).mtimeNs;
     } catch {
       return 0n;
     }

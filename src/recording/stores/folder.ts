@@ -1,16 +1,17 @@
 /** Recordings in a folder, one text file for each answer, which can be committed, read and compared. */
 
-import { existsSync, renameSync, type Stats, statSync } from "node:fs";
+import { closeSync, existsSync, openSync, renameSync, type Stats, statSync, unlinkSync, writevSync } from "node:fs";
 import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { codeOf, messageOf } from "../../errno.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
-import { readRegular, readRegularAtOnce } from "../../text/bounded-read.ts";
+import { LONGEST_AT_ONCE, readRegular, readRegularAtOnce } from "../../text/bounded-read.ts";
+import { DiskFlush } from "../disk-flush.ts";
 import { describeThisProcess } from "../holder.ts";
 import { Labels, stem } from "../labels.ts";
 import {
   decodeRecording,
-  encodeRecording,
+  encodePieces,
   faultOf,
   type Keyed,
   LONGEST_RECORDING,
@@ -43,7 +44,7 @@ const FOLDER_MODE = 0o700;
 export function createFolderStore(folder: string, options: FolderOptions = {}): RecordingStore {
   const { warn = () => {}, who = describeThisProcess, signer } = options;
   const complaints = new Complaints(warn);
-  const names = new FolderIndex(folder, NAME);
+  const disk = new DiskFlush(folder);
   const claims = new FolderClaims(folder, FOLDER_MODE, who);
   const labels = new Labels(async () => (await names.listAll()).map((name) => ({ label: stemOf(name), name })));
 
@@ -57,6 +58,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
     local ??= isOnLocalDisk(folder);
     return local === true;
   };
+  const names = new FolderIndex(folder, NAME, { isLocal });
 
   async function read(file: string, asked?: Keyed): Promise<Recording> {
     const path = `${folder}/${file}`;
@@ -125,20 +127,33 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
     return undefined;
   }
 
+  async function write(file: string, pieces: readonly Uint8Array[], mode: number): Promise<void> {
+    await writeWhole(folder, file, pieces, mode, isLocal());
+    disk.add(`${folder}/${file}`);
+  }
+
+  let mode: { readonly value: number; readonly until: number } | undefined;
+  /** The mode of new files. Somebody may change it while recordings are written. */
+  async function modeOfNew(): Promise<number> {
+    const now = performance.now();
+    if (mode === undefined || now >= mode.until)
+      mode = { value: await modeForNew(folder, isLocal()), until: now + 500 };
+    return mode.value;
+  }
+
   async function put(recording: Recording): Promise<void> {
     const file = fileName(recording.label, recording.key);
-    const bytes = encodeRecording(recording, signer);
+    const pieces = encodePieces(recording, signer);
     const there = await names.listWithEnd(shortenKey(recording.key));
     try {
       if (!there.includes(file)) {
-        const mode = await modeForNew(folder, isLocal());
-        await writeWhole(folder, file, bytes, mode, isLocal()).catch(async (error: unknown) => {
+        await write(file, pieces, await modeOfNew()).catch(async (error: unknown) => {
           if (codeOf(error) !== "ENOENT") throw error;
           await mkdir(folder, { recursive: true, mode: FOLDER_MODE });
-          await writeWhole(folder, file, bytes, mode, isLocal());
+          await write(file, pieces, await modeOfNew());
         });
-      } else if (!(await hasBytes(join(folder, file), bytes))) {
-        await writeWhole(folder, file, bytes, (await stat(join(folder, file))).mode & 0o777, isLocal());
+      } else if (!(await hasBytes(join(folder, file), Buffer.concat(pieces)))) {
+        await write(file, pieces, (await stat(join(folder, file))).mode & 0o777);
       }
     } catch (error) {
       throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
@@ -161,6 +176,16 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
         (recording) => ({ name, age, recording }),
         (error: unknown) => ({ name, age, fault: faultOf(name, error) }),
       );
+    }
+  }
+
+  async function flush(): Promise<void> {
+    try {
+      await disk.flush();
+    } catch (error) {
+      throw new Error(`the recordings in ${folder} cannot be flushed to the disk: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
   }
 
@@ -190,6 +215,7 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
       }
       return found;
     },
+    lacks: (label) => names.lacksStart(stem(label)),
     missing: async () =>
       await stat(folder).then(
         () => false,
@@ -208,6 +234,13 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
     },
     async discard(name) {
       await rm(join(folder, basename(name)), { force: true });
+    },
+    flush,
+    async settle() {
+      return await flush().then(
+        () => [],
+        (error: unknown) => [`${messageOf(error)}; a crash of this machine may damage what was recorded`],
+      );
     },
   };
 }
@@ -238,25 +271,49 @@ async function modeForNew(folder: string, local: boolean): Promise<number> {
 }
 
 /**
- * Writes a temporary file, flushes it, then renames it: readers see the old file or the new one. On a local disk, only the
- * writing is worth a wait for another thread.
+ * Writes a temporary file, then renames it: readers see the old file or the new one. On a local disk that happens at once, because
+ * each wait for another thread takes longer than the writing.
  */
 async function writeWhole(
   folder: string,
   file: string,
-  bytes: Uint8Array,
+  pieces: readonly Uint8Array[],
   mode: number,
   local: boolean,
 ): Promise<void> {
-  const path = join(folder, file);
-  const temporary = join(folder, `.${process.pid}-${crypto.randomUUID()}.tmp`);
+  const path = `${folder}/${file}`;
+  const temporary = `${folder}/.${process.pid}-${crypto.randomUUID()}.tmp`;
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  if (local && length <= LONGEST_AT_ONCE) return writeAtOnce(temporary, path, pieces, mode);
   try {
-    // Opened, written, flushed and closed in one call: at a thousand answers a second, every call counts.
-    await writeFile(temporary, bytes, { flag: "wx", flush: true, mode });
-    if (local) renameSync(temporary, path);
-    else await rename(temporary, path);
+    await writeFile(temporary, Buffer.concat(pieces), { flag: "wx", mode });
+    await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
+    throw error;
+  }
+}
+
+function writeAtOnce(temporary: string, path: string, pieces: readonly Uint8Array[], mode: number): void {
+  const fd = openSync(temporary, "wx", mode);
+  try {
+    try {
+      const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+      let written = writevSync(fd, [...pieces]);
+      if (written < length) {
+        const bytes = Buffer.concat(pieces);
+        while (written < length) written += writevSync(fd, [bytes.subarray(written)]);
+      }
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(temporary, path);
+  } catch (error) {
+    try {
+      unlinkSync(temporary);
+    } catch {
+      // It is removed when it is an hour old.
+    }
     throw error;
   }
 }

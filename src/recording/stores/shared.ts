@@ -300,7 +300,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
       if (identity !== undefined) await lookForLoss();
     };
     if (!outages.away) await untilStalled(all().catch(() => {}));
-    const problems = [...(await (shared.settle?.() ?? []))];
+    const problems = [...(await (shared.settle?.() ?? [])), ...(await (local?.settle?.() ?? []))];
     if (differing.size > 0) {
       problems.push(
         `${countFiles([...differing.values()])} not what other machines got: answers were used while ${shared.name} was away or empty; ` +
@@ -374,6 +374,7 @@ export function createSharedStore(shared: RecordingStore, options: SharedOptions
       if (outages.away) return local?.holder?.(key);
       return (await use("writing", async () => shared.holder?.(key)))?.value ?? local?.holder?.(key);
     },
+    flush: async () => local?.flush?.(),
     settle,
     ensureAccepts() {
       const refused = alone ? undefined : refusals.current("writing");

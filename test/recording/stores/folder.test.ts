@@ -16,11 +16,13 @@ import { join } from "node:path";
 import type { ChatRequest } from "../../../src/llm/llm.ts";
 import { requestKey } from "../../../src/recording/key.ts";
 import { encodeRecording, readAnswerTo, readRecording, writeRecording } from "../../../src/recording/record.ts";
-import type { Recording } from "../../../src/recording/recording.ts";
+import { createRecordedModel } from "../../../src/recording/recorded-model.ts";
+import type { Recording, RecordingStore } from "../../../src/recording/recording.ts";
 import { createFolderStore, fileName } from "../../../src/recording/stores/folder.ts";
 import { FolderIndex } from "../../../src/recording/stores/folder-index.ts";
 import { requestHeads } from "../../../src/text/shared-heads.ts";
 import { likeRequests } from "../../support/like-requests.ts";
+import { scriptedModel } from "../../support/scripted-model.ts";
 import { faultsIn, pruneTo } from "../../support/store-contract.ts";
 
 const REQUEST: ChatRequest = {
@@ -335,7 +337,7 @@ test("recordings that this process wrote are known without reading the folder ag
     listed += 1;
     return readdirSync(folder);
   };
-  const names = new FolderIndex(folder, /\.(\d)\.txt$/, list, () => now);
+  const names = new FolderIndex(folder, /\.(\d)\.txt$/, { list, now: () => now });
   expect(await names.listWithEnd("1")).toEqual(["a.1.txt"]);
   for (let index = 0; index < 100; index++) {
     write(`${index}.3.txt`);
@@ -534,4 +536,32 @@ test("file names are safe for any label", () => {
   expect(fileName("", key)).toBe("unnamed.0123456789abcdef.txt");
   expect(fileName("/a b\n\0c", key)).toBe("a_b_c.0123456789abcdef.txt");
   expect(Buffer.byteLength(fileName(`/${"日".repeat(300)}`, key))).toBeLessThan(255);
+});
+
+test("a new label is looked up only once it is claimed, and an answer that another process adds is still found", async () => {
+  const store = createFolderStore(folder);
+  const other = createFolderStore(folder);
+  let lookups = 0;
+  const counted: RecordingStore = {
+    ...store,
+    get(...asked) {
+      lookups += 1;
+      return store.get(...asked);
+    },
+  };
+  const model = scriptedModel("own\n");
+  const recorded = createRecordedModel(model, counted, { mode: "auto" });
+  const ask = (label: string): ChatRequest => ({ model: "m", messages: [{ role: "user", content: label }] });
+  const answer = async (label: string) => (await recorded.complete(ask(label), { label })).text;
+  // Nothing is known of the folder yet.
+  expect(recorded.mayRecall?.("/first")).toBe(true);
+  expect(await answer("/first")).toBe("own\n");
+  expect([lookups, recorded.mayRecall?.("/second"), recorded.mayRecall?.("/first")]).toEqual([2, false, true]);
+  expect(await answer("/second")).toBe("own\n");
+  expect(lookups).toBe(3);
+  const request = ask("/third");
+  await other.put({ key: requestKey(request), label: "/third", request, answer: { text: "theirs\n", model: "m" } });
+  expect(recorded.mayRecall?.("/third")).toBe(false);
+  expect(await answer("/third")).toBe("theirs\n");
+  expect(model.requests).toHaveLength(2);
 });

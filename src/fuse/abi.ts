@@ -2,7 +2,7 @@
  * The kernel's structs and constants, as in <linux/fuse.h>: same names, same order, nothing else.
  * `test/fuse/abi.test.ts` compares sizes and offsets with the header through the C compiler.
  */
-import { i32, i64, name, nested, opaque64, pad, rest, struct, u16, u32, u64, wide64 } from "./wire.ts";
+import { i32, i64, name, nested, pad, rest, struct, u16, u32, u64, wide64 } from "./wire.ts";
 
 export const FUSE_KERNEL_VERSION = 7;
 /** The newest minor version that this file supports. The session uses the lower of this and the kernel's. */
@@ -182,7 +182,7 @@ export const setattrIn = struct({
   padding: pad(4),
   fh: u64,
   size: wide64,
-  lock_owner: opaque64,
+  lock_owner: pad(8),
   atime: i64,
   mtime: i64,
   ctime: i64,
@@ -203,14 +203,14 @@ export const rename2In = struct({ newdir: u64, flags: u32, padding: pad(4), name
 export const linkIn = struct({ oldnodeid: u64, name });
 export const openIn = struct({ flags: u32, open_flags: u32 });
 export const createIn = struct({ flags: u32, mode: u32, umask: u32, open_flags: u32, name });
-export const releaseIn = struct({ fh: u64, flags: u32, release_flags: u32, lock_owner: opaque64 });
-export const flushIn = struct({ fh: u64, unused: pad(4), padding: pad(4), lock_owner: opaque64 });
+export const releaseIn = struct({ fh: u64, flags: u32, release_flags: u32, lock_owner: pad(8) });
+export const flushIn = struct({ fh: u64, unused: pad(4), padding: pad(4), lock_owner: pad(8) });
 export const readIn = struct({
   fh: u64,
   offset: wide64,
   size: u32,
   read_flags: u32,
-  lock_owner: opaque64,
+  lock_owner: pad(8),
   flags: u32,
   padding: pad(4),
 });
@@ -219,7 +219,7 @@ export const writeIn = struct({
   offset: wide64,
   size: u32,
   write_flags: u32,
-  lock_owner: opaque64,
+  lock_owner: pad(8),
   flags: u32,
   padding: pad(4),
   data: rest,

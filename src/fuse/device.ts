@@ -13,6 +13,7 @@ import { Splicer } from "./splice.ts";
 import { Patience } from "./waiting/patience.ts";
 import { DELAY_MS, type Placement, STREAM_MS_PER_REQUEST, STRETCH } from "./waiting/placement.ts";
 import { Polling } from "./waiting/polling.ts";
+import { wordsOf } from "./wire.ts";
 
 const PAUSE_MS = 5;
 /** Messages and timers are checked after this many stretches of requests, even if the next request is there at once. */
@@ -134,7 +135,7 @@ function loop(
   patience: Patience,
 ): void {
   const buffer = Buffer.alloc(Math.max(FUSE_MIN_READ_BUFFER, options.maxWrite + 4096));
-  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+  const words = wordsOf(buffer);
   const at = libc.address(buffer);
   const read = () => libc.read(device.fd, at, buffer.length);
   const sleep = new Sleeper(device.fd, mailbox.fd);
@@ -154,7 +155,7 @@ function loop(
     // The other thread needs the processor, and only a sleeping loop notices its messages at once.
     if (length === -ERRNO.EAGAIN && polling?.isDue === true && !mailbox.expectsMail()) length = polling.poll(read);
     if (length > 0) {
-      session.handle(buffer, view, length);
+      session.handle(buffer, words, length);
       requests++;
       // Someone waits for a message.
       if (session.parked > 0) patience.end();

@@ -1,6 +1,6 @@
 /** Packing directory entries into a READDIR or READDIRPLUS reply. */
 import * as abi from "./abi.ts";
-import type { StructValue } from "./wire.ts";
+import { type StructValue, wordsOf } from "./wire.ts";
 
 const PLAIN = abi.dirent.size;
 const PLUS = abi.entryOut.size + abi.dirent.size;
@@ -13,14 +13,14 @@ export function direntType(mode: number): number {
 /** Fills `target` with entries until one does not fit. */
 export class DirentWriter {
   readonly #target: Buffer;
-  readonly #view: DataView;
+  readonly #words: Uint32Array;
   readonly #limit: number;
   length = 0;
 
   /** `size` is the caller's buffer size. */
   constructor(target: Buffer, size: number) {
     this.#target = target;
-    this.#view = new DataView(target.buffer, target.byteOffset, target.length);
+    this.#words = wordsOf(target);
     this.#limit = Math.min(size, target.length);
   }
 
@@ -36,8 +36,8 @@ export class DirentWriter {
   add(name: string, ino: number, off: number, type: number, entry?: StructValue<typeof abi.entryOut>): boolean {
     if (!this.fits(name, entry !== undefined)) return false;
     let at = this.length;
-    if (entry !== undefined) at = abi.entryOut.encode(this.#target, this.#view, at, entry);
-    at = abi.dirent.encode(this.#target, this.#view, at, { ino, off, namelen: name.length, type });
+    if (entry !== undefined) at = abi.entryOut.encode(this.#target, this.#words, at, entry);
+    at = abi.dirent.encode(this.#target, this.#words, at, { ino, off, namelen: name.length, type });
     this.#target.write(name, at, "latin1");
     at += name.length;
     const end = align8(at);

@@ -10,7 +10,7 @@ import type { AsyncWrite, Extent } from "../libc.ts";
 import * as abi from "./abi.ts";
 import { type Filesystem, type Header, OPS, type OpName, PARKED, type Reply, type ReplyKind } from "./ops.ts";
 import { ParkedRequests } from "./parked.ts";
-import { MalformedMessage, type Struct } from "./wire.ts";
+import { MalformedMessage, type Struct, wordsOf } from "./wire.ts";
 
 const HEADER_SIZE = abi.outHeader.size;
 
@@ -68,10 +68,11 @@ interface OperationRow {
 
 export class Session {
   readonly #rows: (OperationRow | undefined)[] = [];
+  readonly #filesystem: Filesystem;
   readonly #channel: Channel;
   readonly #options: SessionOptions;
   readonly #out: Buffer;
-  readonly #outView: DataView;
+  readonly #outWords: Uint32Array;
   /** The buffer in which handlers return "data". */
   readonly #target: Buffer;
   readonly #header: Header = { opcode: 0, unique: 0, nodeid: 0, uid: 0, gid: 0, pid: 0 };
@@ -88,10 +89,11 @@ export class Session {
   }
 
   constructor(filesystem: Filesystem, channel: Channel, options: SessionOptions) {
+    this.#filesystem = filesystem;
     this.#channel = channel;
     this.#options = options;
     this.#out = Buffer.alloc(HEADER_SIZE + options.maxWrite + 4096);
-    this.#outView = new DataView(this.#out.buffer, this.#out.byteOffset, this.#out.length);
+    this.#outWords = wordsOf(this.#out);
     this.#target = this.#out.subarray(HEADER_SIZE);
     for (const [name, row] of Object.entries(OPS)) {
       const key = name as OpName; // OPS has no other keys
@@ -101,34 +103,34 @@ export class Session {
         name: key,
         request: row.request as Struct<unknown>,
         reply: row.reply,
-        handler: handler === undefined ? undefined : handler.bind(filesystem),
+        handler,
       };
     }
   }
 
-  /** Handles one message. `view` is a DataView of `buffer`; the handler must not keep either. */
-  handle(buffer: Buffer, view: DataView, length: number): void {
-    if (length < abi.inHeader.size || view.getUint32(0, true) !== length) {
-      return this.#rejectMalformed(length >= 16 ? readU64(view, 8) : 0, `a message of ${length} bytes`);
+  /** Handles one message. `words` are those of `buffer` (wordsOf); the handler must not keep either. */
+  handle(buffer: Buffer, words: Uint32Array, length: number): void {
+    if (length < abi.inHeader.size || words[0] !== length) {
+      return this.#rejectMalformed(length >= 16 ? readU64(words, 2) : 0, `a message of ${length} bytes`);
     }
     this.#options.onRequest?.();
     const header = this.#header;
-    header.opcode = view.getUint32(4, true);
-    header.unique = readU64(view, 8);
-    header.nodeid = readU64(view, 16);
-    header.uid = view.getUint32(24, true);
-    header.gid = view.getUint32(28, true);
-    header.pid = view.getUint32(32, true);
+    header.opcode = words[1] ?? 0;
+    header.unique = readU64(words, 2);
+    header.nodeid = readU64(words, 4);
+    header.uid = words[6] ?? 0;
+    header.gid = words[7] ?? 0;
+    header.pid = words[8] ?? 0;
     const { opcode, unique } = header;
     if (opcode < this.counts.length) this.counts[opcode] = (this.counts[opcode] ?? 0) + 1;
     const row = this.#rows[opcode];
     if (row === undefined) return this.#fail(unique, ERRNO.ENOSYS, `opcode ${opcode}`);
     // Extensions (7.38) are at the end of the message and not part of the struct.
-    const limit = length - view.getUint16(36, true) * 8;
+    const limit = length - ((words[9] ?? 0) & 0xffff) * 8;
     try {
-      const request = row.request.decode(buffer, view, abi.inHeader.size, limit);
+      const request = row.request.decode(buffer, words, abi.inHeader.size, limit);
       if (this.#options.debug === true) this.#logRequest(row, header, request);
-      if (row.name === "init") return this.#init(view, length, unique);
+      if (row.name === "init") return this.#init(words, length, unique);
       if (row.name === "interrupt") return this.#interrupt(request);
       if (row.name === "destroy") this.destroyed = true;
       if (row.handler === undefined) {
@@ -136,7 +138,7 @@ export class Session {
         else if (row.reply !== "silence") this.#fail(unique, ERRNO.ENOSYS, row.name);
         return;
       }
-      const value = row.handler(request, header, this.#target);
+      const value = row.handler.call(this.#filesystem, request, header, this.#target);
       if (value instanceof FsError) return this.#replyError(row, unique, value);
       if (value !== PARKED) return void this.#reply(row, unique, value);
       this.#parked.add(header, row);
@@ -210,7 +212,7 @@ export class Session {
 
   /** Sends the kernel a notification: `code` is a FUSE_NOTIFY_*. Returns 0 or a negative errno. */
   notify<T>(code: number, body: Struct<T>, value: T, data?: Uint8Array): number {
-    const end = body.encode(this.#out, this.#outView, HEADER_SIZE, value);
+    const end = body.encode(this.#out, this.#outWords, HEADER_SIZE, value);
     const length = end + (data?.length ?? 0);
     const message = length <= this.#out.length ? this.#out : Buffer.alloc(length);
     if (message !== this.#out) this.#out.copy(message, 0, 0, end);
@@ -223,8 +225,8 @@ export class Session {
    * thread. See Channel.sendAsync.
    */
   notifyAsync<T>(code: number, body: Struct<T>, value: T, apart = false): AsyncWrite | undefined {
-    const length = body.encode(this.#out, this.#outView, HEADER_SIZE, value);
-    this.#writeHeader(this.#outView, 0, code, length);
+    const length = body.encode(this.#out, this.#outWords, HEADER_SIZE, value);
+    this.#writeHeader(this.#outWords, 0, code, length);
     return this.#channel.sendAsync(this.#out, length, apart);
   }
 
@@ -234,7 +236,7 @@ export class Session {
       if (typeof value === "object") return this.#replyExtent(row, unique, value as Extent);
       length += Number(value);
     } else if (row.reply === "silence") return true;
-    else if (row.reply !== "nothing") length = row.reply.encode(this.#out, this.#outView, HEADER_SIZE, value);
+    else if (row.reply !== "nothing") length = row.reply.encode(this.#out, this.#outWords, HEADER_SIZE, value);
     if (this.#options.debug === true) this.#options.log("debug", `← ${unique} ${row.name} ok ${length} bytes`);
     return this.#send(unique, length - HEADER_SIZE);
   }
@@ -242,7 +244,7 @@ export class Session {
   #replyExtent(row: OperationRow, unique: number, extent: Extent): boolean {
     const length = HEADER_SIZE + extent.length;
     if (this.#options.debug === true) this.#options.log("debug", `← ${unique} ${row.name} ok ${length} bytes`);
-    this.#writeHeader(this.#outView, unique, 0, length);
+    this.#writeHeader(this.#outWords, unique, 0, length);
     return this.#checkSent(unique, this.#channel.sendExtent(this.#out, HEADER_SIZE, extent), length) === 0;
   }
 
@@ -270,16 +272,15 @@ export class Session {
   }
 
   #sendHeader(message: Buffer, unique: number, error: number, length: number): number {
-    const view = message === this.#out ? this.#outView : new DataView(message.buffer, message.byteOffset);
-    this.#writeHeader(view, unique, error, length);
+    this.#writeHeader(message === this.#out ? this.#outWords : wordsOf(message), unique, error, length);
     return this.#checkSent(unique, this.#channel.send(message, length), length);
   }
 
-  #writeHeader(view: DataView, unique: number, error: number, length: number): void {
-    view.setUint32(0, length, true);
-    view.setInt32(4, error, true);
-    view.setUint32(8, unique >>> 0, true);
-    view.setUint32(12, Math.floor(unique / 2 ** 32), true);
+  #writeHeader(words: Uint32Array, unique: number, error: number, length: number): void {
+    words[0] = length;
+    words[1] = error;
+    words[2] = unique;
+    words[3] = Math.floor(unique / 2 ** 32);
   }
 
   #checkSent(unique: number, result: number, length: number): number {
@@ -303,13 +304,10 @@ export class Session {
       this.#sendHeader(this.#out, this.#header.unique, -ERRNO.EAGAIN, HEADER_SIZE);
   }
 
-  #init(view: DataView, length: number, unique: number): void {
+  #init(words: Uint32Array, length: number, unique: number): void {
     if (length < abi.inHeader.size + abi.initIn.size)
       return this.#rejectMalformed(unique, `an INIT of ${length} bytes`);
-    const major = view.getUint32(40, true);
-    const minor = view.getUint32(44, true);
-    const maxReadahead = view.getUint32(48, true);
-    const offered = view.getUint32(52, true);
+    const [major = 0, minor = 0, maxReadahead = 0, offered = 0] = words.subarray(10);
     // A newer kernel is told our version, and then sends INIT again with that version.
     if (major > abi.FUSE_KERNEL_VERSION) return this.#sendInit(unique, NOTHING_GRANTED, 0);
     if (major < abi.FUSE_KERNEL_VERSION || minor < abi.OLDEST_MINOR_VERSION) {
@@ -317,7 +315,7 @@ export class Session {
       return this.#fail(unique, ERRNO.EPROTO, "init");
     }
     const extended = (offered & abi.FUSE_INIT_EXT) !== 0 && length >= 60;
-    const offered2 = extended ? view.getUint32(56, true) : 0;
+    const offered2 = extended ? (words[14] ?? 0) : 0;
     const granted: Granted = {
       minor: Math.min(minor, abi.FUSE_KERNEL_MINOR_VERSION),
       flags: (this.#options.flags | (extended ? abi.FUSE_INIT_EXT : 0)) & offered,
@@ -330,7 +328,7 @@ export class Session {
   }
 
   #sendInit(unique: number, granted: Granted, maxReadahead: number): void {
-    const end = abi.initOut.encode(this.#out, this.#outView, HEADER_SIZE, {
+    const end = abi.initOut.encode(this.#out, this.#outWords, HEADER_SIZE, {
       major: abi.FUSE_KERNEL_VERSION,
       minor: granted.minor,
       max_readahead: maxReadahead,
@@ -354,8 +352,8 @@ export class Session {
     const row = this.#rows[opcode];
     if (row === undefined) return;
     const short = abi.setxattrInCompat;
-    const decode: Struct<unknown>["decode"] = (buffer, view, offset, limit) => ({
-      ...short.decode(buffer, view, offset, limit),
+    const decode: Struct<unknown>["decode"] = (buffer, words, offset, limit) => ({
+      ...short.decode(buffer, words, offset, limit),
       setxattr_flags: 0,
     });
     this.#rows[opcode] = { ...row, request: { ...row.request, decode } };
@@ -390,8 +388,8 @@ function isBufferJson(value: unknown): value is { data: unknown[] } {
   );
 }
 
-function readU64(view: DataView, offset: number): number {
-  return view.getUint32(offset, true) + view.getUint32(offset + 4, true) * 2 ** 32;
+function readU64(words: Uint32Array, index: number): number {
+  return (words[index] ?? 0) + (words[index + 1] ?? 0) * 2 ** 32;
 }
 
 function describe(error: unknown): string {

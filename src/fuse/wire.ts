@@ -13,8 +13,8 @@ import type { Wide } from "../int64.ts";
 export interface Field<T> {
   readonly size: number;
   /**
-   * JavaScript code that reads the field; `o` is the struct's offset in `b` (Buffer) and `v` (DataView), `at` the
-   * field's.
+   * JavaScript code that reads the field; `o` is the struct's offset in `b` (Buffer), and `w` (Uint32Array) has the same
+   * bytes; `at` is the field's offset.
    */
   readonly decode: (at: string) => string;
   /** JavaScript code that writes `value` at `at`. */
@@ -29,62 +29,54 @@ function field<T>(size: number, decode: Field<T>["decode"], encode: Field<T>["en
   return { size, decode, encode };
 }
 
+/** The number in which a field of four bytes is. The kernel aligns all of them. */
+const word = (at: string, index = 0) => `w[${at} + ${4 * index} >>> 2]`;
+
+/** What belongs into the upper half of a 64-bit field. */
+const upperHalf = (value: string) => `${value} >= 0 && ${value} < 4294967296 ? 0 : Math.floor(${value} / 4294967296)`;
+
+const readWide = (at: string) => `${word(at)} + ${word(at, 1)} * 4294967296`;
+
+const writeWide = (at: string, value: string) => `${word(at)} = ${value}; ${word(at, 1)} = ${upperHalf(value)};`;
+
 export const u16 = field<number>(
   2,
-  (at) => `v.getUint16(${at}, true)`,
-  (at, value) => `v.setUint16(${at}, ${value}, true);`,
+  (at) => `(b[${at}] | b[${at} + 1] << 8)`,
+  (at, value) => `b[${at}] = ${value}; b[${at} + 1] = ${value} >>> 8;`,
 );
 
 export const u32 = field<number>(
   4,
-  (at) => `v.getUint32(${at}, true)`,
-  (at, value) => `v.setUint32(${at}, ${value}, true);`,
+  (at) => word(at),
+  (at, value) => `${word(at)} = ${value};`,
 );
 
 export const i32 = field<number>(
   4,
-  (at) => `v.getInt32(${at}, true)`,
-  (at, value) => `v.setInt32(${at}, ${value}, true);`,
+  (at) => `(${word(at)} | 0)`,
+  (at, value) => `${word(at)} = ${value};`,
 );
 
 /** A 64-bit field used in computations: a number, exact up to 2^53. Code that computes must reject more (EFBIG). */
-export const u64 = field<number>(
-  8,
-  (at) => `(v.getUint32(${at}, true) + v.getUint32(${at} + 4, true) * 4294967296)`,
-  (at, value) =>
-    `v.setUint32(${at}, ${value} >>> 0, true); v.setUint32(${at} + 4, Math.floor(${value} / 4294967296), true);`,
-);
+export const u64 = field<number>(8, (at) => `(${readWide(at)})`, writeWide);
 
 /** A 64-bit size or offset in a file, up to 2^63 - 1: a bigint if a number would not be exact. */
 export const wide64 = field<Wide>(
   8,
-  (at) =>
-    `(v.getUint32(${at} + 4, true) < 0x200000 ? v.getUint32(${at}, true) + v.getUint32(${at} + 4, true) * 4294967296 : v.getBigUint64(${at}, true))`,
+  (at) => `(${word(at, 1)} < 0x200000 ? ${readWide(at)} : b.readBigUInt64LE(${at}))`,
   (at, value) =>
-    `if (typeof ${value} === "bigint") v.setBigUint64(${at}, ${value}, true); else { v.setUint32(${at}, ${value} >>> 0, true); v.setUint32(${at} + 4, Math.floor(${value} / 4294967296), true); }`,
+    `if (typeof ${value} === "bigint") b.writeBigUInt64LE(${value}, ${at}); else { ${writeWide(at, value)} }`,
 );
 
 /** Signed, for seconds before 1970. */
-export const i64 = field<number>(
-  8,
-  (at) => `(v.getUint32(${at}, true) + v.getInt32(${at} + 4, true) * 4294967296)`,
-  (at, value) =>
-    `v.setUint32(${at}, ${value} >>> 0, true); v.setInt32(${at} + 4, Math.floor(${value} / 4294967296), true);`,
-);
-
-/** A 64-bit field that is only returned. */
-export const opaque64 = field<bigint>(
-  8,
-  (at) => `v.getBigUint64(${at}, true)`,
-  (at, value) => `v.setBigUint64(${at}, ${value}, true);`,
-);
+export const i64 = field<number>(8, (at) => `(${word(at)} + (${word(at, 1)} | 0) * 4294967296)`, writeWide);
 
 /** Padding and unused fields: written as zeros. */
 export function pad(size: number): Field<undefined> {
   return field<undefined>(
     size,
     () => "undefined",
-    (at) => (size === 4 ? `v.setUint32(${at}, 0, true);` : `b.fill(0, ${at}, ${at} + ${size});`),
+    (at) => (size === 4 ? `${word(at)} = 0;` : `b.fill(0, ${at}, ${at} + ${size});`),
   );
 }
 
@@ -120,9 +112,9 @@ export interface Struct<T> {
    * Reads the struct at `offset`; `limit` is the end of the message. Throws MalformedMessage if the message is too
    * short.
    */
-  decode(buffer: Buffer, view: DataView, offset: number, limit: number): T;
+  decode(buffer: Buffer, words: Uint32Array, offset: number, limit: number): T;
   /** Writes the struct at `offset` and returns the offset after it. */
-  encode(buffer: Buffer, view: DataView, offset: number, value: T): number;
+  encode(buffer: Buffer, words: Uint32Array, offset: number, value: T): number;
 }
 
 export type StructValue<S> = S extends Struct<infer T> ? T : never;
@@ -136,9 +128,16 @@ function tooShort(what: string, have: number, want: number): never {
   throw new MalformedMessage(`${what}: ${have} bytes where ${want} are needed`);
 }
 
+/** The same bytes as numbers of 32 bits. The buffer must begin at a multiple of 4, as all but parts of buffers do. */
+export function wordsOf(buffer: Buffer): Uint32Array {
+  return new Uint32Array(buffer.buffer, buffer.byteOffset, buffer.length >>> 2);
+}
+
 function nul(buffer: Buffer, from: number, limit: number): number {
-  const end = buffer.indexOf(0, from);
-  if (end < 0 || end >= limit) throw new MalformedMessage("a name without its NUL");
+  // Names are short, so that this is faster than a call of `indexOf`.
+  let end = from;
+  while (end < limit && buffer[end] !== 0) end++;
+  if (end >= limit) throw new MalformedMessage("a name without its NUL");
   return end;
 }
 
@@ -165,7 +164,7 @@ export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
     return new Function(
       "tooShort",
       "nul",
-      `return function decode(b, v, o, limit) {
+      `return function decode(b, w, o, limit) {
         if (limit - o < ${size}) tooShort("message", limit - o, ${size});
         ${statements.join("\n")}
         return { ${results.join(", ")} };
@@ -174,7 +173,7 @@ export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
   };
   const compileEncode = (): Struct<Flat<F>>["encode"] =>
     new Function(
-      `return function encode(b, v, o, value) {
+      `return function encode(b, w, o, value) {
         ${writeEncode(fields, offsets, size).join("\n")}
         return ${variable ? "end" : `o + ${size}`};
       }`,
@@ -183,13 +182,13 @@ export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
     size,
     fields,
     offsets,
-    decode(buffer, view, offset, limit) {
+    decode(buffer, words, offset, limit) {
       self.decode = compileDecode();
-      return self.decode(buffer, view, offset, limit);
+      return self.decode(buffer, words, offset, limit);
     },
-    encode(buffer, view, offset, value) {
+    encode(buffer, words, offset, value) {
       self.encode = compileEncode();
-      return self.encode(buffer, view, offset, value);
+      return self.encode(buffer, words, offset, value);
     },
   };
   return self;

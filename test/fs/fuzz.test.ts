@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { ERRNO } from "../../src/errno.ts";
 import * as abi from "../../src/fuse/abi.ts";
 import { OPS, type OpName } from "../../src/fuse/ops.ts";
-import { name, opaque64, rest, type Struct } from "../../src/fuse/wire.ts";
+import { name, rest, type Struct, wordsOf } from "../../src/fuse/wire.ts";
 import { LONG } from "../support/long.ts";
 import { Random } from "../support/random.ts";
 import { ROOT, ServedTree } from "../support/served.ts";
@@ -53,7 +53,7 @@ class Fuzzer {
   /** How often each operation succeeded. */
   readonly succeeded = new Map<OpName, number>();
   readonly buffer = Buffer.alloc(1 << 17);
-  readonly view = new DataView(this.buffer.buffer, this.buffer.byteOffset, this.buffer.length);
+  readonly words = wordsOf(this.buffer);
   replies: { readonly unique: number; readonly error: number; readonly body: Buffer }[] = [];
 
   constructor(seed: number) {
@@ -98,13 +98,12 @@ class Fuzzer {
     for (const [key, type] of Object.entries(struct.fields)) {
       if (type === name) values[key] = random.pick(op.includes("xattr") ? XATTRS : NAMES);
       else if (type === rest) values[key] = Buffer.from(random.pick(VALUES));
-      else if (type === opaque64) values[key] = 5n;
       else values[key] = this.field(key, type.size === 8);
     }
     if (values.value instanceof Uint8Array && random.chance(0.8)) values.size = values.value.length;
     if (values.data instanceof Uint8Array && random.chance(0.8)) values.size = values.data.length;
-    const length = struct.encode(this.buffer, this.view, abi.inHeader.size, values);
-    abi.inHeader.encode(this.buffer, this.view, 0, {
+    const length = struct.encode(this.buffer, this.words, abi.inHeader.size, values);
+    abi.inHeader.encode(this.buffer, this.words, 0, {
       len: length,
       opcode: row.opcode,
       unique,
@@ -141,7 +140,7 @@ class Fuzzer {
     const view = new DataView(body.buffer, body.byteOffset, body.length);
     const { reply } = OPS[op];
     if (reply === abi.entryOut || reply === abi.createOut) {
-      const { nodeid } = abi.entryOut.decode(body, view, 0, body.length);
+      const { nodeid } = abi.entryOut.decode(body, wordsOf(body), 0, body.length);
       if (nodeid !== 0) this.nodes.push(nodeid);
       if (op === "mkdir") this.directories.push(nodeid);
     }
@@ -174,7 +173,7 @@ class Fuzzer {
     const before = fs.kernel.session.parked;
     const start = performance.now();
     try {
-      fs.kernel.session.handle(this.buffer, this.view, length);
+      fs.kernel.session.handle(this.buffer, this.words, length);
     } catch (error) {
       this.bugs.push(`${op} ${message}: ${error instanceof Error ? error.stack : error}`);
     }
@@ -189,7 +188,7 @@ class Fuzzer {
       this.learn(op, own[0].body);
     }
     if (own[0]?.error === -ERRNO.ESTALE) {
-      const stale = this.view.getUint32(16, true);
+      const stale = this.words[4] ?? 0;
       this.nodes = this.nodes.filter((nodeid) => nodeid === ROOT || nodeid !== stale);
       this.directories = this.directories.filter((nodeid) => nodeid === ROOT || nodeid !== stale);
     }

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import * as abi from "../../src/fuse/abi.ts";
 import { OPS } from "../../src/fuse/ops.ts";
-import type { Struct } from "../../src/fuse/wire.ts";
+import { type Struct, wordsOf } from "../../src/fuse/wire.ts";
 import { compiling, testWith } from "../support/needs.ts";
 
 const lacking = compiling();
@@ -146,8 +146,7 @@ function decoded(struct: Struct<unknown>, buffer: Buffer): Map<string, bigint> {
       else if (typeof inner === "object" && !ArrayBuffer.isView(inner)) visit(inner, `${path}${key}.`);
     }
   };
-  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
-  visit(struct.decode(buffer, view, 0, buffer.length) as object, "");
+  visit(struct.decode(buffer, wordsOf(buffer), 0, buffer.length) as object, "");
   return found;
 }
 

@@ -264,7 +264,7 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       ff 07 00 00 00 00 00 00  // valid 0x7ff, padding
       ef be 00 00 0d f0 00 00  // fh 0xf00d0000beef
       02 00 00 00 10 00 00 00  // size 0x1000000002
-      ab 89 67 45 23 01 cc 10  // lock_owner 0x10cc0123456789ab
+      00 00 00 00 00 00 00 00  // lock_owner
       ff ff ff ff fe ff ff ff  // atime -0x100000001
       02 00 00 65 00 00 00 00  // mtime 0x65000002
       03 00 00 65 00 00 00 00  // ctime 0x65000003
@@ -277,7 +277,6 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       valid: 0x7ff,
       fh: 0xf00d0000beef,
       size: 0x1000000002,
-      lock_owner: 0x10cc0123456789abn,
       atime: -0x100000001,
       mtime: 0x65000002,
       ctime: 0x65000003,
@@ -425,7 +424,7 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       ef be 00 00 0d f0 00 00  // fh 0xf00d0000beef
       00 20 00 00 00 10 00 00  // offset 0x100000002000
       00 00 02 00 02 00 00 00  // size 0x20000, read_flags 2
-      ab 89 67 45 23 01 cc 10  // lock_owner 0x10cc0123456789ab
+      00 00 00 00 00 00 00 00  // lock_owner
       00 80 00 00 00 00 00 00  // flags 0x8000, padding
     `,
     means: {
@@ -433,7 +432,6 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       offset: 0x100000002000,
       size: 0x20000,
       read_flags: 2,
-      lock_owner: 0x10cc0123456789abn,
       flags: 0x8000,
     },
     reply: bytes`
@@ -453,7 +451,7 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       ef be 00 00 0d f0 00 00  // fh 0xf00d0000beef
       00 20 00 00 00 10 00 00  // offset 0x100000002000
       0b 00 00 00 04 00 00 00  // size 11, write_flags 4
-      ab 89 67 45 23 01 cc 10  // lock_owner 0x10cc0123456789ab
+      00 00 00 00 00 00 00 00  // lock_owner
       01 84 00 00 00 00 00 00  // flags 0x8401, padding
       65 6c 65 76 65 6e 20 62  // data "eleven·b"
       79 74 65                 // "yte"
@@ -463,7 +461,6 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       offset: 0x100000002000,
       size: 0xb,
       write_flags: 4,
-      lock_owner: 0x10cc0123456789abn,
       flags: 0x8401,
       data: Buffer.from("eleven byte", "latin1"),
     },
@@ -517,9 +514,9 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       03 00 cc cc 00 00 00 00  // pid 0xcccc0003, total_extlen 0, padding
       ef be 00 00 0d f0 00 00  // fh 0xf00d0000beef
       01 80 00 00 01 00 00 00  // flags 0x8001, release_flags 1
-      ab 89 67 45 23 01 cc 10  // lock_owner 0x10cc0123456789ab
+      00 00 00 00 00 00 00 00  // lock_owner
     `,
-    means: { fh: 0xf00d0000beef, flags: 0x8001, release_flags: 1, lock_owner: 0x10cc0123456789abn },
+    means: { fh: 0xf00d0000beef, flags: 0x8001, release_flags: 1 },
     reply: NOTHING,
   },
   fsync: {
@@ -608,9 +605,9 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       03 00 cc cc 00 00 00 00  // pid 0xcccc0003, total_extlen 0, padding
       ef be 00 00 0d f0 00 00  // fh 0xf00d0000beef
       00 00 00 00 00 00 00 00  // unused, padding
-      ab 89 67 45 23 01 cc 10  // lock_owner 0x10cc0123456789ab
+      00 00 00 00 00 00 00 00  // lock_owner
     `,
-    means: { fh: 0xf00d0000beef, lock_owner: 0x10cc0123456789abn },
+    means: { fh: 0xf00d0000beef },
     reply: NOTHING,
   },
   opendir: {
@@ -636,7 +633,7 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       ef be 00 00 0d f0 00 00  // fh 0xf00d0000beef
       00 20 00 00 00 10 00 00  // offset 0x100000002000
       00 00 02 00 02 00 00 00  // size 0x20000, read_flags 2
-      ab 89 67 45 23 01 cc 10  // lock_owner 0x10cc0123456789ab
+      00 00 00 00 00 00 00 00  // lock_owner
       00 80 00 00 00 00 00 00  // flags 0x8000, padding
     `,
     means: {
@@ -644,7 +641,6 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       offset: 0x100000002000,
       size: 0x20000,
       read_flags: 2,
-      lock_owner: 0x10cc0123456789abn,
       flags: 0x8000,
     },
     reply: bytes`
@@ -672,9 +668,9 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       03 00 cc cc 00 00 00 00  // pid 0xcccc0003, total_extlen 0, padding
       ef be 00 00 0d f0 00 00  // fh 0xf00d0000beef
       00 80 01 00 00 00 00 00  // flags 0x18000, release_flags 0
-      ab 89 67 45 23 01 cc 10  // lock_owner 0x10cc0123456789ab
+      00 00 00 00 00 00 00 00  // lock_owner
     `,
-    means: { fh: 0xf00d0000beef, flags: 0x18000, release_flags: 0, lock_owner: 0x10cc0123456789abn },
+    means: { fh: 0xf00d0000beef, flags: 0x18000, release_flags: 0 },
     reply: NOTHING,
   },
   fsyncdir: {
@@ -776,7 +772,7 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       ef be 00 00 0d f0 00 00  // fh 0xf00d0000beef
       00 20 00 00 00 10 00 00  // offset 0x100000002000
       00 00 02 00 02 00 00 00  // size 0x20000, read_flags 2
-      ab 89 67 45 23 01 cc 10  // lock_owner 0x10cc0123456789ab
+      00 00 00 00 00 00 00 00  // lock_owner
       00 80 00 00 00 00 00 00  // flags 0x8000, padding
     `,
     means: {
@@ -784,7 +780,6 @@ export const EXCHANGES: { readonly [K in OpName]?: Exchange<K> } = {
       offset: 0x100000002000,
       size: 0x20000,
       read_flags: 2,
-      lock_owner: 0x10cc0123456789abn,
       flags: 0x8000,
     },
     reply: bytes`

@@ -4,7 +4,7 @@ import * as abi from "../../src/fuse/abi.ts";
 import { DirentWriter } from "../../src/fuse/dirent.ts";
 import { type Filesystem, type Header, OPS, type OpName, PARKED } from "../../src/fuse/ops.ts";
 import { Session } from "../../src/fuse/session.ts";
-import { name, type Struct } from "../../src/fuse/wire.ts";
+import { name, type Struct, wordsOf } from "../../src/fuse/wire.ts";
 import { ENTRY, EXCHANGES, type Exchange, HEADER, INIT, INTERRUPT, NOTIFICATIONS, SHORT_SETXATTR } from "./messages.ts";
 
 interface Call {
@@ -54,7 +54,7 @@ function wire(options: { readonly parks?: boolean; readonly flags?: number; read
   );
   // A buffer as in device.ts: larger than any message, and full of old bytes.
   const buffer = Buffer.alloc(1 << 16, 0xee);
-  const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+  const words = wordsOf(buffer);
   return {
     session,
     calls,
@@ -63,7 +63,7 @@ function wire(options: { readonly parks?: boolean; readonly flags?: number; read
     receive(message: Buffer): void {
       buffer.fill(0xee);
       buffer.set(message);
-      session.handle(buffer, view, message.length);
+      session.handle(buffer, words, message.length);
     },
   };
 }
@@ -111,11 +111,11 @@ for (const [op, exchange] of Object.entries(EXCHANGES) as [OpName, Exchange<OpNa
 
     test("the operation table encodes each request to the same bytes", () => {
       const buffer = Buffer.alloc(1 << 12, 0xee);
-      const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+      const words = wordsOf(buffer);
       const nodeid = Number(request.readBigUInt64LE(16));
-      const length = struct.encode(buffer, view, abi.inHeader.size, means);
+      const length = struct.encode(buffer, words, abi.inHeader.size, means);
       const header = { ...HEADER, nodeid, len: length, opcode: row.opcode, total_extlen: 0 };
-      abi.inHeader.encode(buffer, view, 0, header);
+      abi.inHeader.encode(buffer, words, 0, header);
       expect(copy(buffer.subarray(0, length))).toEqual(request);
     });
 
@@ -319,8 +319,8 @@ describe("directory entries", () => {
     { name: "README.md", ino: 0x556600007788, off: 0x100000003, type: 8 },
   ];
 
-  const zeros = new ArrayBuffer(abi.entryOut.size);
-  const nothing = abi.entryOut.decode(Buffer.from(zeros), new DataView(zeros), 0, zeros.byteLength);
+  const zeros = Buffer.alloc(abi.entryOut.size);
+  const nothing = abi.entryOut.decode(zeros, wordsOf(zeros), 0, zeros.length);
 
   function body(exchange: Exchange<"readdir"> | Exchange<"readdirplus"> | undefined): Buffer {
     return copy((exchange?.reply ?? Buffer.alloc(0)).subarray(abi.outHeader.size));

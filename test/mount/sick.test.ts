@@ -196,6 +196,7 @@ const OTHER_VERSION = `
 import { createGuardian } from "${join(import.meta.dir, "../../src/fuse/mounting/guardian.ts")}";
 import { mountFuse } from "${join(import.meta.dir, "../../src/fuse/mounting/mount.ts")}";
 import { Session } from "${join(import.meta.dir, "../../src/fuse/session.ts")}";
+import { wordsOf } from "${join(import.meta.dir, "../../src/fuse/wire.ts")}";
 import { FsError } from "${join(import.meta.dir, "../../src/errno.ts")}";
 import * as libc from "${join(import.meta.dir, "../../src/libc.ts")}";
 const root = { ino: 1, size: 0, blocks: 0, atime: 0, mtime: 0, ctime: 0, atimensec: 0, mtimensec: 0, ctimensec: 0,
@@ -213,10 +214,10 @@ const { fd } = await mountFuse(request, guardian);
 const channel = { send: (message, length) => Math.min(0, libc.write(fd, message, length)), sendExtent: () => -5 };
 const session = new Session(filesystem, channel, { flags: 0, flags2: 0, maxWrite: 65536, interrupted: () => false, log() {}, onReady: () => console.log("ready") });
 const buffer = Buffer.alloc(1 << 20);
-const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
+const words = wordsOf(buffer);
 for (let length = 0; length >= 0; ) {
   length = libc.read(fd, buffer, buffer.length);
-  if (length > 0) session.handle(buffer, view, length);
+  if (length > 0) session.handle(buffer, words, length);
 }
 process.exit(0);
 `;

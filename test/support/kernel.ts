@@ -10,7 +10,7 @@ import { ERRNO, type ErrnoName, errnoName, FsError } from "../../src/errno.ts";
 import * as abi from "../../src/fuse/abi.ts";
 import { type Filesystem, OPS, type OpName, type Request } from "../../src/fuse/ops.ts";
 import { type Channel, Session, type SessionOptions } from "../../src/fuse/session.ts";
-import { name, opaque64, rest, type Struct, type StructValue } from "../../src/fuse/wire.ts";
+import { name, rest, type Struct, type StructValue, wordsOf } from "../../src/fuse/wire.ts";
 import type { AsyncWrite, Extent } from "../../src/libc.ts";
 import * as libc from "../../src/libc.ts";
 
@@ -77,7 +77,7 @@ export class Kernel implements Channel {
   readonly #outcomes = new Map<number, Outcome<OpName>>();
   readonly #violations: string[] = [];
   readonly #buffer: Buffer;
-  readonly #view: DataView;
+  readonly #words: Uint32Array;
   #unique = 2;
   /** The number of interrupts that were answered with EAGAIN. */
   #again = 0;
@@ -85,7 +85,7 @@ export class Kernel implements Channel {
   constructor(filesystem: Filesystem, options: KernelOptions = {}) {
     const maxWrite = options.maxWrite ?? 1 << 20;
     this.#buffer = Buffer.alloc(maxWrite + 4096);
-    this.#view = new DataView(this.#buffer.buffer, this.#buffer.byteOffset, this.#buffer.length);
+    this.#words = wordsOf(this.#buffer);
     this.session = new Session(filesystem, this, {
       flags: 0,
       flags2: 0,
@@ -146,7 +146,7 @@ export class Kernel implements Channel {
     this.#unique += 2;
     const length = this.write(op, unique, nodeid, request, caller);
     if (OPS[op].reply !== "silence") this.#inFlight.set(unique, { op, nodeid, request });
-    this.session.handle(this.#buffer, this.#view, length);
+    this.session.handle(this.#buffer, this.#words, length);
     this.check();
     return unique;
   }
@@ -164,7 +164,7 @@ export class Kernel implements Channel {
   interrupt(unique: number): boolean {
     const before = this.#again;
     const length = this.write("interrupt", unique | FUSE_INT_REQ_BIT, 0, { unique });
-    this.session.handle(this.#buffer, this.#view, length);
+    this.session.handle(this.#buffer, this.#words, length);
     this.check();
     return this.#again > before;
   }
@@ -177,7 +177,7 @@ export class Kernel implements Channel {
   /** Passes on a message unchanged. */
   raw(message: Uint8Array): void {
     this.#buffer.set(message);
-    this.session.handle(this.#buffer, this.#view, message.length);
+    this.session.handle(this.#buffer, this.#words, message.length);
   }
 
   /** INIT, as the first message of a connection. */
@@ -201,8 +201,8 @@ export class Kernel implements Channel {
     const row = OPS[op];
     const whole = { ...zeros(row.request as Struct<unknown>), ...request };
     const encode = row.request.encode as Struct<unknown>["encode"];
-    const length = encode(this.#buffer, this.#view, abi.inHeader.size, whole);
-    abi.inHeader.encode(this.#buffer, this.#view, 0, {
+    const length = encode(this.#buffer, this.#words, abi.inHeader.size, whole);
+    abi.inHeader.encode(this.#buffer, this.#words, 0, {
       len: length,
       opcode: row.opcode,
       unique,
@@ -288,9 +288,9 @@ export class Kernel implements Channel {
     for (let at = 0; at < all.length; at += 1000) {
       const some = all.slice(at, at + 1000);
       const forgets = Buffer.alloc(some.length * 16);
-      const view = new DataView(forgets.buffer, forgets.byteOffset);
+      const words = wordsOf(forgets);
       some.forEach(([nodeid, nlookup], index) => {
-        abi.forgetOne.encode(forgets, view, index * 16, { nodeid, nlookup });
+        abi.forgetOne.encode(forgets, words, index * 16, { nodeid, nlookup });
       });
       this.call("batchForget", 0, { count: some.length, forgets });
     }
@@ -342,12 +342,11 @@ export class Kernel implements Channel {
   }
 
   send(message: Buffer, length: number): number {
-    const view = new DataView(message.buffer, message.byteOffset, length);
     const buffer = message.subarray(0, length);
-    const error = view.getInt32(4, true);
-    const unique = view.getUint32(8, true) + view.getUint32(12, true) * 2 ** 32;
-    if (view.getUint32(0, true) !== length) return this.#refuse(`length ${view.getUint32(0, true)} in ${length} bytes`);
-    if (unique === 0) return this.#notified(error, buffer, view);
+    const error = buffer.readInt32LE(4);
+    const unique = Number(buffer.readBigUInt64LE(8));
+    if (buffer.readUInt32LE(0) !== length) return this.#refuse(`length ${buffer.readUInt32LE(0)} in ${length} bytes`);
+    if (unique === 0) return this.#notified(error, buffer);
     if (error > 0 || error <= -512) return this.#refuse(`error ${error}`);
     if (error !== 0 && length !== abi.outHeader.size) return this.#refuse(`an error with ${length} bytes`);
     if ((unique & FUSE_INT_REQ_BIT) !== 0) {
@@ -360,13 +359,12 @@ export class Kernel implements Channel {
     const request = this.#inFlight.get(unique);
     if (request === undefined) return -ERRNO.ENOENT;
     this.#inFlight.delete(unique);
-    const outcome =
-      error === 0 ? { value: this.#decode(request, buffer, view) } : { error: errnoName(-error) as ErrnoName };
+    const outcome = error === 0 ? { value: this.#decode(request, buffer) } : { error: errnoName(-error) as ErrnoName };
     this.#outcomes.set(unique, outcome as Outcome<OpName>);
     return 0;
   }
 
-  #decode(request: InFlight, buffer: Buffer, view: DataView): unknown {
+  #decode(request: InFlight, buffer: Buffer): unknown {
     const { op, nodeid } = request;
     const { reply } = OPS[op];
     const body = buffer.length - abi.outHeader.size;
@@ -384,7 +382,7 @@ export class Kernel implements Channel {
       return undefined;
     }
     if (body !== reply.size) this.#refuse(`${op}: ${body} bytes where ${reply.size} are due`);
-    const value = reply.decode(buffer, view, abi.outHeader.size, buffer.length);
+    const value = reply.decode(buffer, wordsOf(buffer), abi.outHeader.size, buffer.length);
     if (reply === abi.entryOut) this.#told(value as StructValue<typeof abi.entryOut>);
     if (reply === abi.createOut) {
       const made = value as StructValue<typeof abi.createOut>;
@@ -411,28 +409,29 @@ export class Kernel implements Channel {
     this.handles.set(fh, nodeid);
   }
 
-  #notified(code: number, buffer: Buffer, view: DataView): number {
+  #notified(code: number, buffer: Buffer): number {
+    const words = wordsOf(buffer);
     const at = abi.outHeader.size;
     switch (code) {
       case abi.FUSE_NOTIFY_STORE: {
-        const { nodeid, offset, size } = abi.notifyStoreOut.decode(buffer, view, at, buffer.length);
+        const { nodeid, offset, size } = abi.notifyStoreOut.decode(buffer, words, at, buffer.length);
         const data = Buffer.from(buffer.subarray(at + abi.notifyStoreOut.size));
         if (data.length !== size) return this.#refuse(`a store of ${size} bytes carries ${data.length}`);
         return this.#aboutNode(nodeid, { code: "store", nodeid, offset, data });
       }
       case abi.FUSE_NOTIFY_INVAL_INODE: {
         if (buffer.length !== at + abi.notifyInvalInodeOut.size) return this.#refuse("inval inode: wrong length");
-        const { ino, off, len } = abi.notifyInvalInodeOut.decode(buffer, view, at, buffer.length);
+        const { ino, off, len } = abi.notifyInvalInodeOut.decode(buffer, words, at, buffer.length);
         return this.#aboutNode(ino, { code: "inval inode", nodeid: ino, off, len });
       }
       case abi.FUSE_NOTIFY_INVAL_ENTRY: {
-        const { parent, name, namelen } = abi.notifyInvalEntryOut.decode(buffer, view, at, buffer.length);
+        const { parent, name, namelen } = abi.notifyInvalEntryOut.decode(buffer, words, at, buffer.length);
         if (buffer.length !== at + abi.notifyInvalEntryOut.size + namelen + 1)
           return this.#refuse("inval entry: length");
         return this.#aboutNode(parent, { code: "inval entry", parent, name });
       }
       case abi.FUSE_NOTIFY_DELETE: {
-        const { parent, child, name, namelen } = abi.notifyDeleteOut.decode(buffer, view, at, buffer.length);
+        const { parent, child, name, namelen } = abi.notifyDeleteOut.decode(buffer, words, at, buffer.length);
         if (buffer.length !== at + abi.notifyDeleteOut.size + namelen + 1) return this.#refuse("delete: length");
         return this.#aboutNode(parent, { code: "delete", parent, child, name });
       }
@@ -457,19 +456,19 @@ function zeros(struct: Struct<unknown>): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const [key, type] of Object.entries(struct.fields)) {
     if (type.decode("0") === "undefined") continue;
-    values[key] = type === name ? "" : type === rest ? new Uint8Array(0) : type === opaque64 ? 0n : 0;
+    values[key] = type === name ? "" : type === rest ? new Uint8Array(0) : 0;
   }
   return values;
 }
 
 /** Parses the records of a READDIR or READDIRPLUS reply. */
 export function parseDirents(data: Buffer, plus: boolean): Dirent[] {
-  const view = new DataView(data.buffer, data.byteOffset, data.length);
+  const words = wordsOf(data);
   const found: Dirent[] = [];
   for (let at = 0; at < data.length; ) {
-    const entry = plus ? abi.entryOut.decode(data, view, at, data.length) : undefined;
+    const entry = plus ? abi.entryOut.decode(data, words, at, data.length) : undefined;
     if (plus) at += abi.entryOut.size;
-    const { ino, off, namelen, type } = abi.dirent.decode(data, view, at, data.length);
+    const { ino, off, namelen, type } = abi.dirent.decode(data, words, at, data.length);
     at += abi.dirent.size;
     if (namelen === 0 || namelen > 1024 || at + namelen > data.length) throw new Error(`a dirent of ${namelen} bytes`);
     const text = data.toString("latin1", at, at + namelen);

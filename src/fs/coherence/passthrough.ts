@@ -19,6 +19,7 @@
  */
 import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
+import { wordsOf } from "../../fuse/wire.ts";
 import * as libc from "../../libc.ts";
 import { FdStore, MOST_SPARE, type Store } from "../../tree/content/store.ts";
 import type { RegularFile } from "../../tree/file.ts";
@@ -162,12 +163,15 @@ export class Passthrough {
    * it is better not to: programs often write many files, and read them or remove them soon.
    */
   settle(count = SETTLE_SLICE): boolean {
-    const batch = this.#settling.entries().take(count).toArray();
-    for (const [file, attempts] of batch) {
+    const more = this.#settling.size >= count;
+    // A file that is put back comes last, and is not tried again here.
+    let left = Math.min(count, this.#settling.size);
+    for (const [file, attempts] of this.#settling) {
+      if (left-- === 0) break;
       this.#settling.delete(file);
       if (!this.#settleOne(file) && attempts + 1 < ATTEMPTS) this.#settling.set(file, attempts + 1);
     }
-    return batch.length === count;
+    return more;
   }
 
   /**
@@ -223,7 +227,7 @@ export class Passthrough {
 
   /** Registers a store with the device, and returns its id. Undefined if the kernel refuses: then it always will. */
   #register(store: FdStore, device: number): number | undefined {
-    abi.backingMap.encode(REQUEST, REQUEST_VIEW, 0, { fd: store.fd, flags: 0 });
+    abi.backingMap.encode(REQUEST, REQUEST_WORDS, 0, { fd: store.fd, flags: 0 });
     const id = libc.ioctl(device, abi.FUSE_DEV_IOC_BACKING_OPEN, REQUEST);
     if (id <= 0) {
       // EPERM in a user namespace, whatever the handshake said.
@@ -260,5 +264,5 @@ function isFree(store: Store): boolean {
 }
 
 const REQUEST = Buffer.alloc(abi.backingMap.size);
-const REQUEST_VIEW = new DataView(REQUEST.buffer, REQUEST.byteOffset, REQUEST.length);
+const REQUEST_WORDS = wordsOf(REQUEST);
 const CLOSE_REQUEST = Buffer.alloc(4);

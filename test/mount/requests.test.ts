@@ -30,11 +30,15 @@ async function sent(m: Mounted, script: string): Promise<Counts> {
 }
 
 /**
- * Runs a script until it causes these requests: the first runs fill the kernel's caches, and let written files settle.
+ * Runs a script until it causes these requests: the first runs fill the kernel's caches. Between them no request comes for a
+ * while, which is when written files settle.
  */
 async function sendsInTheEnd(m: Mounted, script: string, wanted: Counts): Promise<void> {
   let found = await sent(m, script);
-  for (let run = 1; run < 100 && !Bun.deepEquals(found, wanted); run++) found = await sent(m, script);
+  for (let run = 1; run < 100 && !Bun.deepEquals(found, wanted); run++) {
+    await Bun.sleep(10);
+    found = await sent(m, script);
+  }
   expect(found).toEqual(wanted);
 }
 

@@ -5,7 +5,7 @@ import { encodeName } from "../generators/config/patterns.ts";
 import type { Binding, Rules } from "../generators/config/rules.ts";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { TreePort } from "../rpc/tree-port.ts";
-import { folderOf } from "./context/outline.ts";
+import { folderOf } from "../text/tree-paths.ts";
 import type { Dependent } from "./depends.ts";
 import { namedFiles } from "./named-files.ts";
 

@@ -1,6 +1,6 @@
 /** The tree on the main thread's side, as a whole and as single users see it. */
 
-import { LRUCache } from "lru-cache";
+import type { LRUCache } from "lru-cache";
 import type { GenerationRequest } from "../rpc/generation.ts";
 import type { Methods } from "../rpc/messages.ts";
 import { type PackedEntries, unpackOutline } from "../rpc/packed-outline.ts";
@@ -22,7 +22,8 @@ export class TreeViews {
   readonly #call: CallMethod;
   readonly #layout: OutlineCache;
   readonly #statics: ContentCache;
-  readonly #layouts = new LRUCache<number, OutlineCache>({ max: MOST_VIEWERS });
+  /** By user. Absent until one is needed, because every mount loads this file. */
+  #layouts: LRUCache<number, OutlineCache> | undefined;
   /** The latest version of the outline known to exist. */
   #newest = 0;
 
@@ -35,7 +36,7 @@ export class TreeViews {
   /** Notes how new the tree is that a request was made from. */
   noteVersions({ layout = 0, contents = 0 }: Pick<GenerationRequest, "layout" | "contents">): void {
     this.#newest = Math.max(this.#newest, layout);
-    for (const one of [this.#layout, ...this.#layouts.values()]) one.noteVersion(layout);
+    for (const one of [this.#layout, ...(this.#layouts?.values() ?? [])]) one.noteVersion(layout);
     this.#statics.noteVersion(contents);
   }
 
@@ -60,7 +61,7 @@ export class TreeViews {
     return {
       outline: () => this.#fetchOutline(viewer),
       layout: () => this.#getOutline(viewer),
-      layoutAtOnce: () => this.#layouts.get(viewer)?.current,
+      layoutAtOnce: () => this.#layouts?.get(viewer)?.current,
       list: (path, requester) => call("list", path, requester, viewer),
       stat: (path) => call("stat", path, viewer),
       read: (path, requester) => call("read", path, requester, viewer),
@@ -72,7 +73,9 @@ export class TreeViews {
     };
   }
 
-  #getOutline(viewer: number): Promise<readonly TreeEntry[]> {
+  async #getOutline(viewer: number): Promise<readonly TreeEntry[]> {
+    const { LRUCache } = await import("lru-cache");
+    this.#layouts ??= new LRUCache({ max: MOST_VIEWERS });
     const known = this.#layouts.get(viewer);
     if (known !== undefined) return known.get();
     const layout = this.#createCache(viewer);

@@ -96,7 +96,8 @@ describe("each process loads only what it needs", () => {
       early.filter((file) => /^src\/(generators\/builtin|llm\/openai\.ts|recording\/stores\/folder\.ts)/.test(file)),
     ).toEqual([]);
     expect(runtimeModulesOf(early).filter((name) => SLOW.includes(name))).toEqual([]);
-    expect(packagesOf(files)).toEqual(["consola", "lru-cache", "rotating-file-stream"]);
+    expect(packagesOf(files)).toEqual(["consola", "rotating-file-stream"]);
+    expect(files.filter((file) => /^src\/generate\/(context|structure)\//.test(file))).toEqual([]);
   });
 
   test("the filesystem thread and the guardian load no package", () => {

@@ -1,5 +1,4 @@
 /** The user's home directory. */
-import { homedir } from "node:os";
 import { createValueError } from "../errors.ts";
 
 /**
@@ -9,7 +8,8 @@ import { createValueError } from "../errors.ts";
 export function homeDirectory(said: string | undefined): string {
   if (said === undefined || said === "") {
     try {
-      return homedir();
+      // Loaded when it is needed, because HOME is almost always set.
+      return process.getBuiltinModule("node:os").homedir();
     } catch {
       return "/";
     }

@@ -1,5 +1,5 @@
 /** Finds out whether a mount answers, without blocking on a mount whose process is stopped, busy or gone. */
-import { setTimeout as sleep } from "node:timers/promises";
+import { pause } from "../../abort.ts";
 import { shellWord } from "../../fuse/mounting/mountpoint.ts";
 import { isDead } from "../../fuse/mounting/unmount.ts";
 import type { MountPoint } from "../../mountinfo.ts";
@@ -27,7 +27,7 @@ export async function isAnswering(mount: MountPoint): Promise<"yes" | "dead" | "
 async function ask(mount: MountPoint): Promise<"yes" | "dead" | "no"> {
   const dead = isDead(mount.path);
   for (let waited = 0; waited < DEADLINE_MS; waited += LOOK_MS) {
-    const answer = await Promise.race([dead, sleep(LOOK_MS)]);
+    const answer = await Promise.race([dead, pause(LOOK_MS)]);
     if (answer !== undefined) return answer ? "dead" : "yes";
     const pid = processOf(mount);
     if (pid !== undefined && conditionOf(pid) === "stopped") return "no";

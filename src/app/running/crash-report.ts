@@ -1,6 +1,5 @@
 /** What the guardian of a mount writes to the mount's log when the process that served it ended without unmounting. */
 import { statSync } from "node:fs";
-import { constants } from "node:os";
 import type { Crash, CrashNotes } from "../../fuse/mounting/guardian.ts";
 import { createLog } from "../../log.ts";
 import type { Config } from "../settings/settings.ts";
@@ -31,6 +30,8 @@ function describeEnd({ exitStatus }: Crash): string {
   if (exitStatus === undefined) return "ended without unmounting; by which signal is not known";
   const signal = exitStatus & 0x7f;
   if (signal === 0) return `ended with status ${(exitStatus >> 8) & 0xff} without unmounting`;
+  // Loaded when it is needed, because every mount loads this file.
+  const { constants } = process.getBuiltinModule("node:os");
   const [name = `signal ${signal}`] = Object.entries(constants.signals).find(([, number]) => number === signal) ?? [];
   return `was killed by ${name}${name === "SIGKILL" ? ", which the kernel also sends when memory runs out" : ""}`;
 }

@@ -5,7 +5,6 @@
  * files out of it, or free space and send the signal again. After the save, the mount is detached immediately. Programs
  * that still use it are served for a limited time.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import type { ServedMount } from "../../app/mount.ts";
 import { describeProblem } from "../../app/running/mount-record.ts";
 import { listHolders } from "../../app/running/open-users.ts";
@@ -56,7 +55,8 @@ export class Ending {
       this.#say("warn", `${this.#mountpoint} is still used by ${users.join(", ")}${wait}`);
     }
     if (this.#impatient) this.#over.resolve();
-    Promise.race([unmounted, sleep(PATIENCE_MS, undefined, { ref: false })]).then(() => this.#over.resolve());
+    setTimeout(() => this.#over.resolve(), PATIENCE_MS).unref();
+    unmounted.then(() => this.#over.resolve());
   }
 
   async #save(): Promise<void> {

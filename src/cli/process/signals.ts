@@ -1,5 +1,4 @@
 /** Handlers for signals that can be disposed. */
-import { constants } from "node:os";
 import { statusHas } from "../../procfs.ts";
 
 export type SignalName = "SIGINT" | "SIGTERM" | "SIGHUP" | "SIGQUIT" | "SIGUSR1" | "SIGUSR2" | "SIGWINCH" | "SIGXCPU";
@@ -19,8 +18,10 @@ export function onSignals(names: readonly SignalName[], handle: (name: SignalNam
   };
 }
 
+const SIGHUP = 1;
+
 /** From the mask of ignored signals in proc_pid_status(5). False if there is no such mask. */
-const hangupIgnored = statusHas("self", "SigIgn", constants.signals.SIGHUP - 1);
+const hangupIgnored = statusHas("self", "SigIgn", SIGHUP - 1);
 
 /** Ended by a signal before anything was mounted: exit status 128 + n, without a message. */
 export class Interrupted extends Error {
@@ -36,6 +37,8 @@ export class Interrupted extends Error {
 /** The exit status that a shell reports for a process ended by the signal. */
 export function signalStatus(signal: string | number): number {
   if (typeof signal === "number") return 128 + signal;
+  // Loaded when it is needed, because every mount loads this file.
+  const { constants } = process.getBuiltinModule("node:os");
   const numbers = new Map<string, number>(Object.entries(constants.signals));
   return 128 + (numbers.get(signal) ?? 0);
 }

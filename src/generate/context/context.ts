@@ -13,13 +13,14 @@ import type { ChatMessage } from "../../llm/llm.ts";
 import type { GenerationRequest } from "../../rpc/generation.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { type Head, requestHeads } from "../../text/shared-heads.ts";
+import { folderOf } from "../../text/tree-paths.ts";
 import { parseDependencies } from "../depends.ts";
 import { namedFiles } from "../named-files.ts";
 import { countTokens } from "../spending/tokens.ts";
 import { fitDependencies, isMissingError, readDependencies } from "./dependencies.ts";
 import { AROUND, fill } from "./fill.ts";
 import { createHiddenCheck, filterVisible, filterVisibleAtOnce } from "./ignore.ts";
-import { folderOf, renderOutline } from "./outline.ts";
+import { renderOutline } from "./outline.ts";
 import {
   CONTENT_INSTRUCTIONS,
   contentSections,

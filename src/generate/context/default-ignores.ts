@@ -7,8 +7,8 @@
  */
 import type { TreeEntry } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
+import { folderOf } from "../../text/tree-paths.ts";
 import { IgnoreRules } from "./gitignore.ts";
-import { folderOf } from "./outline.ts";
 
 const OUTPUTS = compileIgnoreRules([
   ...["build/", "dist/", "out/", "target/", "obj/", "_build/", "bazel-*", "cmake-build-*/", "CMakeFiles/"],

@@ -9,7 +9,7 @@
 import { posix } from "node:path";
 import { Pace } from "../../text/pace.ts";
 import { withoutTrailing } from "../../text/trailing.ts";
-import { folderOf } from "./outline.ts";
+import { folderOf } from "../../text/tree-paths.ts";
 
 export type How = "imports" | "links to" | "mentions";
 

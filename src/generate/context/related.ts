@@ -9,8 +9,8 @@ import { LRUCache } from "lru-cache";
 import type { RelatedFile } from "../../generators/contract.ts";
 import type { FileInfo, TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
+import { compareBytes, distance, folderOf } from "../../text/tree-paths.ts";
 import { fill } from "./fill.ts";
-import { compareBytes, distance, folderOf } from "./outline.ts";
 import { createReferred, findReference, type References, type Referred, referencesIn } from "./references.ts";
 
 export interface RelatedOptions {

@@ -4,8 +4,8 @@
  */
 import type { TreeEntry, TreePort } from "../../rpc/tree-port.ts";
 import { Pace } from "../../text/pace.ts";
+import { compareBytes, distance, folderOf } from "../../text/tree-paths.ts";
 import { cutToBudget } from "../context/fill.ts";
-import { compareBytes, distance, folderOf } from "../context/outline.ts";
 import { redact } from "../context/redact.ts";
 import { textOf } from "../context/related.ts";
 import { declarationsOf } from "../declarations/declarations.ts";

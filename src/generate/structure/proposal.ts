@@ -8,7 +8,7 @@
  */
 
 import { CONTROL_NAME } from "../../attributes.ts";
-import { comparePaths } from "../context/outline.ts";
+import { comparePaths } from "../../text/tree-paths.ts";
 import { readLists } from "./answer-json.ts";
 import type { KnownEntry, ProposedEntry, Unfinished } from "./proposed-entry.ts";
 import { quote, quotePath } from "./quote.ts";

@@ -9,8 +9,9 @@
 import { type ChatRequest, type LanguageModel, LlmError } from "../../llm/llm.ts";
 import { Semaphore } from "../../llm/semaphore.ts";
 import type { TreeEntry } from "../../rpc/tree-port.ts";
+import { comparePaths } from "../../text/tree-paths.ts";
 import { filterVisible } from "../context/ignore.ts";
-import { comparePaths, renderOutline } from "../context/outline.ts";
+import { renderOutline } from "../context/outline.ts";
 import { redact } from "../context/redact.ts";
 import { createLayoutRequest, propose, type RequestOptions } from "./conversation.ts";
 import { roundPrompt, structurePrompt } from "./instructions.ts";

@@ -9,7 +9,6 @@
  * - After an exchange of two names, older references follow their file, and later ones mean the names.
  * - What has no name any more is not found, so the reference stays as it is.
  */
-import { posix } from "node:path";
 import { FsError } from "../../errno.ts";
 import { pathOf } from "../dentries.ts";
 import type { Directory } from "../directory.ts";
@@ -107,6 +106,8 @@ export class MovedNames {
     if (directory === undefined) return value;
     const { since, base = directory } = origin ?? { since: 0 };
     let changed = false;
+    // Loaded when it is needed, because the filesystem thread loads this file when it starts.
+    const { posix } = process.getBuiltinModule("node:path");
     const lines = linesOf(value).map((line) => {
       const path = posix.resolve(toText(base), line);
       const current = this.#follow(toBytes(path), since, mayReveal) ?? path;

@@ -3,11 +3,12 @@ import { type ErrnoName, FsError } from "../../../src/errno.ts";
 import { createContextMaker } from "../../../src/generate/context/context.ts";
 import { fill } from "../../../src/generate/context/fill.ts";
 import { filterVisible } from "../../../src/generate/context/ignore.ts";
-import { compareBytes, renderOutline } from "../../../src/generate/context/outline.ts";
+import { renderOutline } from "../../../src/generate/context/outline.ts";
 import { fence } from "../../../src/generate/context/prompts.ts";
 import { selectRelated } from "../../../src/generate/context/related.ts";
 import { createEngine, type EngineModel } from "../../../src/generate/engine.ts";
 import { fits, loadTokenCounter } from "../../../src/generate/spending/tokens.ts";
+import { compareBytes } from "../../../src/text/tree-paths.ts";
 import { opened, scriptedModel } from "../../support/scripted-model.ts";
 import { type PlainTree, treePort } from "../../support/tree-port.ts";
 

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
-import { comparePaths, renderOutline } from "../../../src/generate/context/outline.ts";
+import { renderOutline } from "../../../src/generate/context/outline.ts";
 import type { TreeEntry } from "../../../src/rpc/tree-port.ts";
+import { comparePaths } from "../../../src/text/tree-paths.ts";
 
 /** A tree with one large directory and many small ones, in an order that depends on the seed only. */
 function tree(count: number, seed: number, onRead: () => void = () => {}): readonly TreeEntry[] {

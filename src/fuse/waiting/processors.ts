@@ -88,8 +88,8 @@ export function systemProcessors(): Processors | undefined {
 
 /** How the engine names the threads in which it compiles. */
 const COMPILER = "JITWorker";
-/** A thread gets its name only after it has started, so it is looked at again. */
-const NAMED_AFTER = 2;
+/** A thread gives itself its name when it first runs, so it is looked at several times. */
+const MOST_LOOKS = 16;
 
 /**
  * The other threads of this process. The engine and the C library start threads when they need them, and those inherit where
@@ -136,7 +136,7 @@ class EngineThreads {
       libc.runOn(this.#allowed, Number(name));
       this.#insist(Number(name));
     }
-    return { looks: looks + 1, compiles: compiles || (looks < NAMED_AFTER && isCompiler(name)) };
+    return { looks: looks + 1, compiles: compiles || (looks < MOST_LOOKS && isCompiler(name)) };
   }
 }
 

@@ -435,7 +435,7 @@ test.skipIf(alone)(
 
 test.skipIf(alone)(
   "the threads in which the engine compiles leave the processor that this thread was moved to (needs two processors)",
-  () => {
+  async () => {
     const processors = systemProcessors();
     const compilers = () =>
       readdirSync("/proc/self/task").filter((thread) =>
@@ -448,14 +448,15 @@ test.skipIf(alone)(
     }
     let home = 0;
     while (processors?.moveTo(home) === false) home++;
-    const isThere = (thread: string) => {
+    const mayRunThere = (thread: string) => {
       const mask = libc.readAllowedProcessors(Number(thread));
-      expect(mask.some((byte) => byte !== 0)).toBe(true);
       return ((mask[home >> 3] ?? 0) & (1 << (home & 7))) !== 0;
     };
-    // Another one may start in the meantime.
-    for (let times = 0; compilers().some(isThere); times++) {
-      expect(times).toBeLessThan(20);
+    // More of them may start in the meantime, and each gets its name only when it first runs.
+    processors?.makeRoom();
+    for (let times = 0; compilers().some(mayRunThere); times++) {
+      expect(times).toBeLessThan(10);
+      await Bun.sleep(10);
       processors?.makeRoom();
     }
     processors?.release();

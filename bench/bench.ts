@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Contestant, contestants, type Mounted } from "./contestants.ts";
 import { describeMachine, keepBusy } from "./machine.ts";
+import { formatNumber, geometricMean, median } from "./numbers.ts";
 import { describeFailure, type MissingPeer, type Peer, preparePeers, run } from "./peers.ts";
 import { createTree, PROGRAMS, type Tree } from "./programs.ts";
 import { writeReport } from "./report.ts";
@@ -262,35 +263,22 @@ function table(mode: Mode, names: readonly string[], limits: readonly string[]):
     const gain = (name: string) => wall(name) / wall("llmfs");
     const cells = names.map((name) => {
       if (Number.isNaN(wall(name))) return "failed";
-      return name === "tmpfs" ? short(wall(name)) : `${short(wall(name) / wall("tmpfs"))} · ${short(cpu(name))}`;
+      return name === "tmpfs"
+        ? formatNumber(wall(name))
+        : `${formatNumber(wall(name) / wall("tmpfs"))} · ${formatNumber(cpu(name))}`;
     });
     const measured = peers.filter((name) => !Number.isNaN(gain(name)));
     const best = measured.length === 0 ? Number.NaN : Math.min(...measured.map(gain));
-    lines.push(`| ${row} | ${cells.join(" | ")} | ${short(gain("bindfs"))} | ${short(best)} |`);
+    lines.push(`| ${row} | ${cells.join(" | ")} | ${formatNumber(gain("bindfs"))} | ${formatNumber(best)} |`);
     if (!METADATA_ROWS.includes(row)) continue;
     for (const name of measured) gains.set(name, [...(gains.get(name) ?? []), gain(name)]);
     gains.set("the best peer of each row", [...(gains.get("the best peer of each row") ?? []), best]);
     for (const name of ["tmpfs", ...limits]) gains.set(name, [...(gains.get(name) ?? []), gain(name)]);
   }
-  const means = [...gains].map(([name, list]) => `${name} ${short(geometricMean(list))}`);
+  const means = [...gains].map(([name, list]) => `${name} ${formatNumber(geometricMean(list))}`);
   return `${lines.join("\n")}\n\nThe rows from mkdir to unlink, geometric mean, how many times as long as llmfs the others take: ${means.join(", ")}.`;
 }
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
-
-function geometricMean(numbers: readonly number[]): number {
-  const known = numbers.filter((number) => !Number.isNaN(number));
-  return Math.exp(known.reduce((sum, number) => sum + Math.log(number), 0) / known.length);
-}
-
-function short(number: number): string {
-  if (Number.isNaN(number)) return "–";
-  return number >= 100 ? number.toFixed(0) : number >= 10 ? number.toFixed(1) : number.toFixed(2);
 }

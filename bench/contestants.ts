@@ -99,17 +99,25 @@ function llmfs(scratch: string, ...options: readonly string[]): Contestant {
 export function otherBuild(name: string, program: string, scratch: string, ...options: readonly string[]): Contestant {
   return {
     name,
-    async mount(within = []) {
-      const path = directory(scratch, "llmfs");
-      run([...within, program, "mount", path, "--allow-other", "--size", "4G", ...options]);
-      const { pid }: { readonly pid: number } = JSON.parse(run([program, "status", "--json", path]));
-      return {
-        path,
-        cpu: () => cpuOf(pid),
-        kill: () => process.kill(pid, "SIGKILL"),
-        [Symbol.asyncDispose]: async () => void run([program, "unmount", path]),
-      };
-    },
+    mount: async (within = []) =>
+      mountLlmfs([program], directory(scratch, "llmfs"), ["--allow-other", ...options], within),
+  };
+}
+
+/** `llmfs`: the command, after what it is run with. */
+function mountLlmfs(
+  llmfs: readonly string[],
+  path: string,
+  options: readonly string[],
+  within: readonly string[],
+): Mounted {
+  run([...within, ...llmfs, "mount", path, "--size", "4G", ...options]);
+  const { pid }: { readonly pid: number } = JSON.parse(run([...llmfs, "status", "--json", path]));
+  return {
+    path,
+    cpu: () => cpuOf(pid),
+    kill: () => process.kill(pid, "SIGKILL"),
+    [Symbol.asyncDispose]: async () => void run([...llmfs, "unmount", path]),
   };
 }
 
@@ -128,14 +136,7 @@ function llmfsOfUser(scratch: string): Contestant {
     async mount(within = []) {
       const path = join(home, "mnt");
       run([...as, "mkdir", "-p", path]);
-      run([...within, ...as, program, "mount", path, "--size", "4G"]);
-      const { pid }: { readonly pid: number } = JSON.parse(run([...as, program, "status", "--json", path]));
-      return {
-        path,
-        cpu: () => cpuOf(pid),
-        kill: () => process.kill(pid, "SIGKILL"),
-        [Symbol.asyncDispose]: async () => void run([...as, program, "unmount", path]),
-      };
+      return mountLlmfs([...as, program], path, [], within);
     },
   };
 }

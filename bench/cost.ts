@@ -20,6 +20,7 @@ import { createForesight } from "../src/offline/dry-run.ts";
 import { OfflineTree } from "../src/offline/offline-tree.ts";
 import { structureToSnapshot } from "../src/snapshot/structure.ts";
 import { describeMachine } from "./machine.ts";
+import { median } from "./numbers.ts";
 import { writeReport } from "./report.ts";
 
 const LLMFS = join(import.meta.dir, "../dist/llmfs");
@@ -76,19 +77,16 @@ function note(name: string, cost: Cost): void {
 }
 
 function report(): string {
-  const median = (name: string, part: Part) => {
-    const sorted = (costs.get(name) ?? []).map((cost) => cost[part]).sort((a, b) => a - b);
-    return sorted[sorted.length >> 1] ?? Number.NaN;
-  };
-  const bare = median("openai client alone", "all");
-  const reading = median("cat of the recordings", "all");
+  const costOf = (name: string, part: Part) => median((costs.get(name) ?? []).map((cost) => cost[part]));
+  const bare = costOf("openai client alone", "all");
+  const reading = costOf("cat of the recordings", "all");
   const compared = (name: string): string => {
-    if (name.startsWith("warm")) return `${(median(name, "all") / bare).toFixed(2)} times the client alone`;
-    return name === "replay" ? `${(median(name, "all") - reading).toFixed(3)} ms more than cat` : "";
+    if (name.startsWith("warm")) return `${(costOf(name, "all") / bare).toFixed(2)} times the client alone`;
+    return name === "replay" ? `${(costOf(name, "all") - reading).toFixed(3)} ms more than cat` : "";
   };
   const ms = (value: number) => value.toFixed(3);
   const rows = [...costs.keys()].map((name) => {
-    const parts = PARTS.map((part) => ms(median(name, part)));
+    const parts = PARTS.map((part) => ms(costOf(name, part)));
     return `| ${name} | ${parts.join(" | ")} | ${compared(name)} |`;
   });
   return [

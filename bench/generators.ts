@@ -10,6 +10,7 @@ import { Database } from "bun:sqlite";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { median } from "./numbers.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const BINARY = join(ROOT, "dist/llmfs");
@@ -71,14 +72,14 @@ print(times[len(times) // 2] * 1000)`;
   return Number(stdout.toString());
 }
 
-async function median(work: (index: number) => unknown, count = FILES): Promise<number> {
+async function medianTime(work: (index: number) => unknown, count = FILES): Promise<number> {
   const times: number[] = [];
   for (let index = 0; index < count; index++) {
     const start = performance.now();
     await work(index);
     times.push(performance.now() - start);
   }
-  return times.sort((a, b) => a - b)[count >> 1] ?? 0;
+  return median(times);
 }
 
 const env = { PATH: process.env.PATH, HOME: folder };
@@ -89,9 +90,9 @@ try {
   const sources: readonly (readonly [string, number])[] = [
     ["own", 0],
     ["always", 0],
-    ["sqlite", await median((index) => statement.values(index))],
-    ["http", await median(async (index) => (await fetch(`http://127.0.0.1:${port}/${index}`)).text())],
-    ["exec", await median(() => Bun.spawnSync({ cmd: ["true"] }), 100)],
+    ["sqlite", await medianTime((index) => statement.values(index))],
+    ["http", await medianTime(async (index) => (await fetch(`http://127.0.0.1:${port}/${index}`)).text())],
+    ["exec", await medianTime(() => Bun.spawnSync({ cmd: ["true"] }), 100)],
   ];
   let worst = 0;
   console.log("generator   file ms  source ms  over ms");

@@ -17,6 +17,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Contestant, contestants, otherBuild } from "./contestants.ts";
 import { describeMachine, keepBusy } from "./machine.ts";
+import { formatNumber, median } from "./numbers.ts";
 import { type Peer, preparePeers, run } from "./peers.ts";
 import { writeReport } from "./report.ts";
 
@@ -180,7 +181,7 @@ async function measureChange({ name, as = [], mount }: Contestant): Promise<stri
     const after = part(from, from + 100).findIndex((us) => us <= 1.3 * (usual[index + 1] ?? 0));
     return `${(after + 1) * 10}`;
   });
-  return `| ${name} | ${[...usual.map(short), ...reached].join(" | ")} |`;
+  return `| ${name} | ${[...usual.map(formatNumber), ...reached].join(" | ")} |`;
 }
 
 function pinnedTo(processors: string | undefined): readonly string[] {
@@ -227,20 +228,10 @@ function table(names: readonly string[]): string {
     const cpu = (name: string) => median((byName.get(name) ?? []).map((figure) => figure.cpu));
     const cells = names.map((name) =>
       name === "tmpfs"
-        ? short(wall(name))
-        : `${short(wall(name) / (byName.has("tmpfs") ? wall("tmpfs") : 1))} · ${short(cpu(name))}`,
+        ? formatNumber(wall(name))
+        : `${formatNumber(wall(name) / (byName.has("tmpfs") ? wall("tmpfs") : 1))} · ${formatNumber(cpu(name))}`,
     );
     lines.push(`| ${row} | ${cells.join(" | ")} |`);
   }
   return lines.join("\n");
-}
-
-function median(numbers: readonly number[]): number {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
-}
-
-function short(number: number): string {
-  if (Number.isNaN(number)) return "–";
-  return number >= 100 ? number.toFixed(0) : number >= 10 ? number.toFixed(1) : number.toFixed(2);
 }

@@ -2,6 +2,7 @@
 import { mkdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Contestant } from "./contestants.ts";
+import { median } from "./numbers.ts";
 
 /**
  * Each is a shell script that runs in an empty directory of the filesystem under test; `$REPO` and `$TAR` are created
@@ -49,8 +50,7 @@ export async function work(contestants: readonly Contestant[], scratch: string):
     `|---|${names.map(() => "---:|").join("")}---:|`,
   ];
   for (const [job, byName] of seconds) {
-    const of = (name: string) =>
-      [...(byName.get(name) ?? [])].sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? Number.NaN;
+    const of = (name: string) => median(byName.get(name) ?? []);
     const cells = names.map((name) => of(name).toFixed(3));
     lines.push(`| ${job} | ${cells.join(" | ")} | ${(of("llmfs") / of("tmpfs")).toFixed(2)} |`);
   }

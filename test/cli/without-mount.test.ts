@@ -65,6 +65,16 @@ describe("llmfs cat", () => {
     expect(server.requests.length).toBe(2);
   });
 
+  test("llmfs cat prints a file that is too large to be in memory", async () => {
+    const base64 = [btoa("a"), { hole: 2 ** 36 }];
+    const text = JSON.stringify({ llmfs: 1, entries: [{ path: "/big", type: "file", base64 }] });
+    writeFileSync(sandbox.at("big.json"), text);
+    const script = '"$0" cat big.json/big | head -c 40000000 | od -An -c';
+    const { stdout, stderr } = Bun.spawnSync(["sh", "-c", script, ...BINARY], { cwd: sandbox.path });
+    expect(stderr.toString()).toBe("");
+    expect(stdout.toString()).toMatch(/^ +a( +\\0){15}\n +\\0( +\\0){15}\n\*\n$/);
+  });
+
   test("llmfs cat reports a missing file, a directory, and a file that cannot be generated", async () => {
     refused = "a.md";
     const missing = await run("cat", "tree.json/nothing");

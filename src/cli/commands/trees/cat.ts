@@ -7,12 +7,12 @@ import { ControlClient, ControlRefusal } from "../../../app/running/control-clie
 import { streamMountedFile } from "../../../app/running/mounted.ts";
 import type { SettingsArguments } from "../../../app/settings/table.ts";
 import { codeOf } from "../../../errno.ts";
-import { OfflineTree } from "../../../offline/offline-tree.ts";
+import { type FileContent, OfflineTree } from "../../../offline/offline-tree.ts";
 import { writeAtomically } from "../../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { generateFlags } from "../../args/flags.ts";
 import { EXIT } from "../../output/exit-codes.ts";
-import { say, showExactly } from "../../output/terminal.ts";
+import { isOutputClosed, say, showExactly } from "../../output/terminal.ts";
 import { holdSnapshot } from "../../preflight/hold-snapshot.ts";
 import { checkSave, wrapSaveErrors } from "../../preflight/output-paths.ts";
 import { generateTree } from "../../process/generated-tree.ts";
@@ -55,7 +55,7 @@ export const cat = defineCommand({
     for (const [file, wanted] of snapshots) trees.set(file, await generateWanted(file, wanted, args));
     for (const place of places) {
       if (place.kind === "mount") await showMounted(place);
-      else showExactly(readFrom(trees.get(place.file), place) ?? throwMissing(place));
+      else showContent(contentAt(trees.get(place.file), place) ?? throwMissing(place));
     }
     if (save !== undefined) {
       for (const tree of trees.values()) await wrapSaveErrors(writeAtomically(save, tree.snapshot()));
@@ -77,7 +77,10 @@ async function showMounted(place: MountPlace): Promise<void> {
     const wrong = error.code === "ENOENT" || error.code === "EISDIR" || error.code === "ENOTDIR";
     throw new UserError(wrong ? "input" : "incomplete", `${describePlace(place)}: ${error.message}`);
   }
-  for await (const chunk of streamMountedFile(mountpoint, join(mountpoint, path))) showExactly(chunk);
+  for await (const chunk of streamMountedFile(mountpoint, join(mountpoint, path))) {
+    showExactly(chunk);
+    if (isOutputClosed()) return;
+  }
 }
 
 /** The tree of a snapshot, in which the files have their content. */
@@ -91,7 +94,7 @@ async function generateWanted(
   const tree = new OfflineTree({ file }, options);
   const missing = wanted.filter((place) => {
     try {
-      return readFrom(tree, place) === undefined;
+      return contentAt(tree, place) === undefined;
     } catch (error) {
       // A rule of the configuration may create it.
       if (config.configuration !== undefined && error instanceof UserError && codeOf(error.cause) === "ENOENT")
@@ -107,11 +110,22 @@ async function generateWanted(
   return new OfflineTree({ text }, options);
 }
 
-function readFrom(tree: OfflineTree | undefined, place: SnapshotPlace): Uint8Array | undefined {
+/** Undefined for a file without content. */
+function contentAt(tree: OfflineTree | undefined, place: SnapshotPlace): FileContent | undefined {
   try {
-    return tree?.read(place.path);
+    return tree?.content(place.path);
   } catch (error) {
     throw asUserError(error, describePlace(place));
+  }
+}
+
+/** Contents that are not larger are printed whole. */
+const PIECE = 2 ** 24;
+
+function showContent(content: FileContent): void {
+  const piece = new Uint8Array(Math.min(content.size, PIECE));
+  for (let offset = 0; offset < content.size && !isOutputClosed(); offset += piece.length) {
+    showExactly(piece.subarray(0, content.read(offset, piece)));
   }
 }
 

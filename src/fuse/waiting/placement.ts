@@ -16,8 +16,8 @@
  * measured: from time to time other ways take turns with the present one, and the best is kept if it is clearly better. A way
  * that lost is tried less and less often, until the time of a request changes, because then something else has changed.
  *
- * Better means faster. If the mount is to save power, it means less processor time, ours and the caller's and that of
- * processors kept awake, among the ways that are nearly as fast as the fastest one.
+ * Better means faster; of the ways that are nearly as fast as the fastest one, the best takes the least processor time, ours and
+ * the caller's and that of processors kept awake. If the mount is to save power, more ways are nearly as fast.
  *
  * Two things the time does not show in time. Polling uses up the thread's share of a busy processor, and for that it waits
  * later, in whatever way. And a thread that defers waits as long as another program runs. So it stops as soon as another
@@ -59,8 +59,9 @@ const SHORTEST_CALM = 32;
 const LONGEST_CALM = 1024;
 /** The relative time, or cost, of another way to be kept. */
 const CLEARLY = 0.93;
-/** The longest time that a way that saves power may take, relative to the fastest one. */
-const NEARLY = 1.3;
+/** How long a way may take that costs less processor time, relative to the fastest one: normally, and to save power. */
+const NEARLY = 1.1;
+const NEARLY_TO_SAVE = 1.3;
 
 export interface PlacementOptions {
   readonly savesPower?: boolean;
@@ -216,7 +217,6 @@ export class Placement {
   }
 
   #measure(ms: number, caller: number): Measured {
-    if (!this.savesPower) return { ms, cost: ms };
     const used = this.#processors.usedMs(caller);
     const cost = used - this.#used + (this.#holding ? ms * this.#processors.others : 0);
     const known = caller === this.#caller;
@@ -252,14 +252,14 @@ export class Placement {
   #isOnProbation(ms: number): boolean {
     const probation = this.#probation;
     if (probation === undefined) return false;
-    const late = probation.note(ms);
-    if (late === undefined) return true;
+    const result = probation.note(ms);
+    if (result === undefined) return true;
     this.#probation = undefined;
-    if (late <= 0) return false;
+    if (!result.broken) return false;
     const left = this.#way;
-    this.#recordOf(probation.from).time = 1 / late;
+    this.#recordOf(probation.from).time = probation.usualMs / result.ms;
     this.#change(probation.from);
-    this.#recordOf(left).exclude(this.#stretches);
+    this.#recordOf(left).noteBroken(this.#stretches, result.ms);
     return true;
   }
 
@@ -292,27 +292,37 @@ export class Placement {
   #conclude(outcomes: ReadonlyMap<PlacementMode, Outcome>): void {
     this.#trial = undefined;
     for (const [way, outcome] of outcomes) this.#recordOf(way).noteTrial(this.#stretches, outcome);
+    const limit = this.#limit;
     const better = [...outcomes].filter(([way, outcome]) => {
       const late = way === "hold" && outcome.ms > STRETCH * HOLD_MS_PER_REQUEST;
-      return !late && this.#isBetter(outcome);
+      return !late && this.#isBetter(outcome, limit);
     });
-    const matters = ({ time, cost }: Outcome) => (this.savesPower && !Number.isNaN(cost) ? cost : time);
-    const [best] = better.sort(([, a], [, b]) => matters(a) - matters(b));
+    const fitting = better.filter(([, { time }]) => time <= limit);
+    const [best] =
+      fitting.length > 0
+        ? fitting.sort(([, a], [, b]) => matters(a) - matters(b))
+        : better.sort(([, a], [, b]) => a.time - b.time);
     if (best === undefined) return;
     const [way, { time }] = best;
     this.#calm = SHORTEST_CALM;
     const from = this.#way;
     const usual = this.#usual;
     this.#change(way);
-    if (usual > 0) this.#probation = new Probation(from, usual * time);
+    if (usual > 0) this.#probation = new Probation(from, usual, time);
   }
 
-  #isBetter({ time, cost }: Outcome): boolean {
-    if (!this.savesPower) return time < CLEARLY;
+  /** How long a way may take for its cost to matter, relative to the present one. */
+  get #limit(): number {
     const fastest = Math.min(1, ...[...this.#records.values()].map((record) => record.time));
-    const [fits, presentFits] = [time <= fastest * NEARLY, 1 <= (fastest * NEARLY) / CLEARLY];
-    if (fits && presentFits) return cost < CLEARLY;
-    return fits || (!presentFits && time < CLEARLY);
+    return fastest * (this.savesPower ? NEARLY_TO_SAVE : NEARLY);
+  }
+
+  #isBetter({ time, cost }: Outcome, limit: number): boolean {
+    const [fits, presentFits] = [time <= limit, 1 <= limit / CLEARLY];
+    if (!fits || !presentFits) return fits || (!presentFits && time < CLEARLY);
+    if (this.savesPower) return cost < CLEARLY;
+    if (Number.isNaN(cost)) return time < CLEARLY;
+    return Math.min(time, cost) < CLEARLY && Math.max(time, cost) < 1 / CLEARLY;
   }
 
   #change(way: PlacementMode): void {
@@ -376,4 +386,9 @@ export class Placement {
     this.#records.set(way, record);
     return record;
   }
+}
+
+/** What decides between ways that are nearly as fast. */
+function matters({ time, cost }: Outcome): number {
+  return Number.isNaN(cost) ? time : cost;
 }

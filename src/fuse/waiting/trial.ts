@@ -124,7 +124,7 @@ export class Trial<Way = string> {
 /** The number of stretches of probation, and how many it takes at least if the way is far from its promise. */
 const PROBATION = 32;
 const SHORT_PROBATION = 8;
-/** How long a stretch may take, relative to what was promised: in the whole probation, and earlier. */
+/** How long a stretch may take, relative to the limit: in the whole probation, and earlier. */
 const BROKEN = 1.2;
 const BADLY_BROKEN = 1.6;
 
@@ -133,23 +133,26 @@ const BADLY_BROKEN = 1.6;
  * the way before had left them.
  */
 export class Probation<Way> {
+  /** The way before, and what a stretch took in it. */
   readonly from: Way;
-  readonly #promisedMs: number;
+  readonly usualMs: number;
+  readonly #limitMs: number;
   readonly #stretches: number[] = [];
 
-  /** `from`: the way before. `promisedMs`: how long a stretch should take. */
-  constructor(from: Way, promisedMs: number) {
+  /** `time`: what the trial promised, relative to the way before. The new way is kept if it is only less good than that. */
+  constructor(from: Way, usualMs: number, time: number) {
     this.from = from;
-    this.#promisedMs = promisedMs;
+    this.usualMs = usualMs;
+    this.#limitMs = usualMs * Math.max(time, 1);
   }
 
-  /** Undefined until it is over. Then 0 if the way is kept; otherwise its time relative to the promise. */
-  note(ms: number): number | undefined {
+  /** Undefined until it is over. Then whether the new way is worse than it may be, and what a stretch takes in it. */
+  note(ms: number): { readonly broken: boolean; readonly ms: number } | undefined {
     const length = this.#stretches.push(ms);
     if (length < SHORT_PROBATION) return undefined;
-    const late = typical(this.#stretches) / this.#promisedMs;
-    if (late > (length < PROBATION ? BADLY_BROKEN : BROKEN)) return late;
-    return length < PROBATION ? undefined : 0;
+    const taken = typical(this.#stretches);
+    const broken = taken > this.#limitMs * (length < PROBATION ? BADLY_BROKEN : BROKEN);
+    return broken || length >= PROBATION ? { broken, ms: taken } : undefined;
   }
 }
 

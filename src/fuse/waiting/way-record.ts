@@ -58,9 +58,21 @@ export class WayRecord {
     this.#stay = SHORTEST_STAY;
   }
 
+  /** It was worse than it promised, and is not tried for a while, unless the present way becomes much worse. */
+  noteBroken(now: number, ms: number): void {
+    this.#ms = ms;
+    this.#usedAt = now;
+    this.#due = now + this.#takeOut();
+  }
+
   /** For a while, the way is not tried. */
   exclude(now: number): void {
-    this.#outUntil = now + this.#out;
-    this.#out = Math.min(this.#out * 2, LONGEST_OUT);
+    this.#outUntil = now + this.#takeOut();
+  }
+
+  #takeOut(): number {
+    const out = this.#out;
+    this.#out = Math.min(out * 2, LONGEST_OUT);
+    return out;
   }
 }

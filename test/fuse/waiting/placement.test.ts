@@ -190,18 +190,40 @@ describe("the way to wait", () => {
   });
 });
 
+/** How often each way is used in the end. `uses`: the processor time of a request in each way, in µs, as `times`. */
+function settled(times: Costs, uses: Costs, options?: PlacementOptions): Costs {
+  const on = machine();
+  const placement = begun(WAYS, on, options);
+  const use = (took: number, way: PlacementMode) => {
+    on.state.usedMs += (took * uses[way]) / times[way];
+  };
+  stream(placement, 1000, times, use);
+  return stream(placement, 10_000, times, use).served;
+}
+
+describe("ways that are nearly as fast", () => {
+  test("of these, the one that takes less processor time is chosen", () => {
+    const times = { follow: 20, defer: 60, spin: 18.4, hold: 60, rest: 60 };
+    expect(share(settled(times, { ...alike(60), follow: 20, spin: 34 }), "follow")).toBeGreaterThan(0.95);
+    expect(share(settled({ ...times, spin: 20.8 }, { ...alike(60), follow: 34, spin: 20 }), "spin")).toBeGreaterThan(
+      0.95,
+    );
+  });
+
+  test("a faster one is chosen that takes about the same processor time", () => {
+    const times = { ...alike(20), rest: 18.4 };
+    expect(share(settled(times, alike(20)), "rest")).toBeGreaterThan(0.9);
+  });
+
+  test("a way that is clearly faster is chosen, whatever it costs", () => {
+    const times = { ...alike(20), hold: 14 };
+    expect(share(settled(times, { ...alike(10), hold: 60 }), "hold")).toBeGreaterThan(0.9);
+  });
+});
+
 describe("saving power", () => {
   const times = { follow: 100, defer: 22, spin: 24, hold: 20, rest: 100 };
-  /** `uses`: the processor time of a request in each way, beside that of processors kept awake. */
-  function saving(uses: Costs, ms = times) {
-    const on = machine();
-    const placement = begun(WAYS, on, { savesPower: true });
-    const use = (took: number, way: PlacementMode) => {
-      on.state.usedMs += (took * uses[way]) / ms[way];
-    };
-    stream(placement, 1000, ms, use);
-    return stream(placement, 10_000, ms, use).served;
-  }
+  const saving = (uses: Costs) => settled(times, uses, { savesPower: true });
 
   test("the way that takes the least processor time is chosen", () => {
     expect(share(saving({ ...alike(40), spin: 30, defer: 20 }), "defer")).toBeGreaterThan(0.95);

@@ -150,6 +150,17 @@ describe("the way to wait", () => {
     expect(share(stream(placement, 20_000, costs).served, "hold")).toBeGreaterThan(0.97);
   });
 
+  test("a way that is less good than its trial, but better than the one before, is kept", () => {
+    const placement = begun(["rest", "hold"]);
+    let since = 0;
+    const costs = (way: PlacementMode) => {
+      since = way === "hold" ? since + 1 : 0;
+      return way === "rest" ? 80 : since > 6 ? 40 : 15;
+    };
+    stream(placement, 100, costs);
+    expect(share(stream(placement, 20_000, costs).served, "hold")).toBeGreaterThan(0.97);
+  });
+
   test("other programs at work, with random delays, do not cost more than a tenth of the time", () => {
     let seed = 42;
     const random = () => {

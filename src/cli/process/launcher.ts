@@ -78,7 +78,7 @@ export async function launch(directory: string): Promise<Launch> {
  * is for the eyes of `ps` only.
  */
 function start(directory: string): Launch {
-  const told = Promise.withResolvers<LaunchOutcome | { readonly outcome: "died"; readonly message: string }>();
+  const told = Promise.withResolvers<LaunchOutcome | { readonly outcome: "died" }>();
   let assigned = false;
   const daemon = Bun.spawn({
     cmd: [...selfCommand(), ROLE.daemon, directory],
@@ -90,11 +90,20 @@ function start(directory: string): Launch {
     ipc: (message: unknown) => {
       if (isOutcome(message)) told.resolve(message);
     },
-    onExit: (_, code, signal) => {
-      const how = signal === null ? `ended with status ${code}` : `was killed (${signal})`;
-      told.resolve({ outcome: "died", message: `the process that serves the mount ${how} before it was ready` });
-    },
+    onExit: () => told.resolve({ outcome: "died" }),
   });
+  /** Whether the daemon has ended, or does so soon. */
+  const endsWithin = (ms: number) => Promise.race([daemon.exited.then(() => true), Bun.sleep(ms).then(() => false)]);
+  /** The error for a daemon that has ended without a reason of its own. Removes its mount. `when`: relative to "ready". */
+  const explainDeath = async (mountpoint: string, when: string) => {
+    const { removeDeadMount } = await import("../../fuse/mounting/guardian.ts");
+    const problem = await removeDeadMount(mountpoint);
+    const { signalCode, exitCode } = daemon;
+    const how = signalCode === null ? `ended with status ${exitCode}` : `was killed (${signalCode})`;
+    const left = problem === undefined ? "" : `; its mount could not be removed: ${problem}`;
+    const message = `the process that serves the mount ${how} ${when} it was ready${left}`;
+    return new MountFailed({ status: EXIT.failure.code, message });
+  };
   return {
     async mount(assignment) {
       assigned = true;
@@ -109,15 +118,12 @@ function start(directory: string): Launch {
         daemon.send(assignment);
       } catch (error) {
         // If the daemon has ended, `told` says how.
-        if (!(await Promise.race([daemon.exited.then(() => true), Bun.sleep(ENDING_MS)]))) throw error;
+        if (!(await endsWithin(ENDING_MS))) throw error;
       }
       const outcome = await told.promise;
       if (outcome.outcome === "died") {
-        const { removeDeadMount } = await import("../../fuse/mounting/guardian.ts");
-        const problem = await removeDeadMount(assignment.mountpoint);
-        if (interrupted !== undefined) throw new Interrupted(interrupted);
-        const left = problem === undefined ? "" : `; its mount could not be removed: ${problem}`;
-        throw new MountFailed({ status: EXIT.failure.code, message: `${outcome.message}${left}` });
+        const failure = await explainDeath(assignment.mountpoint, "before");
+        throw interrupted === undefined ? failure : new Interrupted(interrupted);
       }
       if (outcome.outcome === "failed") {
         await daemon.exited;
@@ -126,8 +132,12 @@ function start(directory: string): Launch {
       }
       if (interrupted === undefined) {
         // The daemon has seen only the serving side. This checks what other programs will see.
-        statSync(assignment.mountpoint);
-      } else if (await Promise.race([daemon.exited.then(() => true), Bun.sleep(PATIENCE_MS)])) {
+        try {
+          statSync(assignment.mountpoint);
+        } catch (error) {
+          throw (await endsWithin(ENDING_MS)) ? await explainDeath(assignment.mountpoint, "as soon as") : error;
+        }
+      } else if (await endsWithin(PATIENCE_MS)) {
         // The signal came just after the daemon was ready, and ended it. If it could not save its tree, the mount stays.
         throw new Interrupted(interrupted);
       }

@@ -27,12 +27,21 @@ function sleeps(pid: number): ReadonlyMap<string, number> {
   return counts;
 }
 
+/** Nothing for a thread that has ended in the meantime. */
+function readChildren(file: string): string {
+  try {
+    return readFileSync(file, "latin1").trim();
+  } catch {
+    return "";
+  }
+}
+
 /** The processes, in addition to the guardian, that the mount has started and that have not ended. */
 function helpersOf({ dir }: Mounted): readonly number[] {
   const own = processesOf(dir);
   return own.flatMap((pid) =>
     readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
-      const children = readFileSync(`/proc/${pid}/task/${thread}/children`, "latin1").trim();
+      const children = readChildren(`/proc/${pid}/task/${thread}/children`);
       return children === ""
         ? []
         : children

@@ -8,8 +8,8 @@ import { Device, type Mailbox, serve } from "../../src/fuse/device.ts";
 import type { Filesystem } from "../../src/fuse/ops.ts";
 import { Session } from "../../src/fuse/session.ts";
 import { Placement, type PlacementMode, STRETCH } from "../../src/fuse/waiting/placement.ts";
-import type { Processors } from "../../src/fuse/waiting/processors.ts";
 import * as libc from "../../src/libc.ts";
+import { UNMOVABLE } from "../support/unmovable-processors.ts";
 import { EXCHANGES, INIT } from "./messages.ts";
 
 const open: number[] = [];
@@ -19,20 +19,6 @@ afterEach(() => {
 });
 
 const STATFS = EXCHANGES.statfs?.request ?? Buffer.alloc(0);
-
-const UNMOVABLE: Processors = {
-  canMove: false,
-  others: 1,
-  whereRuns: () => undefined,
-  moveTo: () => false,
-  makeRoom() {},
-  release() {},
-  defer: undefined,
-  hold: undefined,
-  usedMs: () => 0,
-  delayedMs: () => 0,
-  close() {},
-};
 
 /** A session at one end of a socket; the other end acts as the kernel. */
 function connection(filesystem: Filesystem = {}) {

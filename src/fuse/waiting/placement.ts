@@ -217,6 +217,8 @@ export class Placement {
   }
 
   #measure(ms: number, caller: number): Measured {
+    // Costs decide trials only, and asking for them takes two system calls.
+    if (this.#trial === undefined) return { ms, cost: Number.NaN };
     const used = this.#processors.usedMs(caller);
     const cost = used - this.#used + (this.#holding ? ms * this.#processors.others : 0);
     const known = caller === this.#caller;
@@ -284,9 +286,7 @@ export class Placement {
     this.#different = [];
     this.#calmUntil = this.#stretches + this.#calm;
     this.#calm = Math.min(this.#calm * 2, LONGEST_CALM);
-    for (const way of this.#ways) {
-      this.#recordOf(way).forget(this.#stretches);
-    }
+    for (const way of this.#ways) this.#recordOf(way).forget(this.#stretches);
   }
 
   #conclude(outcomes: ReadonlyMap<PlacementMode, Outcome>): void {
@@ -363,8 +363,9 @@ export class Placement {
     if (processor === undefined) return;
     const stayed = processor === this.#pinned;
     this.#together = stayed && way === "follow" ? this.#together + 1 : 0;
-    if (!stayed && this.#processors.moveTo(processor)) this.#pinned = processor;
-    this.#makeRoom(!stayed);
+    const moved = !stayed && this.#processors.moveTo(processor);
+    if (moved) this.#pinned = processor;
+    this.#makeRoom(moved);
     if (way === "defer" && !this.#deferring && this.#pinned !== undefined) {
       this.#deferring = this.#processors.defer?.(true) ?? false;
       this.#delayed = this.#processors.delayedMs();
@@ -375,7 +376,7 @@ export class Placement {
     if (this.#pinned === undefined) return;
     const due = this.#stretches >= this.#roomDue;
     if (!due && !moved) return;
-    this.#processors.makeRoom();
+    this.#processors.makeRoom(this.#pinned);
     if (!due) return;
     this.#roomDue = this.#stretches + this.#roomStay;
     this.#roomStay = Math.min(this.#roomStay * 2, LATEST_ROOM);

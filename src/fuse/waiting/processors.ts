@@ -13,8 +13,8 @@ export interface Processors {
   readonly canMove: boolean;
   /** Moves the calling thread to this processor. Returns false if it may not run there. */
   moveTo(processor: number): boolean;
-  /** Keeps the threads in which the engine compiles off that processor, where they would take turns with the calling thread. */
-  makeRoom(): void;
+  /** Keeps the threads in which the engine compiles off a processor, where they would take turns with the calling thread. */
+  makeRoom(processor: number): void;
   /** Lets the calling thread, and those of the engine, run wherever they could before it was first moved. */
   release(): void;
   /** Lets the calling thread run only while no other program wants its processor. Undefined if that cannot be ended. */
@@ -44,7 +44,6 @@ export function systemProcessors(): Processors | undefined {
   const watch = new ThreadWatch();
   const deference = existsSync(DELAYS) ? libc.createDeference() : undefined;
   const engine = new EngineThreads(allowed, (thread) => void deference?.(false, thread));
-  let movedTo: number | undefined;
   return {
     canMove: libc.processors() > 1,
     whereRuns: (thread) => watch.processorOf(thread),
@@ -53,15 +52,10 @@ export function systemProcessors(): Processors | undefined {
       if (((allowed[index] ?? 0) & bit) === 0) return false;
       const mask = new Uint8Array(allowed.length);
       mask[index] = bit;
-      if (!libc.runOn(mask)) return false;
-      movedTo = processor;
-      return true;
+      return libc.runOn(mask);
     },
-    makeRoom() {
-      if (movedTo !== undefined) engine.keepCompilersOff(movedTo);
-    },
+    makeRoom: (processor) => engine.keepCompilersOff(processor),
     release() {
-      movedTo = undefined;
       libc.runOn(allowed);
       engine.free();
     },

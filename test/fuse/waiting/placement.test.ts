@@ -74,6 +74,15 @@ function stream(
   return { served, took };
 }
 
+/** The costs if one way takes longer after its first stretches in a row, and the other way always takes the same. */
+function fading(one: PlacementMode, { first, later, other }: Record<"first" | "later" | "other", number>) {
+  let since = 0;
+  return (way: PlacementMode) => {
+    since = way === one ? since + 1 : 0;
+    return way === one ? (since > 6 ? later : first) : other;
+  };
+}
+
 function share(served: Costs, way: PlacementMode): number {
   return served[way] / Object.values(served).reduce((sum, one) => sum + one, 0);
 }
@@ -141,22 +150,14 @@ describe("the way to wait", () => {
 
   test("a way is left if it is good only while it takes turns with another", () => {
     const placement = begun(["hold", "spin"]);
-    let since = 0;
-    const costs = (way: PlacementMode) => {
-      since = way === "spin" ? since + 1 : 0;
-      return way === "hold" ? 20 : since > 6 ? 70 : 15;
-    };
+    const costs = fading("spin", { first: 15, later: 70, other: 20 });
     stream(placement, 2000, costs);
     expect(share(stream(placement, 20_000, costs).served, "hold")).toBeGreaterThan(0.97);
   });
 
   test("a way that is less good than its trial, but better than the one before, is kept", () => {
     const placement = begun(["rest", "hold"]);
-    let since = 0;
-    const costs = (way: PlacementMode) => {
-      since = way === "hold" ? since + 1 : 0;
-      return way === "rest" ? 80 : since > 6 ? 40 : 15;
-    };
+    const costs = fading("hold", { first: 15, later: 40, other: 80 });
     stream(placement, 100, costs);
     expect(share(stream(placement, 20_000, costs).served, "hold")).toBeGreaterThan(0.97);
   });
@@ -486,11 +487,11 @@ test.skipIf(alone)(
       return ((mask[home >> 3] ?? 0) & (1 << (home & 7))) !== 0;
     };
     // More of them may start in the meantime, and each gets its name only when it first runs.
-    processors?.makeRoom();
+    processors?.makeRoom(home);
     for (let times = 0; compilers().some(mayRunThere); times++) {
       expect(times).toBeLessThan(10);
       await Bun.sleep(10);
-      processors?.makeRoom();
+      processors?.makeRoom(home);
     }
     processors?.release();
     for (const thread of compilers()) expect(libc.readAllowedProcessors(Number(thread))).toEqual(before);

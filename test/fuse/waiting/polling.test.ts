@@ -3,8 +3,8 @@ import { afterEach, describe, expect, test } from "bun:test";
 import { ERRNO } from "../../../src/errno.ts";
 import { Placement, type PlacementMode } from "../../../src/fuse/waiting/placement.ts";
 import { Polling } from "../../../src/fuse/waiting/polling.ts";
-import type { Processors } from "../../../src/fuse/waiting/processors.ts";
 import * as libc from "../../../src/libc.ts";
+import { UNMOVABLE } from "../../support/unmovable-processors.ts";
 
 const open: number[] = [];
 
@@ -12,26 +12,12 @@ afterEach(() => {
   for (const fd of open.splice(0)) libc.close(fd);
 });
 
-const PROCESSORS: Processors = {
-  canMove: true,
-  others: 1,
-  whereRuns: () => undefined,
-  moveTo: () => false,
-  makeRoom() {},
-  release() {},
-  defer: undefined,
-  hold: undefined,
-  delayedMs: () => 0,
-  usedMs: () => 0,
-  close() {},
-};
-
 /** Polling of a stream of requests, and a socket that stands for /dev/fuse. */
 function polling(way: PlacementMode, savesPower = false) {
   const [ours, theirs] = libc.socketpair();
   open.push(ours, theirs);
   libc.setNonBlocking(ours);
-  const placement = new Placement([way], PROCESSORS, { savesPower });
+  const placement = new Placement([way], UNMOVABLE, { savesPower });
   placement.noteStretch(0.1, 0);
   const poll = new Polling(placement);
   const buffer = new Uint8Array(8);

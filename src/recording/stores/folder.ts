@@ -284,7 +284,7 @@ async function writeWhole(
   const path = `${folder}/${file}`;
   const temporary = `${folder}/.${process.pid}-${crypto.randomUUID()}.tmp`;
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  if (local && length <= LONGEST_AT_ONCE) return writeAtOnce(temporary, path, pieces, mode);
+  if (local && length <= LONGEST_AT_ONCE) return writeAtOnce(temporary, path, pieces, length, mode);
   try {
     await writeFile(temporary, Buffer.concat(pieces), { flag: "wx", mode });
     await rename(temporary, path);
@@ -294,11 +294,17 @@ async function writeWhole(
   }
 }
 
-function writeAtOnce(temporary: string, path: string, pieces: readonly Uint8Array[], mode: number): void {
+/** `length`: of all pieces. */
+function writeAtOnce(
+  temporary: string,
+  path: string,
+  pieces: readonly Uint8Array[],
+  length: number,
+  mode: number,
+): void {
   const fd = openSync(temporary, "wx", mode);
   try {
     try {
-      const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
       let written = writevSync(fd, [...pieces]);
       if (written < length) {
         const bytes = Buffer.concat(pieces);

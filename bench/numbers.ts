@@ -1,6 +1,6 @@
 /** What the reports do with measured numbers. */
 
-/** Of an even number of them, the higher of the two in the middle. NaN if there is none. */
+/** The middle one; if there are two in the middle, the higher. NaN without any numbers. */
 export function median(numbers: readonly number[]): number {
   const sorted = [...numbers].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;

@@ -243,7 +243,7 @@ export function createRecordedModel(
     throw new LlmError("unrecorded", `${what} needs a model, and only recordings are used here`);
   }
 
-  /** Whether an answer is looked up only once it is claimed, because there was none recently. */
+  /** Whether the store had no such answer recently. Then it is looked up only after it has been claimed. */
   function isNew(label: string | undefined): boolean {
     const claimed = mode === "auto" && model !== undefined && store.claim !== undefined;
     return claimed && label !== undefined && store.lacks?.(label) === true;

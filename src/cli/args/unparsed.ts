@@ -1,6 +1,4 @@
-/**
- * What has to be known about a command line before it is parsed. Loaded at each start, so it imports nothing.
- */
+/** Questions that are asked about a command line before it is parsed. Every start loads this file, so it imports nothing. */
 
 /** Whether this process itself will serve a mount, not a daemon that it starts. */
 export function servesItself([command, ...others]: readonly string[]): boolean {

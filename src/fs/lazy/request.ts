@@ -56,7 +56,7 @@ export function entryOf(path: string, inode: Inode, frozen?: FrozenInode): TreeE
   }
 }
 
-/** What is not stored in the tree: which files are outdated, and which entries could not be renewed. */
+/** Facts about entries that the tree does not store: outdated files, and renewals that failed. */
 interface EntryNotes {
   readonly outdated?: ReadonlyMap<RegularFile, unknown>;
   readonly failedRenewals?: Pick<FailedRenewals, "of">;

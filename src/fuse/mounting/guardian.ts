@@ -6,8 +6,9 @@
  * only the server holds, and wakes up when that is closed, for whatever reason. It also keeps a list of process groups
  * and processes that work for the mount, and ends those that are left.
  *
- * It is started before the mount is made, so that there is no moment without one. Behind a background mount it is started
- * once the mount answers, because a start needs the processors: until then, the launcher removes the mount (removeDeadMount).
+ * It is started before the mount is made, so that the mount is guarded from its first moment. For a background mount it is started
+ * only when the mount answers, because starting takes the processors that the mount needs. Until then the launcher would remove
+ * the mount (removeDeadMount).
  */
 
 import { readSync, rmdirSync } from "node:fs";
@@ -50,7 +51,7 @@ export interface Crash extends CrashNotes {
 }
 
 export interface Guardian {
-  /** Starts the process, unless it is running. What was reported before reaches it. */
+  /** Starts the process, unless it is running, and passes on what was reported earlier. */
   start(): void;
   /** Reports which mount to guard: "major:minor". */
   watch(device: string): void;

@@ -1,4 +1,4 @@
-/** What is known of one way to wait for requests, and when it is tried again. Times are counted in stretches of requests. */
+/** How good one way to wait for requests was, and when it is due to be tried again. "When" and "how long" are counted in stretches. */
 import type { Outcome } from "./trial.ts";
 
 /** A way whose requests took less than this part of the present time is tried soon, but not more often than this. */

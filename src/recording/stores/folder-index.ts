@@ -31,7 +31,7 @@ export class FolderIndex {
   readonly #now: () => number;
   readonly #isLocal: () => boolean;
   #byEnd = new Map<string, Set<string>>();
-  /** What is before the end in each name, once somebody has asked. Names that were removed may still be there. */
+  /** The beginnings of all names: undefined until somebody asks. May include those of removed files. */
   #starts: Set<string> | undefined;
   #known: { readonly mtime: bigint; readonly settled: boolean } | undefined;
   /** Whether we have added a file since the folder was read. */

@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Contestant, contestants, type Mounted } from "./contestants.ts";
-import { describeMachine, keepBusy } from "./machine.ts";
+import { describeMachine, keepBusy, kindOfMachine } from "./machine.ts";
 import { formatNumber, geometricMean, median } from "./numbers.ts";
 import { describeFailure, type MissingPeer, type Peer, preparePeers, run } from "./peers.ts";
 import { createTree, PROGRAMS, type Tree } from "./programs.ts";
@@ -114,7 +114,7 @@ try {
     const measured = `${machine}. Medians of ${rounds} interleaved ${rounds === 1 ? "round" : "rounds"}; ${sizes}.`;
     const report = describe(measured, ready, peers, missing);
     console.log(report);
-    if (values.write) writeReport("figures", report);
+    if (values.write) writeReport("figures", report, kindOfMachine());
   }
 } catch (error) {
   // Print it now, because the cleanup below may fail for the same reason.

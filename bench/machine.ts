@@ -10,14 +10,26 @@ export function describeMachine(): string {
     `Linux ${read("/proc/sys/kernel/osrelease") ?? "?"}`,
     `${all.length} ${all.length === 1 ? "processor" : "processors"} (${all[0]?.model.trim() ?? "unknown"})`,
     `${Math.round(totalmem() / 2 ** 30)} GiB of memory`,
-    `idle driver ${read("/sys/devices/system/cpu/cpuidle/current_driver") ?? "unknown"}, governor ${read("/sys/devices/system/cpu/cpuidle/current_governor_ro") ?? "unknown"}${polling()}`,
+    `idle driver ${idleDriver() ?? "unknown"}, governor ${read("/sys/devices/system/cpu/cpuidle/current_governor_ro") ?? "unknown"}${polling()}`,
     virtual === undefined ? "no hypervisor" : `a virtual machine (${virtual})`,
     `load ${loadavg()[0]?.toFixed(1)} at the start`,
   ].join(", ");
 }
 
+/** What decides most about the speed of a FUSE filesystem: how an idle processor waits. */
+export function kindOfMachine(): string {
+  const driver = idleDriver();
+  if (driver === undefined) return "Unknown idle driver";
+  return driver === "none" ? "No idle driver" : `Idle driver ${driver}`;
+}
+
+function idleDriver(): string | undefined {
+  return read("/sys/devices/system/cpu/cpuidle/current_driver");
+}
+
 /** For how long the haltpoll governor lets an idle processor poll before it halts. */
 function polling(): string {
+  if (idleDriver() !== "haltpoll") return "";
   const ns = read("/sys/module/haltpoll/parameters/guest_halt_poll_ns");
   return ns === undefined ? "" : ` (polls for ${Number(ns) / 1000} µs)`;
 }

@@ -16,7 +16,7 @@ import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Contestant, contestants, otherBuild } from "./contestants.ts";
-import { describeMachine, keepBusy } from "./machine.ts";
+import { describeMachine, keepBusy, kindOfMachine } from "./machine.ts";
 import { formatNumber, median } from "./numbers.ts";
 import { type Peer, preparePeers, run } from "./peers.ts";
 import { writeReport } from "./report.ts";
@@ -119,7 +119,7 @@ try {
     ...(changes.length === 0 ? [] : [[CHANGES, ...changes].join("\n")]),
   ].join("\n\n");
   console.log(report);
-  if (values.write) writeReport("placement", report);
+  if (values.write) writeReport("placement", report, kindOfMachine());
 } finally {
   rmSync(scratch, { recursive: true, force: true });
 }

@@ -7,6 +7,7 @@
 
 import type { Dcache } from "./coherence/dcache.ts";
 import type { Passthrough } from "./coherence/passthrough.ts";
+import type { UnnamedInodes } from "./coherence/unnamed-inodes.ts";
 import type { Writeback } from "./coherence/writeback.ts";
 import type { ControlDirectory } from "./control/directory.ts";
 import type { FsCore } from "./core.ts";
@@ -24,6 +25,7 @@ import type { CopyUps } from "./ops/copy-up.ts";
 import type { Authors } from "./permissions/authors.ts";
 import type { Programs } from "./programs/programs.ts";
 import type { StatReaders } from "./programs/stat-readers.ts";
+import type { PostponedRequests } from "./waiting/postponed.ts";
 import type { Waiters } from "./waiting/waiters.ts";
 
 export interface FsContext extends FsCore {
@@ -45,5 +47,7 @@ export interface FsContext extends FsCore {
   readonly ruleEntries: RuleEntries;
   readonly control: ControlDirectory;
   readonly passthrough: Passthrough;
+  readonly unnamed: UnnamedInodes;
+  readonly postponed: PostponedRequests;
   readonly writeback: Writeback;
 }

@@ -13,6 +13,7 @@ import { isAcl } from "../tree/permissions/acl.ts";
 import type { Tree } from "../tree/tree.ts";
 import { Dcache } from "./coherence/dcache.ts";
 import { Passthrough } from "./coherence/passthrough.ts";
+import { UnnamedInodes } from "./coherence/unnamed-inodes.ts";
 import { Writeback } from "./coherence/writeback.ts";
 import type { FsContext } from "./context.ts";
 import { ControlDirectory, type ControlFiles } from "./control/directory.ts";
@@ -40,6 +41,7 @@ import { Programs } from "./programs/programs.ts";
 import { StatReaders } from "./programs/stat-readers.ts";
 import { RpcHandlers } from "./rpc-handlers.ts";
 import { Interrupts } from "./waiting/interrupts.ts";
+import { PostponedRequests } from "./waiting/postponed.ts";
 import { Timers } from "./waiting/timers.ts";
 import { Waiters } from "./waiting/waiters.ts";
 
@@ -140,6 +142,14 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
         if (taken) mount.definitions++;
       },
     }),
+    unnamed: new UnnamedInodes(tree.space),
+    postponed: new PostponedRequests({
+      tree,
+      session,
+      get unnamed() {
+        return mount.unnamed;
+      },
+    }),
     writeback: new Writeback(session),
     timers,
     get control() {
@@ -209,17 +219,21 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
   };
   const handlers = new RpcHandlers(mount, options.post);
   const control: ControlDirectory = new ControlDirectory(tree, options.control?.(mount, handlers), options.owner);
-  const { dcache, ruleEntries } = mount;
+  const { dcache, ruleEntries, unnamed, postponed } = mount;
   tree.onNameChange = (directory, name, before) => {
     dcache.onNameChange(directory, name, before);
+    unnamed.onNameChange(directory, name, before);
     if (before === undefined || before.nlink > 0) return;
     ruleEntries.onUnnamed(before);
     if (before.kind === "file") regen.discard(before);
   };
-  tree.onDispose = (inode) => ruleEntries.onDispose(inode);
+  tree.onDispose = (inode) => {
+    ruleEntries.onDispose(inode);
+    unnamed.onDispose(inode);
+  };
   const names = nameOperations(mount);
   const files = fileOperations(mount);
-  const operations: Filesystem = observe(mount, {
+  const observed: Filesystem = observe(mount, {
     ...names,
     ...attributeOperations(mount),
     ...directoryOperations(mount),
@@ -237,9 +251,14 @@ export function serveTree(options: ServeTreeOptions, session: () => Session): Se
     rename2: dcache.wrapNameChange(names.rename2),
     create: dcache.wrapNameChange(files.create),
   });
+  const operations = postponed.wrap(observed);
   const interrupts = new Interrupts({
     isWaiting: (unique) => session().isParked(unique),
-    end: (unique) => waiters.leave(unique) || control.leave(unique) || mount.writeback.isWaiting(unique),
+    end: (unique) =>
+      waiters.leave(unique) ||
+      control.leave(unique) ||
+      mount.writeback.isWaiting(unique) ||
+      postponed.isWaiting(unique),
     signals: options.signals ?? readThreadSignals,
     timers,
   });

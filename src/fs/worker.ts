@@ -139,8 +139,7 @@ class FilesystemWorker {
       debug: this.#options.debug,
     });
     this.#session = session;
-    const { lowPower } = this.#options;
-    const placement = choosePlacement(lowPower);
+    const placement = choosePlacement(this.#options.lowPower);
     try {
       serve(
         device,
@@ -148,20 +147,22 @@ class FilesystemWorker {
         {
           fd: this.#wake,
           drain: () => {
+            mount.postponed.retry();
             this.#drain();
             mount.ruleEntries.balancePages();
           },
           work: (paused) => {
             this.#stamps.advance();
+            mount.postponed.retry();
             mount.dcache.flush();
             mount.ruleEntries.balancePages();
             const settles = paused && (mount.passthrough.settle() || mount.passthrough.prepare());
             return mount.writeback.poll() || settles;
           },
           hasWaiting: () => mount.dcache.hasWaiting,
-          expectsMail: () => mount.waiters.size > 0,
+          expectsMail: () => mount.waiters.size > 0 || mount.postponed.any,
           timers: this.#createAlarm(),
-          onPause: () => mount.tree.space.trim(),
+          onPause: () => mount.unnamed.onPause(),
           onIdle: (requests) => {
             // This thread has no event loop, so the collector's own timers never run in it.
             if (requests >= COLLECT_AFTER) Bun.gc(true);

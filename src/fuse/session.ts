@@ -148,7 +148,7 @@ export class Session {
       else if (error instanceof MalformedMessage) this.#rejectMalformed(0, `${row.name}: ${error.message}`);
       else this.#options.log("error", `${row.name}: ${describe(error)}`);
     } finally {
-      this.#runDeferred();
+      this.runDeferred();
     }
   }
 
@@ -160,7 +160,8 @@ export class Session {
     this.#deferred = work;
   }
 
-  #runDeferred(): void {
+  /** Called after each request. Call it too after a handler was called in another way. */
+  runDeferred(): void {
     const work = this.#deferred;
     if (work === undefined) return;
     this.#deferred = undefined;

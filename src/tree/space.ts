@@ -25,6 +25,9 @@ const XATTR_UNIT = 1024;
 /** How many pages are set aside at a time, because changing the quota costs some ten microseconds. */
 const SLACK = 64;
 
+/** With fewer free pages than these, the kernel can fill them by itself before it tells us what it has given up. */
+const SHORT = 16384;
+
 /**
  * Counts pages, except those of stores that the kernel counts itself (StoreQuota). Those stores get the rest of the
  * limit. Part of it is set aside for our own count, so that the quota need not change with every page.
@@ -46,6 +49,10 @@ export class Space {
   readonly #stores: Stores;
   /** Pages set aside for our own count. Invariant: at least `pages`; the stores' quota is the rest of the limit. */
   #reserved = 0;
+  /** Pages that removed files still have, and that may be used nevertheless. */
+  #lent = 0;
+  /** Whether the stores' quota could not be lowered. */
+  #overdrawn = false;
 
   constructor(options: SpaceOptions = {}) {
     this.pageLimit = Math.ceil((options.bytes ?? Number.POSITIVE_INFINITY) / PAGE);
@@ -55,7 +62,7 @@ export class Space {
   }
 
   get usedPages(): number {
-    return this.pages + (this.#stores.quota?.usedPages() ?? 0);
+    return Math.max(0, this.pages + (this.#stores.quota?.usedPages() ?? 0) - this.#lent);
   }
 
   /** The bytes in use, as in statfs(2). */
@@ -76,6 +83,31 @@ export class Space {
   /** Whether this many more pages fit. What is set aside already is known to. */
   hasRoom(count: number): boolean {
     return this.pages + count <= this.#reserved || count <= this.freePages;
+  }
+
+  /** Whether this many bytes fit, wherever in a file they are written. */
+  hasRoomFor(bytes: number): boolean {
+    return !Number.isFinite(this.pageLimit) || this.hasRoom(Math.ceil(bytes / PAGE) + 1);
+  }
+
+  /** Whether the kernel may soon use up what is left without asking us. */
+  get isShort(): boolean {
+    return this.#stores.quota !== undefined && Number.isFinite(this.pageLimit) && this.freePages < SHORT;
+  }
+
+  /** Lets the pages of a removed file be used before they are free. Returns false if that is too much. */
+  lend(bytes: number): boolean {
+    const pages = Math.ceil(bytes / PAGE);
+    if (this.#overdrawn || this.#lent + pages > this.pageLimit) return false;
+    this.#lent += pages;
+    this.#setAside(this.#reserved);
+    return true;
+  }
+
+  /** The pages are free, or are still needed. In that case others may have used them, until those are freed. */
+  endLoan(bytes: number): void {
+    this.#lent -= Math.ceil(bytes / PAGE);
+    this.#overdrawn = !this.#setAside(this.#reserved);
   }
 
   /** The limit as text, for messages. */
@@ -168,7 +200,7 @@ export class Space {
    * idle.
    */
   trim(): void {
-    if (this.#reserved > this.pages) this.#setAside(this.pages);
+    if (this.#reserved > this.pages || this.#overdrawn) this.#overdrawn = !this.#setAside(this.pages);
   }
 
   /** Throws ENOSPC if the stores use too much. */
@@ -180,7 +212,8 @@ export class Space {
   #setAside(pages: number): boolean {
     const { quota } = this.#stores;
     if (quota !== undefined && Number.isFinite(this.pageLimit)) {
-      if (pages > this.pageLimit || !quota.limit(this.pageLimit - pages)) return false;
+      const rest = this.pageLimit + this.#lent - pages;
+      if (rest < 0 || !quota.limit(rest)) return false;
     }
     this.#reserved = pages;
     return true;

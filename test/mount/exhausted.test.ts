@@ -20,6 +20,38 @@ describeMounted("an exhausted resource", () => {
     );
   });
 
+  test("the space of a file can be used as soon as it is removed, replaced, emptied or closed", async () => {
+    await using m = await unmounted();
+    await m.mount(["--size", "4M", "--inodes", "20"]);
+    writeFileSync(
+      m.sandbox.at("reuse.py"),
+      `
+import os, time
+def fill(fd):
+    for _ in range(48): assert os.write(fd, bytes(65536)) == 65536
+    os.close(fd)
+def new(name): return os.open(name, os.O_CREAT | os.O_RDWR)
+# After a pause the thread that serves the mount sleeps, and the program is ahead of it.
+def pause(): time.sleep(0.008)
+for i in range(40):
+    fill(new("a"))
+    other = new("b")
+    pause(); os.unlink("a"); fill(other)
+    other = new("c")
+    os.close(new("d"))
+    pause(); os.rename("d", "b"); fill(other)
+    pause(); os.unlink("c"); fill(new("e"))
+    fd = os.open("e", os.O_RDWR); os.unlink("e")
+    pause(); os.close(fd); fill(new("f"))
+    pause(); fill(os.open("f", os.O_TRUNC | os.O_WRONLY))
+    for name in "bf": os.unlink(name)
+    for kind in range(16): os.mkdir("d%d" % kind)
+    for kind in range(16): os.rmdir("d%d" % kind)
+`,
+    );
+    expect(await m.sh("python3 $OUT/reuse.py")).toMatchObject({ status: 0, stderr: "" });
+  });
+
   test("out of inodes: neither names nor attributes can be added", async () => {
     await using m = await unmounted();
     await m.mount(["--inodes", "100"]);

@@ -37,6 +37,7 @@ export function fileOperations(mount: FsContext) {
     cache: "keep" | "drop" | "bypass",
   ): StructValue<typeof abi.openOut> {
     mount.repeatInvalidation(file);
+    if (file.nlink === 0) mount.unnamed.onOpen(file);
     const { open_flags, backing_id, keepsNothing } = passthrough.open(file, flags);
     if (keepsNothing) mount.invalidate(file, false);
     const keeps = cache === "keep" || (open_flags & abi.FOPEN_PASSTHROUGH) !== 0;
@@ -185,7 +186,9 @@ export function fileOperations(mount: FsContext) {
 
     tmpfile({ name, mode, umask, flags }, header) {
       const directory = requireChangeable(mount, header.nodeid, name);
-      return createFile(tree.tmpfile(directory, mode & 0o7777, ownerOf(header), umask), flags);
+      const file = tree.tmpfile(directory, mode & 0o7777, ownerOf(header), umask);
+      mount.unnamed.add(file);
+      return createFile(file, flags);
     },
 
     release({ fh }) {

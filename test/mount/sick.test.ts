@@ -3,12 +3,14 @@
  * do.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
-import { readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { readAbout } from "../../src/app/mount-info.ts";
 import { ControlClient } from "../../src/app/running/control-client.ts";
 import { readPendingFiles } from "../../src/app/running/mounted.ts";
 import { messageOf } from "../../src/errno.ts";
+import { findMountAt } from "../../src/mountinfo.ts";
+import { readText } from "../../src/procfs.ts";
 import { describeMounted, IS_ROOT, type Mounted, mounted, processesOf } from "../support/mounted.ts";
 import { testWith } from "../support/needs.ts";
 import {
@@ -25,14 +27,44 @@ import {
 
 setDefaultTimeout(60_000);
 
-/** Stops the process behind a mount. */
+/**
+ * Stops the process behind a mount, at a moment at which it has no request: a program whose request it has read could not
+ * even be killed.
+ */
 function stopped(m: Mounted): StoppedProcess {
   const [pid] = processesOf(m.dir, "--daemon");
   if (pid === undefined) throw new Error("no process serves the mount");
-  return stopProcess(pid);
+  for (;;) {
+    const process = stopProcess(pid);
+    if (unanswered(m) === 0) return process;
+    process.resume();
+    Bun.sleepSync(1);
+  }
 }
 
-// A program that enters the mount sends it a request and then cannot be killed: start such programs before.
+/** The number of requests that are not answered, where that is known. */
+function unanswered({ dir }: Mounted): number {
+  const connection = findMountAt(dir)?.device.split(":")[1];
+  return Number(readText(`/sys/fs/fuse/connections/${connection}/waiting`));
+}
+
+let readies = 0;
+
+/**
+ * Starts a shell in a mount that runs a command once it is told to (`go`). A program that enters a mount whose process is
+ * stopped sends it a request and then cannot be killed, and a shell does so as it starts. So this waits until it runs.
+ */
+async function shellIn(m: Mounted, command: string) {
+  const ready = `ready-${readies++}`;
+  const child = m.start(`: > $OUT/${ready}; until test -e $OUT/go; do sleep 0.05; done; ${command}`);
+  await eventually("the shell runs", () => existsSync(m.sandbox.at(ready)));
+  return child;
+}
+
+function go(m: Mounted): void {
+  writeFileSync(m.sandbox.at("go"), "");
+}
+
 describeMounted("a mount whose process is stopped", () => {
   test("a mount whose process is stopped gets no request from any command: each command says what to do", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
@@ -97,9 +129,9 @@ describeMounted("a mount whose process is stopped", () => {
 
   test("a mount whose process is stopped gets no request from a command that is started in it", async () => {
     await using m = await mounted({ pending: ["a.txt"] });
-    const shell = m.start(`until test -e $OUT/go; do sleep 0.05; done; exec ${BINARY[0]} plan`);
+    const shell = await shellIn(m, `exec ${BINARY[0]} plan`);
     using _ = stopped(m);
-    writeFileSync(m.sandbox.at("go"), "");
+    go(m);
     const { status, stderr } = await finished(shell);
     expect([status, stderr]).toEqual([92, expect.stringContaining(`${m.dir} does not answer`)]);
   });
@@ -114,11 +146,9 @@ describeMounted("a mount whose process is stopped", () => {
       ["generators", 84, "no llmfs.config.ts"],
       [`generators --config ${m.dir}/llmfs.config.ts`, 84, "where a model may have written it"],
     ] as const;
-    const shells = commands.map(([args]) =>
-      m.start(`until test -e $OUT/go; do sleep 0.05; done; exec ${BINARY[0]} ${args}`),
-    );
+    const shells = await Promise.all(commands.map(([args]) => shellIn(m, `exec ${BINARY[0]} ${args}`)));
     using _ = stopped(m);
-    writeFileSync(m.sandbox.at("go"), "");
+    go(m);
     const done = await Promise.all(shells.map(finished));
     for (const [at, [args, status, text]] of commands.entries()) {
       expect([args, done[at]?.status, done[at]?.stderr]).toEqual([args, status, expect.stringContaining(text)]);
@@ -151,9 +181,9 @@ describeMounted("a mount whose process is stopped", () => {
   test("a stopped mount is unmounted by --lazy at once, and saves when it continues", async () => {
     await using m = await mounted({ args: ["--save", "tree.json"] });
     await m.out("echo mine > own");
-    const waiting = m.start("until test -e $OUT/go; do sleep 0.05; done; ls");
+    const waiting = await shellIn(m, "ls");
     using process = stopped(m);
-    writeFileSync(m.sandbox.at("go"), "");
+    go(m);
     const first = await m.unmount();
     expect([first.status, first.stderr]).toEqual([
       89,

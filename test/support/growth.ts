@@ -78,16 +78,17 @@ export const RUNS: Readonly<Record<string, Input>> = {
   commas: repeated(","),
 };
 
-/** Fragments in random order, each repeated a random number of times. */
+const MIXED = 4096;
+
+/**
+ * Fragments in random order, each repeated a random number of times. The longer input is the shorter one several times:
+ * otherwise it could have more of what takes long.
+ */
 export function mixture(seed: number, fragments: readonly string[]): Input {
-  return (length) => {
-    const random = new Random(seed);
-    const parts: string[] = [];
-    for (let left = length; left > 0; ) {
-      const part = random.pick(fragments).repeat(1 + random.below(random.chance(0.1) ? 400 : 4));
-      parts.push(part);
-      left -= part.length;
-    }
-    return parts.join("").slice(0, length);
-  };
+  const random = new Random(seed);
+  let mixed = "";
+  while (mixed.length < MIXED) {
+    mixed += random.pick(fragments).repeat(1 + random.below(random.chance(0.1) ? 400 : 4));
+  }
+  return repeated(mixed.slice(0, MIXED));
 }

@@ -167,7 +167,7 @@ async function openProvider(
     const server = createOpenaiModel(settings);
     // Services on the internet report requests that are too long, and may not count what they have cached.
     const checked = protocol === "http:" ? checkContext(server, { host, warn }) : server;
-    const model = limitConcurrency(budget.limit(checked), config.concurrency ?? CONCURRENCY);
+    const model = tally.follow(limitConcurrency(budget.limit(checked), config.concurrency ?? CONCURRENCY));
     const contextLength = await findContextLength(provider, { recorded: recorded.contextLengthOf(provider.model) });
     return {
       name: provider.model,

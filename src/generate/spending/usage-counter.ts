@@ -69,14 +69,30 @@ export class UsageCounter {
       ...(model.forget && { forget: model.forget }),
       ...(model.restore && { restore: model.restore }),
       ...(model.freeze && { freeze: model.freeze }),
-      complete: (request, options) => {
-        const answer = counted(request, options);
-        this.#underWay.set(answer, options?.signal);
-        const over = () => this.#underWay.delete(answer);
-        answer.then(over, over);
-        return answer;
-      },
+      complete: (request, options) => this.#follow(counted(request, options), options?.signal),
     };
+  }
+
+  /**
+   * Wraps a model whose requests count as spending. Those who wait for an answer stop waiting as soon as it is cancelled;
+   * what it has cost is known later.
+   */
+  follow(model: LanguageModel): LanguageModel {
+    return {
+      ...model,
+      complete: (request, options) => this.#follow(model.complete(request, options), options?.signal),
+    };
+  }
+
+  #follow<T>(answer: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+    this.#underWay.set(answer, signal);
+    const over = () => {
+      this.#underWay.delete(answer);
+      // The waiter has its answer already, and the usage that was published with it was incomplete.
+      if (signal?.aborted === true) this.#changed();
+    };
+    answer.then(over, over);
+    return answer;
   }
 
   /** Resolves when all cancelled requests are counted. */

@@ -36,3 +36,29 @@ test("without a request to a server nothing is spent", async () => {
   await tally.count(scriptedModel("x")).complete(ask("one"));
   expect(tally.usage).toMatchObject({ answers: 1, calls: 0, inputTokens: 0, outputTokens: 0, usd: 0, limits: {} });
 });
+
+test("a cancelled request is counted when its cost is known, although nobody waits for it any longer", async () => {
+  const told: number[] = [];
+  const tally = new UsageCounter(() => told.push(tally.usage.calls));
+  const budget = createBudget({ priceOf: () => undefined });
+  tally.readSpending = () => budget.spent;
+  const costKnown = Promise.withResolvers<void>();
+  const server = {
+    async complete(): Promise<never> {
+      await costKnown.promise;
+      throw new LlmError("cancelled", "too late");
+    },
+  };
+  const recorded = createRecordedModel(tally.follow(budget.limit(server)), createMemoryStore("memory"), {
+    mode: "auto",
+  });
+  const stop = new AbortController();
+  const answer = tally.count(recorded).complete(ask("one"), { signal: stop.signal });
+  setImmediate(() => stop.abort());
+  await expect(answer).rejects.toThrow("cancelled");
+  const settled = tally.settle();
+  expect(tally.usage.calls).toBe(0);
+  costKnown.resolve();
+  await settled;
+  expect([tally.usage.calls, told.at(-1)]).toEqual([1, 1]);
+});

@@ -94,11 +94,15 @@ export class Outages {
     this.#probe(outage).catch(() => {});
   }
 
-  /** Probes the store once more, now. */
+  /** Probes the store now. The first failure may be that of a connection that was begun before the store was back. */
   async tryNow(): Promise<void> {
     const outage = this.#current;
     if (outage === undefined) return;
-    await this.#options.probe();
+    const { probe } = this.#options;
+    await probe().catch(async () => {
+      await pause(FIRST_PROBE_MS, this.#closed.signal);
+      await probe();
+    });
     this.#return(outage);
   }
 

@@ -147,7 +147,7 @@ class FilesystemWorker {
         {
           fd: this.#wake,
           drain: () => {
-            mount.postponed.retry();
+            mount.postponed.retryOld();
             this.#drain();
             mount.ruleEntries.balancePages();
           },

@@ -48,6 +48,8 @@ export class PostponedRequests {
   readonly #waiting = new Map<number, () => void>();
   /** Whether somebody tries requests again. Before that none is put aside. */
   #retries = false;
+  /** Whether some were waiting when `retryOld` was called. */
+  #old = false;
 
   constructor(mount: Postponing) {
     this.#mount = mount;
@@ -61,13 +63,20 @@ export class PostponedRequests {
     return this.#waiting.has(unique);
   }
 
-  /** Tries them again. Call this when no message is left to be read, or after many messages. */
+  /** Tries them again. Call this when no message is left to be read. */
   retry(): void {
     this.#retries = true;
+    this.#old = false;
     if (this.#waiting.size === 0) return;
     const all = [...this.#waiting.values()];
     this.#waiting.clear();
     for (const again of all) again();
+  }
+
+  /** Tries them again if they were waiting at the last call. Call this regularly while there are always more messages. */
+  retryOld(): void {
+    if (this.#old) this.retry();
+    else this.#old = this.any;
   }
 
   /** The operations, those that take space wrapped. */

@@ -89,3 +89,16 @@ test("an unnamed file that got a name counts as removed no longer", () => {
   expect(kernel.errno("mkdir", ROOT, { name: "d" })).toBe("ENOSPC");
   kernel.release(entry.nodeid, open.fh);
 });
+
+test("while there are always more messages, a request waits for one more stretch of them and no longer", () => {
+  using fs = postponing({ inodes: 2 });
+  const { kernel, mount } = fs;
+  const old = removed(fs, 0);
+  const mkdir = kernel.start("mkdir", ROOT, { name: "d", mode: 0o755 });
+  mount.postponed.retryOld();
+  expect(kernel.outcome(mkdir)).toBeUndefined();
+  kernel.release(old.nodeid, old.fh);
+  kernel.forget(old.nodeid);
+  mount.postponed.retryOld();
+  expect(kernel.outcome(mkdir)).toMatchObject({ value: { attr: { nlink: 2 } } });
+});

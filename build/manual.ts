@@ -42,7 +42,7 @@ const INTRODUCTION = `# The command line
 
 - Results go to standard output; progress, warnings and errors go to standard error.
 - Control characters in names, answers and errors are printed as \`\\u001b\`, so that they cannot control your terminal.
-  \`cat\`, \`save DIR -\`, \`generate\` and \`generators test\` write their result unchanged, unless it goes to a terminal.
+  \`cat\`, \`diff\`, \`save DIR -\`, \`generate\` and \`generators test\` write contents unchanged, unless they go to a terminal.
 - Write the value of a flag after a space or an equals sign: \`--size 512M\`, \`--size=512M\`. \`--\` ends the flags.
 - Unknown flags, extra arguments, missing values and repeated flags are errors, reported before anything is done.
 - \`llmfs DIR …\` is short for \`llmfs mount DIR …\`, unless DIR does not exist and resembles a command;

@@ -79,6 +79,50 @@ test("long texts without common lines are compared quickly, and the patch can be
   expect((await run("--stat", "empty", "new")).stdout).toContain("+20000 -0");
 });
 
+test("the patch can be applied whatever the lines and names contain", async () => {
+  const names = ["Makefile", "dos.txt", "with space", "escape", 'quo"te\\', "marked", "open end"];
+  const texts = (recipe: string) => [
+    `all:\n\t${recipe}\n`,
+    `one\r\n${recipe}\r\n`,
+    `${recipe}\n`,
+    `\u001b[1m\u200b${recipe}\n`,
+    `${recipe}\n`,
+    recipe === "cc" ? "text\n" : "\ufefftext\n",
+    recipe,
+  ];
+  for (const [folder, recipe] of [
+    ["from", "cc"],
+    ["to", "gcc"],
+  ] as const) {
+    mkdirSync(sandbox.at(folder));
+    for (const [index, text] of texts(recipe).entries()) writeFileSync(sandbox.at(`${folder}/${names[index]}`), text);
+  }
+  writeFileSync(sandbox.at("to/added one"), "\tnew\n");
+  Bun.spawnSync(["cp", "-a", "from", "again"], { cwd: sandbox.path });
+  const { stdout } = await run("from", "to");
+  writeFileSync(sandbox.at("b.patch"), stdout);
+  const apply = (...command: string[]) => Bun.spawnSync(command, { cwd: sandbox.at("again") }).stderr.toString();
+  Bun.spawnSync(["git", "init", "-q"], { cwd: sandbox.at("from") });
+  Bun.spawnSync(["git", "apply", "../b.patch"], { cwd: sandbox.at("from") });
+  Bun.spawnSync(["rm", "-r", ".git"], { cwd: sandbox.at("from") });
+  expect(await run("from", "to")).toEqual({ status: 0, stdout: "", stderr: "" });
+  expect(apply("patch", "--binary", "-p1", "-i", "../b.patch")).toBe("");
+  expect(await run("again", "to")).toEqual({ status: 0, stdout: "", stderr: "" });
+});
+
+test("a name cannot add a line to the patch", async () => {
+  for (const folder of ["plain", "forged"]) mkdirSync(sandbox.at(folder));
+  writeFileSync(sandbox.at("forged/a\n--- a\u0085"), "x\n");
+  const { stdout } = await run("plain", "forged");
+  expect(stdout).toContain('--- /dev/null\n+++ "b/a\\012--- a\\302\\205"\n');
+});
+
+test("binary content that only one tree has does not differ", async () => {
+  for (const folder of ["less", "more"]) mkdirSync(sandbox.at(folder));
+  writeFileSync(sandbox.at("more/bin"), Buffer.from([0, 1]));
+  expect(await run("less", "more")).toMatchObject({ stdout: "added: bin\nthe content is binary\n" });
+});
+
 test("an error has a status greater than 1", async () => {
   expect((await run("one", "missing")).status).toBe(85);
   expect((await run("one.json/nothing", "one")).status).toBe(84);

@@ -150,6 +150,7 @@ export const SPANS: Scene = {
     "DIR/PATH": "mnt/new/file.md",
     "/abs/path/to/mount": "mnt",
     "/mnt/tree": "mnt",
+    "BEFORE AFTER": "../repo ../changed",
     DIR: "mnt",
     FILE: "mnt/a.md",
     PATH: "hello.txt",
@@ -168,6 +169,8 @@ export const SPANS: Scene = {
     "llmfs regen --undo": "llmfs regen mnt/a.md",
     "llmfs regen DIR/FILE --undo": "llmfs regen mnt/a.md",
     "llmfs import out": "mkdir out",
+    "llmfs diff BEFORE AFTER":
+      "cp -r repo changed && cp -r repo copy && printf 'all:\\n\\ttrue\\n' > changed/Makefile && cd copy",
     "llmfs recordings prune --for": "mkdir -p rec",
     "llmfs grow": "rm -f mnt/docs/outline.md",
     "llmfs context /docs/berthing.md --from harbour.json": "cd harbour",
@@ -182,7 +185,7 @@ export const SPANS: Scene = {
     "bun test": TESTING,
     "BUN_BE_BUN=1": TESTING,
   },
-  statuses: { "llmfs diff DIR tree.json": 1 },
+  statuses: { "llmfs diff DIR tree.json": 1, "llmfs diff BEFORE AFTER": 1 },
   follows: ["tail -f DIR", "llmfs status DIR --watch", "llmfs status --watch"],
   replaced: {
     "npm run": MINUTES,

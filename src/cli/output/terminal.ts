@@ -52,6 +52,12 @@ export function showPieces(
   write(`${line.join("")}\n`);
 }
 
+/** Prints a line of a file's content in a color, unchanged as in `showExactly`. Color "": none. */
+export function showContentLine(text: string, color: string): void {
+  const shown = isTerminal(1) ? printable(text) : text;
+  write(color === "" ? `${shown}\n` : `\u001b[${color}m${shown}\u001b[0m\n`);
+}
+
 /** Prints the result for programs. */
 export function showJson(value: unknown, indent = 2): void {
   write(`${printable(JSON.stringify(value, null, indent))}\n`);

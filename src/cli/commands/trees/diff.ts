@@ -17,7 +17,7 @@ import { EXIT } from "../../output/exit-codes.ts";
 import { explain } from "../../output/explain-error.ts";
 import { plural } from "../../output/quantity.ts";
 import { formatColumns } from "../../output/table.ts";
-import { isTerminal, say, show, showJson, showPieces } from "../../output/terminal.ts";
+import { isTerminal, say, show, showContentLine, showJson, showPieces } from "../../output/terminal.ts";
 import { asUserError } from "../../process/source-tree.ts";
 
 const SIDE = "a mount, a snapshot, a directory in one, such as tree.json/src, or a directory on disk";
@@ -35,6 +35,9 @@ export const diff = defineCommand({
   notes: [
     "Compares names, types, modes, contents and the targets of symlinks, and generates nothing. Two pending files count as the " +
       "same; a pending file and a file with content differ.",
+    "The output is a patch: in a copy of BEFORE, `llmfs diff BEFORE AFTER | patch -p1` makes the changes to text files. " +
+      "Everything else is only named: directories, modes, symlinks, and binary, empty and pending files. llmfs export writes " +
+      "a whole tree.",
     `The exit status is that of diff(1): ${EXIT.ok.code} if the trees are the same, 1 if they differ, and greater than 1 if ` +
       "there is an error.",
   ],
@@ -86,7 +89,7 @@ function textOf(side: Side | undefined): string | undefined {
   if (side?.size === undefined) return "";
   if (side.content === undefined) return undefined;
   try {
-    const text = new TextDecoder("utf-8", { fatal: true }).decode(side.content);
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(side.content);
     return text.includes("\0") ? undefined : text;
   } catch {
     return undefined;
@@ -162,13 +165,30 @@ function showPatch(one: Difference): void {
   if (aspects.includes("type")) line(`type ${before?.type} -> ${after?.type}`);
   if (aspects.includes("target")) line(`target ${before?.target} -> ${after?.target}`);
   const [old, now] = [textOf(before), textOf(after)];
-  const sizes = [before?.size ?? 0, after?.size ?? 0];
-  if (sizes.some((size) => size > LARGEST_WHOLE)) return line("the contents are large, and differ");
-  if (old === undefined || now === undefined) return line("the contents are binary, and differ");
+  const both = before?.size !== undefined && after?.size !== undefined;
+  const unseen = (what: string) => line(both ? `the contents are ${what}, and differ` : `the content is ${what}`);
+  if ([before, after].some((side) => (side?.size ?? 0) > LARGEST_WHOLE)) return unseen("large");
+  if (old === undefined || now === undefined) return unseen("binary");
   if (old === now) return;
-  const name = (side: string, of: Difference["before"]) => (of === undefined ? "/dev/null" : `${side}/${path}`);
-  const patch = createPatch(name("a", before), name("b", after), old, now);
-  for (const text of linesOf(patch).slice(1)) line(text, /^(?:---|\+\+\+)/.test(text) ? "1" : COLORS[text[0] ?? ""]);
+  const name = (side: string, of: Difference["before"]) => (of === undefined ? "/dev/null" : patchName(side, path));
+  const color = (text: string) => (colored ? (COLORS[text[0] ?? ""] ?? "") : "");
+  for (const text of [`--- ${name("a", before)}`, `+++ ${name("b", after)}`]) showContentLine(text, colored ? "1" : "");
+  for (const text of createHunks(old, now)) showContentLine(text, color(text));
+}
+
+/**
+ * A file's name in the head of a patch, as git writes it: what could end the name or the line is quoted as in C, and a tab
+ * ends a name with a space.
+ */
+function patchName(side: string, path: string): string {
+  const name = `${side}/${path}`;
+  if (/[\p{Cc}"\\]/u.test(name)) return `"${name.replace(/[\p{Cc}"\\]/gu, quoteCharacter)}"`;
+  return name.includes(" ") ? `${name}\t` : name;
+}
+
+function quoteCharacter(character: string): string {
+  if (character === '"' || character === "\\") return `\\${character}`;
+  return Array.from(Buffer.from(character), (byte) => `\\${byte.toString(8).padStart(3, "0")}`).join("");
 }
 
 /**
@@ -177,25 +197,20 @@ function showPatch(one: Difference): void {
  */
 const MOST_EDITS = 1500;
 
-function createPatch(oldName: string, newName: string, old: string, now: string): string {
-  const found = createTwoFilesPatch(oldName, newName, old, now, undefined, undefined, { maxEditLength: MOST_EDITS });
-  if (found !== undefined) return found;
+function createHunks(old: string, now: string): readonly string[] {
+  const found = createTwoFilesPatch("a", "b", old, now, undefined, undefined, { maxEditLength: MOST_EDITS });
+  if (found !== undefined) return linesOf(found).slice(HEAD);
   const [oldLines, newLines] = [linesOf(old), linesOf(now)];
   const range = (lines: readonly string[]) => `${Math.min(1, lines.length)},${lines.length}`;
   const side = (sign: string, text: string, lines: readonly string[]) => [
     ...lines.map((line) => sign + line),
     ...(text === "" || text.endsWith("\n") ? [] : ["\\ No newline at end of file"]),
   ];
-  return [
-    "=".repeat(67),
-    `--- ${oldName}`,
-    `+++ ${newName}`,
-    `@@ -${range(oldLines)} +${range(newLines)} @@`,
-    ...side("-", old, oldLines),
-    ...side("+", now, newLines),
-    "",
-  ].join("\n");
+  return [`@@ -${range(oldLines)} +${range(newLines)} @@`, ...side("-", old, oldLines), ...side("+", now, newLines)];
 }
+
+/** The lines of a patch before its first hunk: a ruler and the two names. */
+const HEAD = 3;
 
 function linesOf(text: string): readonly string[] {
   const lines = text.split("\n");

@@ -13,12 +13,12 @@ import type { Wide } from "../int64.ts";
 export interface Field<T> {
   readonly size: number;
   /**
-   * JavaScript code that reads the field; `o` is the struct's offset in `b` (Buffer), and `w` (Uint32Array) has the same
-   * bytes; `at` is the field's offset.
+   * JavaScript code that reads the field. `b` (Buffer) and `w` (Uint32Array) have the same bytes, and the struct begins at
+   * `w[i]`. `at` is code for the field's offset in `b`; its first word is `w[i + index]`.
    */
-  readonly decode: (at: string) => string;
-  /** JavaScript code that writes `value` at `at`. */
-  readonly encode: (at: string, value: string) => string;
+  readonly decode: (at: string, index: number) => string;
+  /** JavaScript code that writes `value`, the name of a variable or of its property. `v` is a variable for its use. */
+  readonly encode: (at: string, value: string, index: number) => string;
   /** Never present at run time: carries the type. */
   readonly type?: T;
 }
@@ -30,14 +30,17 @@ function field<T>(size: number, decode: Field<T>["decode"], encode: Field<T>["en
 }
 
 /** The number in which a field of four bytes is. The kernel aligns all of them. */
-const word = (at: string, index = 0) => `w[${at} + ${4 * index} >>> 2]`;
+const word = (index: number) => `w[i + ${index}]`;
 
-/** What belongs into the upper half of a 64-bit field. */
-const upperHalf = (value: string) => `${value} >= 0 && ${value} < 4294967296 ? 0 : Math.floor(${value} / 4294967296)`;
+/**
+ * The code for a number of 64 bits. Nearly all of them fit into 32, and are read as such: what comes out of a computation
+ * with fractions is handled as one from then on, which is slower.
+ */
+const readWide = (index: number, upper = word(index + 1)) =>
+  `(${word(index + 1)} === 0 ? ${word(index)} : ${word(index)} + ${upper} * 4294967296)`;
 
-const readWide = (at: string) => `${word(at)} + ${word(at, 1)} * 4294967296`;
-
-const writeWide = (at: string, value: string) => `${word(at)} = ${value}; ${word(at, 1)} = ${upperHalf(value)};`;
+const writeWide = (index: number, value: string) =>
+  `v = ${value}; ${word(index)} = v; ${word(index + 1)} = v >>> 0 === v ? 0 : Math.floor(v / 4294967296);`;
 
 export const u16 = field<number>(
   2,
@@ -47,36 +50,44 @@ export const u16 = field<number>(
 
 export const u32 = field<number>(
   4,
-  (at) => word(at),
-  (at, value) => `${word(at)} = ${value};`,
+  (_, index) => word(index),
+  (_, value, index) => `${word(index)} = ${value};`,
 );
 
 export const i32 = field<number>(
   4,
-  (at) => `(${word(at)} | 0)`,
-  (at, value) => `${word(at)} = ${value};`,
+  (_, index) => `(${word(index)} | 0)`,
+  (_, value, index) => `${word(index)} = ${value};`,
 );
 
 /** A 64-bit field used in computations: a number, exact up to 2^53. Code that computes must reject more (EFBIG). */
-export const u64 = field<number>(8, (at) => `(${readWide(at)})`, writeWide);
+export const u64 = field<number>(
+  8,
+  (_, index) => readWide(index),
+  (_, value, index) => writeWide(index, value),
+);
 
 /** A 64-bit size or offset in a file, up to 2^63 - 1: a bigint if a number would not be exact. */
 export const wide64 = field<Wide>(
   8,
-  (at) => `(${word(at, 1)} < 0x200000 ? ${readWide(at)} : b.readBigUInt64LE(${at}))`,
-  (at, value) =>
-    `if (typeof ${value} === "bigint") b.writeBigUInt64LE(${value}, ${at}); else { ${writeWide(at, value)} }`,
+  (at, index) => `(${word(index + 1)} < 0x200000 ? ${readWide(index)} : b.readBigUInt64LE(${at}))`,
+  (at, value, index) =>
+    `if (typeof ${value} === "bigint") b.writeBigUInt64LE(${value}, ${at}); else { ${writeWide(index, value)} }`,
 );
 
 /** Signed, for seconds before 1970. */
-export const i64 = field<number>(8, (at) => `(${word(at)} + (${word(at, 1)} | 0) * 4294967296)`, writeWide);
+export const i64 = field<number>(
+  8,
+  (_, index) => readWide(index, `(${word(index + 1)} | 0)`),
+  (_, value, index) => writeWide(index, value),
+);
 
 /** Padding and unused fields: written as zeros. */
 export function pad(size: number): Field<undefined> {
   return field<undefined>(
     size,
     () => "undefined",
-    (at) => (size === 4 ? `${word(at)} = 0;` : `b.fill(0, ${at}, ${at} + ${size});`),
+    (at, _, index) => (size === 4 ? `${word(index)} = 0;` : `b.fill(0, ${at}, ${at} + ${size});`),
   );
 }
 
@@ -166,6 +177,7 @@ export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
       "nul",
       `return function decode(b, w, o, limit) {
         if (limit - o < ${size}) tooShort("message", limit - o, ${size});
+        const i = o >>> 2;
         ${statements.join("\n")}
         return { ${results.join(", ")} };
       }`,
@@ -174,6 +186,8 @@ export function struct<F extends Fields>(fields: F): Struct<Flat<F>> {
   const compileEncode = (): Struct<Flat<F>>["encode"] =>
     new Function(
       `return function encode(b, w, o, value) {
+        const i = o >>> 2;
+        let v;
         ${writeEncode(fields, offsets, size).join("\n")}
         return ${variable ? "end" : `o + ${size}`};
       }`,
@@ -203,13 +217,13 @@ function writeDecode(fields: Fields, offsets: Offsets, size: number) {
   for (const [key, type] of Object.entries(fields)) {
     const offset = offsets.get(key);
     if (offset !== undefined) {
-      const code = type.decode(`(o + ${offset})`);
+      const code = type.decode(`(o + ${offset})`, offset >>> 2);
       if (code !== "undefined") results.push(`${key}: ${code}`);
       continue;
     }
     const first = statements.length === 0;
     if (first) statements.push(`let end = o + ${size};`);
-    statements.push(`const ${key} = ${type.decode(first ? "end" : "end + 1")};`);
+    statements.push(`const ${key} = ${type.decode(first ? "end" : "end + 1", 0)};`);
     results.push(key);
   }
   return { statements, results };
@@ -222,12 +236,12 @@ function writeEncode(fields: Fields, offsets: Offsets, size: number): readonly s
   for (const [key, type] of Object.entries(fields)) {
     const offset = offsets.get(key);
     if (offset !== undefined) {
-      statements.push(type.encode(`(o + ${offset})`, `value.${key}`));
+      statements.push(type.encode(`(o + ${offset})`, `value.${key}`, offset >>> 2));
       continue;
     }
     if (!variable) statements.push(`let end = o + ${size};`);
     variable = true;
-    statements.push(type.encode("end", `value.${key}`), `end += value.${key}.length${type === name ? " + 1" : ""};`);
+    statements.push(type.encode("end", `value.${key}`, 0), `end += value.${key}.length${type === name ? " + 1" : ""};`);
   }
   return statements;
 }
@@ -241,11 +255,17 @@ export function nested<T>(inner: Struct<T>): Field<T> {
   });
   return field<T>(
     inner.size,
-    (at) =>
+    (at, index) =>
       `{ ${keys
-        .filter(([, type]) => type.decode("0") !== "undefined")
-        .map(([key, type, offset]) => `${key}: ${type.decode(`(${at} + ${offset})`)}`)
+        .filter(([, type]) => type.decode("0", 0) !== "undefined")
+        .map(([key, type, offset]) => `${key}: ${type.decode(`(${at} + ${offset})`, index + (offset >>> 2))}`)
         .join(", ")} }`,
-    (at, value) => keys.map(([key, type, offset]) => type.encode(`(${at} + ${offset})`, `${value}.${key}`)).join("\n"),
+    (at, value, index) => {
+      const name = value.replaceAll(".", "_");
+      const code = keys.map(([key, type, offset]) =>
+        type.encode(`(${at} + ${offset})`, `${name}.${key}`, index + (offset >>> 2)),
+      );
+      return [`const ${name} = ${value};`, ...code].join("\n");
+    },
   );
 }

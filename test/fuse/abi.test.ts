@@ -152,7 +152,7 @@ function decoded(struct: Struct<unknown>, buffer: Buffer): Map<string, bigint> {
 
 /** Fields that are only skipped. */
 function padding(struct: Struct<unknown>): string[] {
-  return [...struct.offsets.keys()].filter((key) => struct.fields[key]?.decode("0") === "undefined");
+  return [...struct.offsets.keys()].filter((key) => struct.fields[key]?.decode("0", 0) === "undefined");
 }
 
 /** All fields of a fixed size. */

@@ -455,7 +455,7 @@ export class Kernel implements Channel {
 function zeros(struct: Struct<unknown>): Record<string, unknown> {
   const values: Record<string, unknown> = {};
   for (const [key, type] of Object.entries(struct.fields)) {
-    if (type.decode("0") === "undefined") continue;
+    if (type.decode("0", 0) === "undefined") continue;
     values[key] = type === name ? "" : type === rest ? new Uint8Array(0) : 0;
   }
   return values;

@@ -424,7 +424,8 @@ export function sizeOf(fd: number, stat: FileStat): Wide {
 
 /** The 64-bit field whose low half is the word at this index. */
 function statField(word: number): number {
-  return (statBuffer[word + 1] ?? 0) * 2 ** 32 + ((statBuffer[word] ?? 0) >>> 0);
+  const [lower, upper] = [(statBuffer[word] ?? 0) >>> 0, statBuffer[word + 1] ?? 0];
+  return upper === 0 ? lower : upper * 2 ** 32 + lower;
 }
 
 /** The total and the free blocks of the filesystem that a descriptor is on. */
@@ -769,10 +770,16 @@ const timespec = new BigInt64Array(2);
 const timespecWords = new Int32Array(timespec.buffer);
 const timespecSeconds = new Uint32Array(timespec.buffer);
 
-/** CLOCK_REALTIME: calls back with whole seconds since the epoch and nanoseconds, without allocating. */
-export function now<T>(take: (seconds: number, nanoseconds: number) => T): T {
+/** Reused. */
+const realtime = { seconds: 0, nanoseconds: 0 };
+
+/** CLOCK_REALTIME: whole seconds since the epoch, and nanoseconds. The next call reuses the object. */
+export function now(): { readonly seconds: number; readonly nanoseconds: number } {
   load().clock_gettime(0, timespec);
-  return take((timespecWords[1] ?? 0) * 2 ** 32 + (timespecSeconds[0] ?? 0), timespecWords[2] ?? 0);
+  const upper = timespecWords[1] ?? 0;
+  realtime.seconds = (upper === 0 ? 0 : upper * 2 ** 32) + (timespecSeconds[0] ?? 0);
+  realtime.nanoseconds = timespecWords[2] ?? 0;
+  return realtime;
 }
 
 /**

@@ -13,7 +13,7 @@
  */
 import * as libc from "../libc.ts";
 import type { Moments } from "../tree/content/store-times.ts";
-import type { Clock } from "../tree/inode.ts";
+import type { Clock, Time } from "../tree/inode.ts";
 
 /** A tick may end during a try, but not during two in a row: then the kernel has no exact stamps. */
 const TRIES = 3;
@@ -22,6 +22,8 @@ export class Stamps implements Moments {
   /** The file that the kernel stamps. Undefined if it cannot be created. */
   readonly #file: number | undefined;
   readonly #stat: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
+  /** The time of the current request, once `#taken`. */
+  readonly #time: { -readonly [K in keyof Time]: Time[K] } = { seconds: 0, nanoseconds: 0 };
   #taken = false;
   moment = 0;
   /** Whether the kernel supports exact stamps. */
@@ -34,13 +36,13 @@ export class Stamps implements Moments {
 
   /** The time of the current request: the same for everything that it changes. */
   readonly clock: Clock = Object.assign(
-    <T>(take: (seconds: number, nanoseconds: number) => T): T => {
-      if (this.#other !== undefined) return this.#other(take);
-      if (this.#file === undefined) return libc.now(take);
+    (): Time => {
+      if (this.#other !== undefined) return this.#other();
+      if (this.#file === undefined) return libc.now();
       if (!this.#taken) this.#take(this.#file);
-      return take(this.#stat.mtime, this.#stat.mtimeNsec);
+      return this.#time;
     },
-    { seconds: () => (this.#other ?? libc.now)((seconds) => seconds) },
+    { seconds: () => (this.#other ?? libc.now)().seconds },
   );
 
   /**
@@ -49,15 +51,16 @@ export class Stamps implements Moments {
    */
   #take(file: number): void {
     this.#taken = true;
-    libc.now((seconds, nanoseconds) => {
-      for (let tries = this.#exact ? 0 : TRIES - 1; tries < TRIES; tries++) {
-        libc.touch(file);
-        libc.fstat(file, this.#stat);
-        const { mtime, mtimeNsec } = this.#stat;
-        if (mtime > seconds || (mtime === seconds && mtimeNsec >= nanoseconds)) return this.#stepBack();
-      }
-      this.#exact = false;
-    });
+    const { seconds, nanoseconds } = libc.now();
+    for (let tries = this.#exact ? 0 : TRIES - 1; tries < TRIES; tries++) {
+      libc.touch(file);
+      libc.fstat(file, this.#stat);
+      const { mtime, mtimeNsec } = this.#stat;
+      if (mtime > seconds || (mtime === seconds && mtimeNsec >= nanoseconds)) return this.#setBefore(mtime, mtimeNsec);
+    }
+    this.#exact = false;
+    this.#time.seconds = this.#stat.mtime;
+    this.#time.nanoseconds = this.#stat.mtimeNsec;
   }
 
   /**
@@ -65,13 +68,10 @@ export class Stamps implements Moments {
    * than ours, also one by the coarse clock, so that a program that looks at a file before and after the kernel writes to it
    * sees a difference.
    */
-  #stepBack(): void {
-    const stat = this.#stat;
-    if (stat.mtimeNsec > 0) stat.mtimeNsec--;
-    else {
-      stat.mtime--;
-      stat.mtimeNsec = 999_999_999;
-    }
+  #setBefore(seconds: number, nanoseconds: number): void {
+    const borrows = nanoseconds === 0;
+    this.#time.seconds = borrows ? seconds - 1 : seconds;
+    this.#time.nanoseconds = borrows ? 999_999_999 : nanoseconds - 1;
   }
 
   /** Call this before handling each request or message. */

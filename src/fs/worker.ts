@@ -60,7 +60,7 @@ class FilesystemWorker {
     });
     const { epoch } = options;
     const { clock } = this.#stamps;
-    const fixed: Clock | undefined = epoch === undefined ? undefined : (take) => take(epoch, 0);
+    const fixed: Clock | undefined = epoch === undefined ? undefined : () => ({ seconds: epoch, nanoseconds: 0 });
     const withGenerationClock = <T>(work: () => T): T =>
       fixed === undefined ? work() : this.#stamps.withClock(fixed, work);
     const { plants = [] } = options;

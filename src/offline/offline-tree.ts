@@ -92,7 +92,11 @@ export class OfflineTree {
     this.#authors = new Authors(sharedBy);
     this.#owner = rewrites ? LOADER : { uid: sharedBy ?? process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
     const owner = this.#owner;
-    this.#tree = new Tree({ clock: (take) => take(epoch, 0), owner, ...(space && { space: new Space(space) }) });
+    this.#tree = new Tree({
+      clock: () => ({ seconds: epoch, nanoseconds: 0 }),
+      owner,
+      ...(space && { space: new Space(space) }),
+    });
     if (source !== undefined && "directory" in source) {
       copyDirectory(this.#tree, source.directory, { owner, keepOwners: !rewrites && isRoot(), warn });
       this.#save = rewrites ? { owner } : {};

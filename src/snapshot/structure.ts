@@ -33,7 +33,7 @@ const nobody = { uid: 0, gid: 0 };
  * Directories need no entry of their own. Throws SnapshotError if the entries do not form a tree.
  */
 export function structureToSnapshot(entries: Iterable<StructureEntry>, source = "the layout"): string {
-  const tree = new Tree({ clock: (take) => take(0, 0) });
+  const tree = new Tree({ clock: () => ({ seconds: 0, nanoseconds: 0 }) });
   const place = new SnapshotPosition(source);
   for (const entry of entries) {
     const path = toBytes(entry.path.startsWith("/") ? entry.path : `/${entry.path}`);

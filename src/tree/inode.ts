@@ -46,9 +46,9 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** The source of the current time: calls back with seconds and nanoseconds, without allocating anything. */
+/** The source of the current time. The next call may reuse the object that this one returns. */
 export interface Clock {
-  <T>(take: (seconds: number, nanoseconds: number) => T): T;
+  (): Time;
   /** The current second, if that is cheaper than the exact time. */
   readonly seconds?: () => number;
 }
@@ -126,11 +126,10 @@ export abstract class InodeBase {
     this.mode = mode;
     this.uid = owner.uid;
     this.gid = owner.gid;
-    clock((seconds, nanoseconds) => {
-      this.#atime = this.#mtime = this.#ctime = seconds;
-      this.#atimeNsec = this.#mtimeNsec = this.#ctimeNsec = nanoseconds;
-    });
-    this.#born = pack(this.#ctime, this.#ctimeNsec);
+    const { seconds, nanoseconds } = clock();
+    this.#atime = this.#mtime = this.#ctime = seconds;
+    this.#atimeNsec = this.#mtimeNsec = this.#ctimeNsec = nanoseconds;
+    this.#born = pack(seconds, nanoseconds);
   }
 
   /** This inode as its own methods may change it. */
@@ -215,38 +214,37 @@ export abstract class InodeBase {
   touchAtime(clock: Clock): void {
     if (!this.marksReads(clock)) return;
     reportChange(this);
-    clock((seconds, nanoseconds) => {
-      this.#atime = seconds;
-      this.#atimeNsec = nanoseconds;
-    });
+    const { seconds, nanoseconds } = clock();
+    this.#atime = seconds;
+    this.#atimeNsec = nanoseconds;
   }
 
   /** Whether a read at this time would update the atime. */
   marksReads(clock: Clock): boolean {
     this.catchUp();
-    return this.#isAtimeOld(() => clock.seconds?.() ?? clock((seconds) => seconds));
+    return this.#changedSinceRead || (clock.seconds?.() ?? clock().seconds) - this.#atime >= DAY;
   }
 
   /** Attributes, links or xattrs changed. */
   touchCtime(clock: Clock): void {
     this.catchUp();
     reportChange(this);
-    clock((seconds, nanoseconds) => {
-      this.#ctime = seconds;
-      this.#ctimeNsec = nanoseconds;
-    });
+    const { seconds, nanoseconds } = clock();
+    this.#ctime = seconds;
+    this.#ctimeNsec = nanoseconds;
   }
 
   /** Content changed: a file's bytes, or a directory's entries. */
   touchMtime(clock: Clock): void {
     this.catchUp();
     reportChange(this);
-    clock((seconds, nanoseconds) => this.noteWriteAt(seconds, nanoseconds));
+    const { seconds, nanoseconds } = clock();
+    this.noteWriteAt(seconds, nanoseconds);
   }
 
   /** For `catchUp`: the content was read at this time. */
   protected noteReadAt(seconds: number, nanoseconds: number): void {
-    if (!this.#isAtimeOld(() => seconds)) return;
+    if (!this.#changedSinceRead && seconds - this.#atime < DAY) return;
     this.#atime = seconds;
     this.#atimeNsec = nanoseconds;
   }
@@ -257,12 +255,11 @@ export abstract class InodeBase {
     this.#mtimeNsec = this.#ctimeNsec = nanoseconds;
   }
 
-  #isAtimeOld(now: () => number): boolean {
+  get #changedSinceRead(): boolean {
     const atime = this.#atime;
     const nanoseconds = this.#atimeNsec;
     if (atime < this.#mtime || (atime === this.#mtime && nanoseconds <= this.#mtimeNsec)) return true;
-    if (atime < this.#ctime || (atime === this.#ctime && nanoseconds <= this.#ctimeNsec)) return true;
-    return now() - atime >= DAY;
+    return atime < this.#ctime || (atime === this.#ctime && nanoseconds <= this.#ctimeNsec);
   }
 }
 

@@ -163,7 +163,7 @@ describe("copying a directory", () => {
   });
 
   test("copying a missing directory fails", () => {
-    const tree = new Tree({ clock: (take) => take(0, 0) });
+    const tree = new Tree({ clock: () => ({ seconds: 0, nanoseconds: 0 }) });
     const options = { owner: OWNER, keepOwners: false, warn: () => {} };
     expect(() => copyDirectory(tree, join(source, "none"), options)).toThrow(/none cannot be copied: ENOENT/);
   });

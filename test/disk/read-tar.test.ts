@@ -5,7 +5,7 @@ import { readTar } from "../../src/disk/read-tar.ts";
 import { Tree } from "../../src/tree/tree.ts";
 
 function read(source: AsyncIterable<Uint8Array>): Promise<number> {
-  const tree = new Tree({ clock: (take) => take(7, 0) });
+  const tree = new Tree({ clock: () => ({ seconds: 7, nanoseconds: 0 }) });
   return readTar(tree, tree.root, source, { owner: { uid: 1, gid: 2 }, keepOwners: false, warn() {} });
 }
 

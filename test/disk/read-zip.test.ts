@@ -24,7 +24,7 @@ async function zip(...parts: readonly Part[]): Promise<Uint8Array<ArrayBuffer>> 
 }
 
 const newTree = (space?: SpaceOptions) =>
-  new Tree({ clock: (take) => take(7, 0), ...(space && { space: new Space(space) }) });
+  new Tree({ clock: () => ({ seconds: 7, nanoseconds: 0 }), ...(space && { space: new Space(space) }) });
 
 async function read(bytes: Uint8Array<ArrayBuffer>, tree = newTree()) {
   const warnings: string[] = [];

@@ -6,7 +6,7 @@ import { Tree } from "../../src/tree/tree.ts";
 /** A tree in which each file was made from others: a path with its content, and the paths that it used. */
 function treeOf(files: Readonly<Record<string, readonly string[]>>) {
   let now = 0;
-  const tree = new Tree({ clock: (take) => take(++now, 0) });
+  const tree = new Tree({ clock: () => ({ seconds: ++now, nanoseconds: 0 }) });
   const owner = { uid: 0, gid: 0 };
   const byPath = new Map<string, RegularFile>();
   for (const path of Object.keys(files)) {

@@ -13,7 +13,7 @@ export const OWNER = { uid: 1000, gid: 1000 };
 /** A clock that advances by a nanosecond and a bit each time it is read. */
 function ticking(): Clock {
   let ticks = 0;
-  return (take) => take(1_000_000 + Math.floor(++ticks / 10), (ticks * 123_456_789) % 1_000_000_000);
+  return () => ({ seconds: 1_000_000 + Math.floor(++ticks / 10), nanoseconds: (ticks * 123_456_789) % 1_000_000_000 });
 }
 
 export function newTree(options: Partial<TreeOptions> = {}): Tree {

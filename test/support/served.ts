@@ -55,7 +55,7 @@ class TestClock {
   seconds = 1_700_000_000;
   nanoseconds = 5;
 
-  readonly read: Clock = (take) => take(this.seconds, this.nanoseconds);
+  readonly read: Clock = () => ({ seconds: this.seconds, nanoseconds: this.nanoseconds });
 
   tick(): void {
     this.seconds += 10;

@@ -12,7 +12,7 @@ const SET: Time = { seconds: 1_000_000_000, nanoseconds: 123_456_789 };
 const BEFORE = 1_234;
 
 function fileIn(space: Space): RegularFile {
-  return new RegularFile(2, 0o644, OWNER, (take) => take(BEFORE, 0), space);
+  return new RegularFile(2, 0o644, OWNER, () => ({ seconds: BEFORE, nanoseconds: 0 }), space);
 }
 
 /** A file created at BEFORE, whose store is shared with the kernel. */

@@ -13,7 +13,7 @@ const OTHER = { uid: 7, gid: 8 };
 
 let ticks = 0;
 function newTree(space = new Space()): Tree {
-  return new Tree({ clock: (take) => take(++ticks, 5), space, owner: OWNER });
+  return new Tree({ clock: () => ({ seconds: ++ticks, nanoseconds: 5 }), space, owner: OWNER });
 }
 
 function code(action: () => unknown): ErrnoName | "none" {
@@ -459,7 +459,11 @@ test("an inode stores its birth time to the nanosecond if that is recent, to the
     [1_000_000_000, 7, 0],
     [0, 0, 0],
   ] as const) {
-    const tree = new Tree({ clock: (take) => take(seconds, nanoseconds), space: new Space(), owner: OWNER });
+    const tree = new Tree({
+      clock: () => ({ seconds: seconds, nanoseconds: nanoseconds }),
+      space: new Space(),
+      owner: OWNER,
+    });
     expect(tree.createFile(tree.root, "file", 0o644, OWNER).btime).toEqual({ seconds, nanoseconds: kept });
   }
 });

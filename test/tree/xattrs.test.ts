@@ -12,7 +12,8 @@ import {
   xattrNames,
 } from "../../src/tree/xattrs.ts";
 
-const newFile = () => new RegularFile(2, 0o644, { uid: 0, gid: 0 }, (take) => take(0, 0), new Space());
+const newFile = () =>
+  new RegularFile(2, 0o644, { uid: 0, gid: 0 }, () => ({ seconds: 0, nanoseconds: 0 }), new Space());
 const value = new Uint8Array([0, 255]);
 
 function code(action: () => unknown): string {

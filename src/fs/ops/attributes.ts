@@ -260,7 +260,7 @@ export function attributeOperations(mount: FsContext) {
       (valid & ~(abi.FATTR_SIZE | abi.FATTR_FH | abi.FATTR_LOCKOWNER | abi.FATTR_KILL_SUIDGID)) !== 0 ||
       valid === 0
     ) {
-      inode.setTimes(timesIn(request, tree.clock(timeOf)));
+      inode.setTimes(timesIn(request, tree.clock()));
     }
     // The kernel does not report reads of a listing it has cached, but the next read must update the atime. (Pages of
     // other files may be locked by a request that waits for us.)

@@ -21,7 +21,7 @@ function limited() {
     },
   };
   const space = new Space({ bytes: LIMIT * PAGE, stores: { open: heapPages.open, quota } });
-  const tree = new Tree({ clock: (take) => take(1, 0), space });
+  const tree = new Tree({ clock: () => ({ seconds: 1, nanoseconds: 0 }), space });
   const unnamed = new UnnamedInodes(space);
   tree.onNameChange = (directory, name, before) => unnamed.onNameChange(directory, name, before);
   tree.onDispose = (inode) => unnamed.onDispose(inode);

@@ -5,7 +5,7 @@ import { RegularFile } from "../../../src/tree/file.ts";
 import { Space } from "../../../src/tree/space.ts";
 
 function shared(space: Space, report: () => void): RegularFile {
-  const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, (take) => take(1, 0), space);
+  const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, () => ({ seconds: 1, nanoseconds: 0 }), space);
   file.share(report);
   return file;
 }

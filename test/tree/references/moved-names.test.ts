@@ -13,7 +13,7 @@ interface TestTree {
 
 /** A tree with the files "a" and "b", and "reader", which refers to "a". */
 function referring(): TestTree {
-  const tree = new Tree({ clock: (take) => take(0, 0) });
+  const tree = new Tree({ clock: () => ({ seconds: 0, nanoseconds: 0 }) });
   const { root } = tree;
   for (const name of ["a", "b"]) tree.createFile(root, name, 0o644, OWNER);
   const reader = tree.createFile(root, "reader", 0o644, OWNER);

@@ -424,7 +424,8 @@ export function sizeOf(fd: number, stat: FileStat): Wide {
 
 /** The 64-bit field whose low half is the word at this index. */
 function statField(word: number): number {
-  const [lower, upper] = [(statBuffer[word] ?? 0) >>> 0, statBuffer[word + 1] ?? 0];
+  const lower = (statBuffer[word] ?? 0) >>> 0;
+  const upper = statBuffer[word + 1] ?? 0;
   return upper === 0 ? lower : upper * 2 ** 32 + lower;
 }
 

@@ -8,8 +8,18 @@
 import { ERRNO, FsError } from "../errno.ts";
 import type { AsyncWrite, Extent } from "../libc.ts";
 import * as abi from "./abi.ts";
-import { type Filesystem, type Header, OPS, type OpName, PARKED, type Reply, type ReplyKind } from "./ops.ts";
+import {
+  type Filesystem,
+  type Handler,
+  type Header,
+  OPS,
+  type OpName,
+  PARKED,
+  type Reply,
+  type ReplyKind,
+} from "./ops.ts";
 import { ParkedRequests } from "./parked.ts";
+import { describeRequest } from "./request-text.ts";
 import { MalformedMessage, type Struct, wordsOf } from "./wire.ts";
 
 const HEADER_SIZE = abi.outHeader.size;
@@ -59,11 +69,17 @@ export interface Granted {
 
 const NOTHING_GRANTED: Granted = { minor: abi.FUSE_KERNEL_MINOR_VERSION, flags: 0, flags2: 0 };
 
+type SomeHandler = (request: unknown, header: Header, target: Buffer) => unknown;
+
 interface OperationRow {
   readonly name: OpName;
   readonly request: Struct<unknown>;
   readonly reply: ReplyKind;
-  readonly handler: ((request: unknown, header: Header, target: Buffer) => unknown) | undefined;
+  readonly handler: SomeHandler | undefined;
+  /** The struct of the reply; undefined if the reply is of another kind. Comparing kinds takes longer. */
+  readonly body: Struct<unknown> | undefined;
+  /** Handles a request that the session answers by itself. */
+  readonly own: ((request: unknown, words: Uint32Array, length: number, unique: number) => void) | undefined;
 }
 
 export class Session {
@@ -95,15 +111,24 @@ export class Session {
     this.#out = Buffer.alloc(HEADER_SIZE + options.maxWrite + 4096);
     this.#outWords = wordsOf(this.#out);
     this.#target = this.#out.subarray(HEADER_SIZE);
-    for (const [name, row] of Object.entries(OPS)) {
+    const own: { readonly [K in OpName]?: OperationRow["own"] } = {
+      init: (_, words, length, unique) => this.#init(words, length, unique),
+      interrupt: (request) => this.#interrupt(request),
+    };
+    const destroy: Handler<"destroy"> = (request, header, target) => {
+      this.destroyed = true;
+      return filesystem.destroy?.(request, header, target);
+    };
+    for (const [name, { opcode, request, reply }] of Object.entries(OPS)) {
       const key = name as OpName; // OPS has no other keys
-      // The table matches each handler to its own request and reply; a loop over all rows cannot express that in types.
-      const handler = filesystem[key] as OperationRow["handler"];
-      this.#rows[row.opcode] = {
+      this.#rows[opcode] = {
         name: key,
-        request: row.request as Struct<unknown>,
-        reply: row.reply,
-        handler,
+        request: request as Struct<unknown>,
+        reply,
+        // The table matches each handler to its own request and reply; a loop over all rows cannot express that in types.
+        handler: (key === "destroy" ? destroy : filesystem[key]) as SomeHandler | undefined,
+        body: typeof reply === "object" ? (reply as Struct<unknown>) : undefined,
+        own: own[key],
       };
     }
   }
@@ -129,13 +154,10 @@ export class Session {
     const limit = length - ((words[9] ?? 0) & 0xffff) * 8;
     try {
       const request = row.request.decode(buffer, words, abi.inHeader.size, limit);
-      if (this.#options.debug === true) this.#logRequest(row, header, request);
-      if (row.name === "init") return this.#init(words, length, unique);
-      if (row.name === "interrupt") return this.#interrupt(request);
-      if (row.name === "destroy") this.destroyed = true;
+      if (this.#options.debug === true) this.#options.log("debug", describeRequest(row.name, header, request));
+      if (row.own !== undefined) return row.own(request, words, length, unique);
       if (row.handler === undefined) {
-        if (row.name === "destroy") this.#send(unique, 0);
-        else if (row.reply !== "silence") this.#fail(unique, ERRNO.ENOSYS, row.name);
+        if (row.reply !== "silence") this.#fail(unique, ERRNO.ENOSYS, row.name);
         return;
       }
       const value = row.handler.call(this.#filesystem, request, header, this.#target);
@@ -233,11 +255,11 @@ export class Session {
 
   #reply(row: OperationRow, unique: number, value: unknown): boolean {
     let length = HEADER_SIZE;
-    if (row.reply === "data") {
+    if (row.body !== undefined) length = row.body.encode(this.#out, this.#outWords, HEADER_SIZE, value);
+    else if (row.reply === "data") {
       if (typeof value === "object") return this.#replyExtent(row, unique, value as Extent);
       length += Number(value);
     } else if (row.reply === "silence") return true;
-    else if (row.reply !== "nothing") length = row.reply.encode(this.#out, this.#outWords, HEADER_SIZE, value);
     if (this.#options.debug === true) this.#options.log("debug", `← ${unique} ${row.name} ok ${length} bytes`);
     return this.#send(unique, length - HEADER_SIZE);
   }
@@ -359,38 +381,12 @@ export class Session {
     });
     this.#rows[opcode] = { ...row, request: { ...row.request, decode } };
   }
-
-  #logRequest(row: OperationRow, header: Header, request: unknown): void {
-    const fields = JSON.stringify(request, (_, value) =>
-      typeof value === "bigint"
-        ? value.toString()
-        : ArrayBuffer.isView(value)
-          ? `${value.byteLength} bytes`
-          : // Buffer has toJSON, which runs before this function and would spell out every byte.
-            isBufferJson(value)
-            ? `${value.data.length} bytes`
-            : value,
-    );
-    this.#options.log(
-      "debug",
-      `→ ${header.unique} ${row.name} node ${header.nodeid} uid ${header.uid} pid ${header.pid} ${fields}`,
-    );
-  }
-}
-
-function isBufferJson(value: unknown): value is { data: unknown[] } {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "type" in value &&
-    value.type === "Buffer" &&
-    "data" in value &&
-    Array.isArray(value.data)
-  );
 }
 
 function readU64(words: Uint32Array, index: number): number {
-  return (words[index] ?? 0) + (words[index + 1] ?? 0) * 2 ** 32;
+  const lower = words[index] ?? 0;
+  const upper = words[index + 1] ?? 0;
+  return upper === 0 ? lower : lower + upper * 2 ** 32;
 }
 
 function describe(error: unknown): string {

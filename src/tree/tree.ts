@@ -116,21 +116,23 @@ export class Tree {
   // Creating
   // ---------------------------------------------------------------------------------------------------------------
 
-  // `umask` is removed from the mode, unless the directory's default ACL decides (see acl.ts). Absent: the mode is
-  // exact.
+  // `umask` is removed from the mode, unless the directory's default ACL decides (see acl.ts). Absent: the mode is exact.
 
   createFile(directory: Directory, name: string, mode: number, owner: Owner, umask?: number): RegularFile {
     const bits = mode & ~(umask ?? 0);
-    const make = (ino: number) => new RegularFile(ino, bits, inheritOwner(directory, owner), this.clock, this.space);
-    return this.#applyDefaultAcl(directory, this.#create(directory, name, make), mode, umask);
+    const inherited = inheritOwner(directory, owner);
+    const made = new RegularFile(this.#admit(directory, name), bits, inherited, this.clock, this.space);
+    made.noteFirstName();
+    this.#add(directory, name, made);
+    return this.#applyDefaultAcl(directory, made, mode, umask);
   }
 
   mkdir(directory: Directory, name: string, mode: number, owner: Owner, umask?: number): Directory {
     const bits = (mode & ~(umask ?? 0)) | (directory.mode & S_ISGID);
-    const make = (ino: number) => new Directory(ino, bits, inheritOwner(directory, owner), this.clock);
-    const made = this.#create(directory, name, make);
+    const made = new Directory(this.#admit(directory, name), bits, inheritOwner(directory, owner), this.clock);
     made.parent = directory;
     directory.nlink++;
+    this.#add(directory, name, made);
     return this.#applyDefaultAcl(directory, made, mode, umask);
   }
 
@@ -138,11 +140,8 @@ export class Tree {
     const pages = symlinkPages(target);
     this.space.takePages(pages);
     try {
-      return this.#create(
-        directory,
-        name,
-        (ino) => new Symlink(ino, target, inheritOwner(directory, owner), this.clock),
-      );
+      const inherited = inheritOwner(directory, owner);
+      return this.#add(directory, name, new Symlink(this.#admit(directory, name), target, inherited, this.clock));
     } catch (error) {
       this.space.givePages(pages);
       throw error;
@@ -152,8 +151,9 @@ export class Tree {
   /** Creates a fifo, socket or device node; `mode` includes the type. */
   mknod(directory: Directory, name: string, mode: number, rdev: number, owner: Owner, umask?: number): Special {
     const bits = mode & ~(umask ?? 0);
-    const make = (ino: number) => new Special(ino, bits, rdev, inheritOwner(directory, owner), this.clock);
-    return this.#applyDefaultAcl(directory, this.#create(directory, name, make), mode, umask);
+    const made = new Special(this.#admit(directory, name), bits, rdev, inheritOwner(directory, owner), this.clock);
+    this.#add(directory, name, made);
+    return this.#applyDefaultAcl(directory, made, mode, umask);
   }
 
   /** Creates an unnamed file (O_TMPFILE). It exists while it is held, or until it is linked. */
@@ -292,14 +292,17 @@ export class Tree {
     this.#disposeIfGone(inode);
   }
 
-  #create<I extends Inode>(directory: Directory, name: string, make: (ino: number) => I): I {
+  /** Makes sure that an inode with this name can be added, and returns its number. */
+  #admit(directory: Directory, name: string): number {
     this.#checkMayCreate(directory, name);
     this.space.takeInode();
-    const inode = make(this.nextIno++);
+    return this.nextIno++;
+  }
+
+  #add<I extends Inode>(directory: Directory, name: string, inode: I): I {
     this.#inodes.set(inode.ino, inode);
-    directory.insert(name, inode);
     if (inode.kind !== "directory") inode.nlink = 1;
-    if (inode.kind === "file") inode.noteFirstName();
+    directory.insert(name, inode);
     this.#touch(directory);
     this.#reportNameChange(directory, name, undefined);
     return inode;

@@ -1,12 +1,13 @@
 /** Fifos, sockets and device nodes. The tree stores only their names; the kernel does the rest. */
-import { type Clock, InodeBase, type Owner } from "./inode.ts";
+import { type Clock, defineKind, InodeBase, type Owner } from "./inode.ts";
 
 export class Special extends InodeBase {
   /** Device number in the kernel's 32-bit encoding (new_encode_dev); 0 for fifos and sockets. */
   readonly rdev: number;
 
-  override get kind(): "special" {
-    return "special";
+  declare readonly kind: "special";
+  static {
+    defineKind(Special.prototype, "special");
   }
 
   /** `mode` includes the type: S_IFIFO, S_IFSOCK, S_IFCHR or S_IFBLK. */

@@ -7,7 +7,7 @@
  * leaves a hole; the array is compacted when half of it is holes.
  */
 import { forget, remember } from "./dentries.ts";
-import { type Clock, type Inode, InodeBase, type Owner, S_IFDIR, S_ISGID, watchers } from "./inode.ts";
+import { type Clock, defineKind, type Inode, InodeBase, type Owner, S_IFDIR, S_ISGID, watchers } from "./inode.ts";
 
 /** A name in a directory. Invariant: the shape of the tree is stored only in its dentries. */
 export interface Dentry {
@@ -24,8 +24,9 @@ export interface Dentry {
 const FIRST_COOKIE = 3;
 
 export class Directory extends InodeBase {
-  override get kind(): "directory" {
-    return "directory";
+  declare readonly kind: "directory";
+  static {
+    defineKind(Directory.prototype, "directory");
   }
 
   /** The parent directory; the root is its own parent; undefined once removed. */

@@ -5,7 +5,7 @@ import type { Extent } from "../libc.ts";
 import { Content } from "./content/content.ts";
 import type { FileState } from "./content/file-state.ts";
 import type { Afterwards, Store } from "./content/store.ts";
-import { type Clock, InodeBase, type Owner, reportChange, S_IFREG, type SomeTimes } from "./inode.ts";
+import { type Clock, defineKind, InodeBase, type Owner, reportChange, S_IFREG, type SomeTimes } from "./inode.ts";
 import type { Space } from "./space.ts";
 
 /**
@@ -22,8 +22,9 @@ export class RegularFile extends InodeBase {
   /** Invariant: "pending", "generating" and "failed" have no content. */
   #state: FileState = "static";
 
-  override get kind(): "file" {
-    return "file";
+  declare readonly kind: "file";
+  static {
+    defineKind(RegularFile.prototype, "file");
   }
 
   constructor(ino: number, mode: number, owner: Owner, clock: Clock, space: Space) {

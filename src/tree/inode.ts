@@ -94,9 +94,16 @@ export function reportChange(inode: InodeBase): void {
   if (watchers.size > 0) for (const watcher of watchers) watcher.beforeChange(inode);
 }
 
+export type Kind = "file" | "directory" | "symlink" | "special";
+
+/** Makes the kind a property of a class: it takes no memory in an inode, and to read it calls nothing. */
+export function defineKind(prototype: InodeBase, kind: Kind): void {
+  Object.defineProperty(prototype, "kind", { value: kind });
+}
+
 export abstract class InodeBase {
-  /** Defined by the class, so that it takes no memory in an inode. */
-  abstract get kind(): "file" | "directory" | "symlink" | "special";
+  /** See defineKind. */
+  declare readonly kind: Kind;
   readonly ino: number;
   /** Type and permission bits, as st_mode. Invariant: the type bits never change. */
   readonly mode: number;

@@ -1,5 +1,5 @@
 /** A symbolic link. */
-import { type Clock, InodeBase, type Owner, S_IFLNK } from "./inode.ts";
+import { type Clock, defineKind, InodeBase, type Owner, S_IFLNK } from "./inode.ts";
 
 /** The longest target that tmpfs keeps in the inode; a longer one takes a page. */
 const SHORT_TARGET = 128;
@@ -8,8 +8,9 @@ export class Symlink extends InodeBase {
   /** Bytes, as a Latin-1 string. */
   readonly target: string;
 
-  override get kind(): "symlink" {
-    return "symlink";
+  declare readonly kind: "symlink";
+  static {
+    defineKind(Symlink.prototype, "symlink");
   }
 
   constructor(ino: number, target: string, owner: Owner, clock: Clock) {

@@ -125,6 +125,11 @@ function attrReply(mount: FsContext, inode: Inode): StructValue<typeof abi.attrO
   return { attr_valid, attr_valid_nsec: 0, attr: readAttributes(mount, inode) };
 }
 
+function statxReply(mount: FsContext, inode: Inode): StructValue<typeof abi.statxOut> {
+  const { attr_valid, attr } = attrReply(mount, inode);
+  return { attr_valid, attr_valid_nsec: 0, flags: 0, stat: toStatx(inode, attr) };
+}
+
 function toStatx(inode: Inode, attr: Attr): StructValue<typeof abi.statx> {
   const { rdev } = attr;
   const { btime } = inode;
@@ -268,11 +273,6 @@ export function attributeOperations(mount: FsContext) {
     return attrReply(mount, inode);
   }
 
-  function statxReply(inode: Inode): StructValue<typeof abi.statxOut> {
-    const { attr_valid, attr } = attrReply(mount, inode);
-    return { attr_valid, attr_valid_nsec: 0, flags: 0, stat: toStatx(inode, attr) };
-  }
-
   function mustGenerate(inode: Inode, { pid }: Caller): inode is RegularFile {
     return inode.kind === "file" && mount.statReaders.mustGenerate(inode, pid, mount.handles);
   }
@@ -281,12 +281,12 @@ export function attributeOperations(mount: FsContext) {
     file: RegularFile,
     { unique, pid }: Header,
     name: K,
-    reply: () => Reply<K>,
+    reply: (mount: FsContext, inode: Inode) => Reply<K>,
   ): Parked {
     mount.pending.wait(file, {
       unique,
       pid,
-      done: () => void mount.session().answer(unique, name, reply()),
+      done: () => void mount.session().answer(unique, name, reply(mount, file)),
       fail: (error) => mount.session().fail(unique, error),
     });
     return PARKED;
@@ -295,16 +295,16 @@ export function attributeOperations(mount: FsContext) {
   return {
     getattr(_request, header) {
       const inode = nodes.get(header.nodeid);
-      if (mustGenerate(inode, header)) return generateFirst(inode, header, "getattr", () => attrReply(mount, inode));
+      if (mustGenerate(inode, header)) return generateFirst(inode, header, "getattr", attrReply);
       mount.copyUps.onSizeSent(inode, header.pid);
       return attrReply(mount, inode);
     },
 
     statx(_request, header) {
       const inode = nodes.get(header.nodeid);
-      if (mustGenerate(inode, header)) return generateFirst(inode, header, "statx", () => statxReply(inode));
+      if (mustGenerate(inode, header)) return generateFirst(inode, header, "statx", statxReply);
       mount.copyUps.onSizeSent(inode, header.pid);
-      return statxReply(inode);
+      return statxReply(mount, inode);
     },
 
     setattr(request, header) {

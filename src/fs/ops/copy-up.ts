@@ -96,6 +96,7 @@ export class CopyUps {
 
   /** The file's size was sent to this thread. */
   onSizeSent(file: Inode, pid: number): void {
+    if (this.#opened.size === 0) return;
     for (const opened of this.#opensOf(file, pid)) if (opened.state !== "returned") opened.state = "cleared";
   }
 

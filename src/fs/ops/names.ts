@@ -2,7 +2,7 @@
 
 import { CONTROL_NAME } from "../../attributes.ts";
 import { FsError } from "../../errno.ts";
-import { type Filesystem, PARKED } from "../../fuse/ops.ts";
+import { type Filesystem, type Header, PARKED } from "../../fuse/ops.ts";
 import { MalformedMessage } from "../../fuse/wire.ts";
 import type { Directory } from "../../tree/directory.ts";
 import { type Inode, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_IFREG, S_IFSOCK } from "../../tree/inode.ts";
@@ -54,11 +54,19 @@ export function nameOperations(mount: FsContext) {
     if (inode !== undefined) mount.ruleEntries.claim(inode);
   }
 
-  function remove(nodeid: number, name: string, work: (directory: Directory) => void): void {
-    const directory = requireChangeable(mount, nodeid, name);
-    const inode = directory.get(name)?.inode;
-    work(directory);
-    if (inode !== undefined) tree.movedNames.noteRemoval(directory, name, inode);
+  /** A LOOKUP that is answered when a generator has provided the name, or has not. */
+  function waitForName(directory: Directory, name: string, { unique, pid }: Header): Waiter {
+    return {
+      unique,
+      pid,
+      done() {
+        const found = directory.get(name)?.inode;
+        if (found === undefined) throw new FsError("ENOENT");
+        const reply = replyEntry(mount, found);
+        if (!mount.session().answer(unique, "lookup", reply)) nodes.forget(reply.nodeid, 1);
+      },
+      fail: (error) => mount.session().fail(unique, error),
+    };
   }
 
   return {
@@ -72,19 +80,8 @@ export function nameOperations(mount: FsContext) {
         mount.ruleEntries.use(inode);
         return replyEntry(mount, inode);
       }
-      const { unique } = header;
-      const waiter: Waiter = {
-        unique,
-        pid: header.pid,
-        done() {
-          const found = directory.get(name)?.inode;
-          if (found === undefined) throw new FsError("ENOENT");
-          const reply = replyEntry(mount, found);
-          if (!mount.session().answer(unique, "lookup", reply)) nodes.forget(reply.nodeid, 1);
-        },
-        fail: (error) => mount.session().fail(unique, error),
-      };
       if (lists) {
+        const waiter = waitForName(directory, name, header);
         const findListed = () => {
           if (directory.get(name) !== undefined || !mount.onDemandFiles.wait(directory, name, waiter)) waiter.done();
         };
@@ -95,7 +92,11 @@ export function nameOperations(mount: FsContext) {
         mount.ruleEntries.use(directory);
         return replyEntry(mount, inode);
       }
-      if (mount.onDemandFiles.wait(directory, name, waiter)) return PARKED;
+      if (
+        mount.onDemandFiles.enabled &&
+        mount.onDemandFiles.wait(directory, name, waitForName(directory, name, header))
+      )
+        return PARKED;
       // The kernel is notified of a new name only after this reply (dcache.ts), but must be able to find it at once.
       if (mount.listings.addsTo(directory)) throw new FsError("ENOENT");
       mount.dcache.noteNegative(directory);
@@ -159,11 +160,13 @@ export function nameOperations(mount: FsContext) {
     },
 
     unlink({ name }, header) {
-      remove(header.nodeid, name, (directory) => tree.unlink(directory, name));
+      const directory = requireChangeable(mount, header.nodeid, name);
+      tree.movedNames.noteRemoval(directory, name, tree.unlink(directory, name));
     },
 
     rmdir({ name }, header) {
-      remove(header.nodeid, name, (directory) => tree.rmdir(directory, name));
+      const directory = requireChangeable(mount, header.nodeid, name);
+      tree.movedNames.noteRemoval(directory, name, tree.rmdir(directory, name));
     },
 
     rename({ name, newname, newdir }, header) {

@@ -178,6 +178,7 @@ describeMounted("a file that another one depends on", () => {
     const third = m.start("exec cat by-own-code");
     const request = await asked(m, "slow");
     await m.opened(3);
+    await eventually("the code waits for it", () => m.status().waiting.some(({ path }) => path === "/by-own-code"));
     for (const reader of [first, second]) {
       reader.kill("SIGKILL");
       await reader.exited;

@@ -87,6 +87,8 @@ export interface Status {
   readonly bytes: number;
   readonly generating: number;
   readonly requests: Record<string, number>;
+  /** Files that are being generated and wait for others. */
+  readonly waiting: readonly { readonly path: string; readonly waitsFor: readonly string[] }[];
 }
 
 export class Mounted implements AsyncDisposable {

@@ -117,11 +117,22 @@ export function messageOf(error: unknown): string {
 }
 
 /**
- * The message for a caller that has already named the path or store: without the path or name at its start. An error
- * from another process or thread has only its message.
+ * The message for a caller that has already named the path or store: without the path or name at its start, and for a
+ * failed system call without its name and path: "permission denied (EACCES)". An error from another process or thread has
+ * only its message.
  */
 export function reasonOf(error: unknown, name: string): string {
   if (error instanceof FsError && error.path === name) return error.reason;
   const message = messageOf(error);
-  return message.startsWith(`${name}: `) ? message.slice(name.length + 2) : message;
+  if (message.startsWith(`${name}: `)) return message.slice(name.length + 2);
+  const call = readCall(error);
+  const named = call?.path === undefined || call.path === name || call.path.endsWith(`/${name}`);
+  return call !== undefined && named ? call.reason : message;
+}
+
+/** Of an error of node:fs about at most one path, such as "EACCES: permission denied, open '/a'". */
+export function readCall(error: unknown): { readonly reason: string; readonly path: string | undefined } | undefined {
+  if (!(error instanceof Error && "syscall" in error)) return undefined;
+  const [, code, words, path] = /^([A-Z0-9]+): (.+?), [a-z0-9]+(?: '([^']*)')?$/s.exec(error.message) ?? [];
+  return code !== undefined && code === codeOf(error) ? { reason: `${words} (${code})`, path } : undefined;
 }

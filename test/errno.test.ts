@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { fstatSync, openSync, renameSync } from "node:fs";
 import { FsError, reasonOf } from "../src/errno.ts";
 
 describe("an error that becomes an errno", () => {
@@ -24,4 +25,27 @@ describe("an error that becomes an errno", () => {
     expect(reasonOf(new Error("broken"), "/a")).toBe("broken");
     expect(reasonOf(new FsError("EIO", "broken", { path: "/b" }), "/a")).toBe("/b: broken");
   });
+
+  test("the reason of a failed system call names the path only if it is not the one that the caller has named", () => {
+    const missing = failureOf(() => openSync("/none/a", "r"));
+    expect(reasonOf(missing, "/none/a")).toBe("no such file or directory (ENOENT)");
+    expect(reasonOf(missing, "a")).toBe("no such file or directory (ENOENT)");
+    expect(reasonOf(missing, "/none/b")).toBe("ENOENT: no such file or directory, open '/none/a'");
+    const both = failureOf(() => renameSync("/none/a", "/none/b"));
+    expect(reasonOf(both, "/none/a")).toContain("'/none/a' -> '/none/b'");
+    expect(
+      reasonOf(
+        failureOf(() => fstatSync(9999)),
+        "/a",
+      ),
+    ).toBe("bad file descriptor (EBADF)");
+  });
 });
+
+function failureOf(call: () => unknown): unknown {
+  try {
+    return call();
+  } catch (error) {
+    return error;
+  }
+}

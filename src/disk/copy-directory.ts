@@ -8,7 +8,7 @@
  */
 import { lstatSync, readdirSync, readlinkSync } from "node:fs";
 import { CONTROL_NAME } from "../attributes.ts";
-import { codeOf, FsError, messageOf } from "../errno.ts";
+import { codeOf, FsError, reasonOf } from "../errno.ts";
 import { readMounts } from "../mountinfo.ts";
 import type { Directory } from "../tree/directory.ts";
 import { type Inode, type Owner, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG, type SomeTimes } from "../tree/inode.ts";
@@ -49,7 +49,7 @@ export function copyDirectory(tree: Tree, source: string, options: DirectoryCopy
     const full = cause instanceof FsError && cause.code === "ENOSPC";
     const problem = full
       ? `does not fit into the filesystem, which has room for ${tree.space.describeRoom()}; mount with a larger --size or --inodes`
-      : `cannot be copied: ${messageOf(cause)}`;
+      : `cannot be copied: ${reasonOf(cause, toText(source))}`;
     throw new DirectoryCopyError(`${source} ${problem}`, { cause });
   }
 }
@@ -104,7 +104,7 @@ class Copier {
       return names.sort((a, b) => (a < b ? -1 : 1));
     } catch (error) {
       if (path === this.#source) throw error;
-      this.#warn(path, `its entries are left out: ${messageOf(error)}`);
+      this.#warn(path, `its entries are left out: ${reasonOf(error, toText(path))}`);
       return [];
     }
   }
@@ -122,7 +122,7 @@ class Copier {
       // The tree is full.
       if (error instanceof FsError && error.code === "ENOSPC") throw error;
       // Somebody removed it in the meantime.
-      if (codeOf(error) !== "ENOENT") this.#warn(path, `left out: ${messageOf(error)}`);
+      if (codeOf(error) !== "ENOENT") this.#warn(path, `left out: ${reasonOf(error, toText(path))}`);
       return undefined;
     }
   }

@@ -14,7 +14,7 @@ import {
   readSync,
 } from "node:fs";
 import { CONTROL_NAME } from "../attributes.ts";
-import { codeOf, messageOf } from "../errno.ts";
+import { codeOf, reasonOf } from "../errno.ts";
 import { readMounts } from "../mountinfo.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
@@ -92,7 +92,7 @@ class Merger {
       return new Set(readdirSync(onDisk(path), { encoding: "buffer" }).map((name) => name.toString("latin1")));
     } catch (error) {
       if (required || codeOf(error) !== "EACCES") throw error;
-      this.#options.warn(`${toText(path)}: its entries are left out: ${messageOf(error)}`);
+      this.#options.warn(`${toText(path)}: its entries are left out: ${reasonOf(error, toText(path))}`);
       return undefined;
     }
   }
@@ -125,7 +125,8 @@ class Merger {
       return this.#mergeEntry(directory, name, path);
     } catch (error) {
       const code = codeOf(error);
-      if (code === "EACCES" || code === "EPERM") this.#options.warn(`${toText(path)}: left out: ${messageOf(error)}`);
+      if (code === "EACCES" || code === "EPERM")
+        this.#options.warn(`${toText(path)}: left out: ${reasonOf(error, toText(path))}`);
       else if (code !== "ENOENT") throw error;
       return undefined;
     }

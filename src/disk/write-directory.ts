@@ -16,7 +16,7 @@ import {
   rmSync,
   symlinkSync,
 } from "node:fs";
-import { messageOf } from "../errno.ts";
+import { messageOf, reasonOf } from "../errno.ts";
 import { mknod, pwrite, SystemError } from "../libc.ts";
 import type { Directory } from "../tree/directory.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../tree/file.ts";
@@ -103,7 +103,7 @@ function nameErrors(path: string, work: () => void): void {
   try {
     work();
   } catch (cause) {
-    throw new DirectoryWriteError(`${toText(path)} cannot be written: ${messageOf(cause)}`, { cause });
+    throw new DirectoryWriteError(`${toText(path)} cannot be written: ${reasonOf(cause, toText(path))}`, { cause });
   }
 }
 
@@ -151,7 +151,7 @@ function writeContent(path: Buffer, file: RegularFile): void {
   const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   const fd = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   try {
-    writeBytes(fd, path, file);
+    writeBytes(fd, file);
   } catch (error) {
     rmSync(path, { force: true });
     throw error;
@@ -160,7 +160,7 @@ function writeContent(path: Buffer, file: RegularFile): void {
   }
 }
 
-function writeBytes(fd: number, path: Buffer, file: RegularFile): void {
+function writeBytes(fd: number, file: RegularFile): void {
   if (file.size > MAX_FILE_SIZE) throw new Error("the file is too large");
   for (let at = Number(file.nextData(0) ?? file.size); at < file.size; ) {
     const end = Number(file.nextHole(at) ?? file.size);
@@ -168,7 +168,7 @@ function writeBytes(fd: number, path: Buffer, file: RegularFile): void {
       const length = file.read(at, buffer.subarray(0, Math.min(buffer.length, end - at)));
       for (let written = 0; written < length; ) {
         const count = pwrite(fd, buffer.subarray(written, length), length - written, at + written);
-        if (count < 0) throw new SystemError("pwrite", -count, path.toString());
+        if (count < 0) throw new SystemError("pwrite", -count);
         written += count;
       }
       at += length;

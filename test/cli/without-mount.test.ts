@@ -145,7 +145,7 @@ describe("commands that change the same snapshot", () => {
     chmodSync(user.mounted.sandbox.at("from.json"), 0o444);
     expect(await user.llmfs(["write", "from.json/b.md"])).toMatchObject({
       status: 89,
-      stderr: expect.stringMatching(/from.json cannot be written: EACCES/),
+      stderr: expect.stringMatching(/from.json cannot be written: permission denied \(EACCES\)/),
     });
   });
 });

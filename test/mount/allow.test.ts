@@ -31,6 +31,16 @@ describeMounted("a mount with --confirm-over", () => {
     expect(JSON.parse((await llmfs("allow", "--json", `${m.dir}/a`)).stdout)).toEqual({ calls: 2 });
   });
 
+  test("names one request as one", async () => {
+    await using m = await mounted({ pending: ["a", "b"], args: ["--confirm-over", "1", "--mode", "off"] });
+    await m.out("cat a");
+    expect((await m.sh("cat b")).status).toBe(1);
+    expect(await m.xattr("b", "error")).toMatch(
+      /more than 1 request would .*; 1 request was made\. To allow 1 request more/,
+    );
+    expect((await m.sandbox.llmfs(["allow", m.dir], { program: BINARY })).stdout).toBe("allowed 1 more request\n");
+  });
+
   test("counts an amount of money in the same way", async () => {
     const received = { a: 2000, b: 2000, c: 100 };
     const answer = (path: string) => ({

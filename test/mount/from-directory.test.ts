@@ -105,7 +105,7 @@ describeMounted("a mount of a directory", () => {
     const drop = IS_ROOT ? ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"] : [];
     const done = await m.sandbox.llmfs(["run", "--from", "repo", "--", "ls"], { program: [...drop, ...BINARY] });
     expect(done).toMatchObject({ status: 0, stdout: "a\n" });
-    expect(done.stderr).toMatch(/warning: \S+\/repo\/b: left out: EACCES/);
+    expect(done.stderr).toMatch(/warning: \S+\/repo\/b: left out: permission denied \(EACCES\)/);
   });
 });
 

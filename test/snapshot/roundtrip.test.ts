@@ -97,7 +97,9 @@ test("a tree deeper than PATH_MAX survives a round trip", () => {
 });
 
 test("an error names the file that cannot be opened, and the reason", () => {
-  expect(() => loadSnapshot(newTree(), "/nowhere/tree.json")).toThrow("/nowhere/tree.json: cannot be opened: ENOENT");
+  expect(() => loadSnapshot(newTree(), "/nowhere/tree.json")).toThrow(
+    "/nowhere/tree.json: cannot be opened: no such file or directory (ENOENT)",
+  );
   expect(() => loadSnapshot(newTree(), "/tmp")).toThrow("/tmp: is a directory");
   expect(() => loadSnapshot(newTree(), "/dev/null")).toThrow("/dev/null: is not a regular file");
 });

@@ -8,7 +8,7 @@
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { codeOf, messageOf } from "../../errno.ts";
+import { codeOf, messageOf, reasonOf } from "../../errno.ts";
 import { readRegular } from "../../text/bounded-read.ts";
 import { UserError } from "../errors.ts";
 import { configFolder, readTrustedPaths, stateFolder } from "../settings/settings.ts";
@@ -27,7 +27,7 @@ export async function readConfiguration(file: string): Promise<Configuration> {
   try {
     return { file, content: await readRegular(file, LONGEST) };
   } catch (error) {
-    throw new UserError("input", `${file}: ${messageOf(error)}`, { cause: error });
+    throw new UserError("input", `${file}: ${reasonOf(error, file)}`, { cause: error });
   }
 }
 

@@ -6,7 +6,7 @@
  */
 import { accessSync, appendFileSync, closeSync, constants, existsSync, fstatSync, openSync, statSync } from "node:fs";
 import { dirname } from "node:path";
-import { FsError, messageOf } from "../../errno.ts";
+import { FsError, reasonOf } from "../../errno.ts";
 import { findMountOnPath } from "../../inside-mount.ts";
 import type { Generate, List, Recall } from "../../rpc/generation.ts";
 import type { MountEvent } from "../../rpc/programs.ts";
@@ -35,7 +35,7 @@ export function requireAuditable(source: string, file: string, required: boolean
   try {
     accessSync(existsSync(file) ? file : dirname(file), constants.W_OK);
   } catch (error) {
-    throw new UserError("input", `${source} ${file} cannot be written: ${messageOf(error)}`, { cause: error });
+    throw new UserError("input", `${source} ${file} cannot be written: ${reasonOf(error, file)}`, { cause: error });
   }
 }
 
@@ -102,7 +102,7 @@ export class Audit {
       this.#problem = undefined;
     } catch (error) {
       const first = this.#problem === undefined;
-      this.#problem = `the audit file ${file} cannot be written: ${messageOf(error)}`;
+      this.#problem = `the audit file ${file} cannot be written: ${reasonOf(error, file)}`;
       if (first) warn(this.#problem);
     }
   }

@@ -3,7 +3,7 @@
 import { createReadStream, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { CONTROL_NAME } from "../../attributes.ts";
-import { messageOf } from "../../errno.ts";
+import { messageOf, reasonOf } from "../../errno.ts";
 import { getxattr } from "../../libc.ts";
 import { FS_TYPE, findMountAt, type MountPoint, readMounts } from "../../mountinfo.ts";
 import { ownerOf } from "../../procfs.ts";
@@ -104,7 +104,7 @@ export async function* streamMountedFile(mountpoint: string, path: string): Asyn
     }
   } catch (error) {
     if (error instanceof UserError) throw error;
-    throw new UserError("failure", `${path} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new UserError("failure", `${path} cannot be read: ${reasonOf(error, path)}`, { cause: error });
   }
 }
 
@@ -150,7 +150,7 @@ export async function readControlJson<T>(
     if (check(value)) return value;
   } catch (error) {
     if (error instanceof UserError && error.exit === "unresponsive") throw error;
-    const reason = error instanceof UserError ? error.message : `${path} cannot be read: ${messageOf(error)}`;
+    const reason = error instanceof UserError ? error.message : `${path} cannot be read: ${reasonOf(error, path)}`;
     throw new UserError("notMounted", reason, { cause: error });
   }
   throw new UserError("notMounted", `${path}: another version of llmfs serves this mount`);

@@ -9,7 +9,7 @@
  */
 import { statSync } from "node:fs";
 import { isAbsolute, join } from "node:path";
-import { codeOf, messageOf } from "../../errno.ts";
+import { codeOf, reasonOf } from "../../errno.ts";
 import { readBounded, TooLongError } from "../../text/bounded-read.ts";
 import { UserError } from "../errors.ts";
 import { absolutePath, currentDirectory } from "../machine/current-directory.ts";
@@ -76,7 +76,7 @@ function readPromptFile(source: string, path: string | 0, name: string): Prompt 
     bytes = readBounded(path, LONGEST_BYTES);
   } catch (error) {
     if (error instanceof TooLongError) throw createTooLongError(`${source}: ${name}`);
-    throw new UserError("input", `${source}: ${name} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new UserError("input", `${source}: ${name} cannot be read: ${reasonOf(error, name)}`, { cause: error });
   }
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -3,7 +3,7 @@ import { basename } from "node:path";
 import { UserError } from "../../app/errors.ts";
 import { resolveRealPath } from "../../app/mountpoint.ts";
 import { listServers } from "../../app/running/server-process.ts";
-import { messageOf } from "../../errno.ts";
+import { reasonOf } from "../../errno.ts";
 import { holdFile } from "../../snapshot/write/hold.ts";
 import { say } from "../output/terminal.ts";
 
@@ -16,7 +16,7 @@ export async function holdSnapshot(file: string): Promise<AsyncDisposable> {
   try {
     return await holdFile(file, () => say(`waiting for another llmfs that changes ${file}`));
   } catch (error) {
-    throw new UserError("save", `the tree could not be saved: ${file} cannot be written: ${messageOf(error)}`, {
+    throw new UserError("save", `the tree could not be saved: ${file} cannot be written: ${reasonOf(error, file)}`, {
       cause: error,
     });
   }

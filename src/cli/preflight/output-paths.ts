@@ -8,7 +8,7 @@ import { resolveRealPath } from "../../app/mountpoint.ts";
 import { requireAuditable } from "../../app/running/audit.ts";
 import type { Config, FileSetting } from "../../app/settings/settings.ts";
 import { kebabCase } from "../../app/settings/table.ts";
-import { messageOf } from "../../errno.ts";
+import { messageOf, reasonOf } from "../../errno.ts";
 import type { Destination } from "../../snapshot/write/destination.ts";
 import { say } from "../output/terminal.ts";
 
@@ -44,14 +44,18 @@ export async function checkSave(flag: string, file: string): Promise<void> {
     place = await resolveDestination(file);
   } catch (error) {
     const refused = error instanceof RefusedDestination;
-    const reason = refused ? ` ${error.message}` : `: the folder cannot be written: ${messageOf(error)}`;
+    const reason = refused ? ` ${error.message}` : `: the folder cannot be written: ${reasonOf(error, dirname(file))}`;
     throw new UserError("save", `${flag} ${file}${reason}`, { cause: error });
   }
   if (place.kind !== "new" && place.kind !== "replace") return;
   try {
     accessSync(dirname(place.path), constants.W_OK | constants.X_OK);
   } catch (error) {
-    throw new UserError("save", `${flag} ${file}: the folder cannot be written: ${messageOf(error)}`, { cause: error });
+    throw new UserError(
+      "save",
+      `${flag} ${file}: the folder cannot be written: ${reasonOf(error, dirname(place.path))}`,
+      { cause: error },
+    );
   }
 }
 

@@ -1,6 +1,6 @@
 /** Whether a directory can be a mountpoint: checked before anything costs time or money, and again at the mount. */
 import { readdirSync, statfsSync, statSync } from "node:fs";
-import { codeOf, messageOf } from "../../errno.ts";
+import { codeOf, reasonOf } from "../../errno.ts";
 import { FS_TYPE, findMountAt } from "../../mountinfo.ts";
 import { isDeadError, MountError } from "./unmount.ts";
 
@@ -51,7 +51,7 @@ function probe(path: string, name: string): "alive" | "dead" {
     }
     if (code === "ENOENT")
       throw createUnusableError(`${name} does not exist; make it with: mkdir -p ${shellWord(name)}`);
-    throw createUnusableError(`${name} cannot be used: ${messageOf(error)}`, error);
+    throw createUnusableError(`${name} cannot be used: ${reasonOf(error, path)}`, error);
   }
   throw createUnusableError(`${name} is not a directory; a filesystem can be mounted on directories only`);
 }
@@ -60,7 +60,7 @@ function listEntries(path: string, name: string): readonly string[] {
   try {
     return readdirSync(path);
   } catch (error) {
-    throw createUnusableError(`${name} cannot be used: ${messageOf(error)}`, error);
+    throw createUnusableError(`${name} cannot be used: ${reasonOf(error, path)}`, error);
   }
 }
 

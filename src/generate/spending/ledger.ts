@@ -266,8 +266,9 @@ export class Ledger {
   /** Only --confirm-over refuses the call. */
   #createQuestion(step: ConfirmStep): LlmError {
     const { calls, usd } = this.#spent;
-    const limit = "calls" in step ? `${step.calls} requests` : `$${step.usd}`;
-    const spent = `${calls} ${calls === 1 ? "request was" : "requests were"} made${"usd" in step ? `, for $${usd.toFixed(4)}` : ""}`;
+    const requests = (count: number) => `${count} ${count === 1 ? "request" : "requests"}`;
+    const limit = "calls" in step ? requests(step.calls) : `$${step.usd}`;
+    const spent = `${requests(calls)} ${calls === 1 ? "was" : "were"} made${"usd" in step ? `, for $${usd.toFixed(4)}` : ""}`;
     const how = this.#howToAllow();
     const cure =
       how === undefined

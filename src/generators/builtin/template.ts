@@ -15,7 +15,7 @@
  */
 import { readdir, stat } from "node:fs/promises";
 import { join, normalize, resolve } from "node:path";
-import { FsError, messageOf } from "../../errno.ts";
+import { FsError, reasonOf } from "../../errno.ts";
 import { readRegular } from "../../text/bounded-read.ts";
 import { isRecord, type Options, readText, readTexts, refuseUnknownOptions, requireText } from "../config/options.ts";
 import { parsePattern } from "../config/patterns.ts";
@@ -87,7 +87,7 @@ async function readSource(path: string, { options, match }: GeneratorContext, ba
     refuseInMount(file);
     if ((await stat(file).catch(() => undefined))?.isDirectory() !== false) continue;
     const text = await readRegular(file, LONGEST_TEMPLATE).catch((cause: unknown) => {
-      throw new FsError("EIO", `the template ${file} cannot be read: ${messageOf(cause)}`, { cause });
+      throw new FsError("EIO", `the template ${file} cannot be read: ${reasonOf(cause, file)}`, { cause });
     });
     return [file, text.toString("utf8")];
   }

@@ -6,7 +6,7 @@
  */
 import { statSync } from "node:fs";
 import { readdir, stat } from "node:fs/promises";
-import { codeOf, messageOf } from "../../errno.ts";
+import { codeOf, reasonOf } from "../../errno.ts";
 
 /** The timestamp of a folder may lag by this much: one jiffy on the coarsest file systems. */
 const COARSE_MS = 50;
@@ -55,7 +55,9 @@ export class FolderIndex {
       return (await this.#list(this.#folder)).filter((file) => this.#pattern.test(file)).sort();
     } catch (error) {
       if (isMissing(error)) return [];
-      throw new Error(`the folder of recordings ${this.#folder} cannot be read: ${messageOf(error)}`, { cause: error });
+      throw new Error(`the folder of recordings ${this.#folder} cannot be read: ${reasonOf(error, this.#folder)}`, {
+        cause: error,
+      });
     }
   }
 

@@ -3,7 +3,7 @@
 import { closeSync, existsSync, openSync, renameSync, type Stats, statSync, unlinkSync, writevSync } from "node:fs";
 import { mkdir, readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
-import { codeOf, messageOf } from "../../errno.ts";
+import { codeOf, messageOf, reasonOf } from "../../errno.ts";
 import type { ChatRequest } from "../../llm/llm.ts";
 import { LONGEST_AT_ONCE, readRegular, readRegularAtOnce } from "../../text/bounded-read.ts";
 import { DiskFlush } from "../disk-flush.ts";
@@ -156,7 +156,9 @@ export function createFolderStore(folder: string, options: FolderOptions = {}): 
         await write(file, pieces, (await stat(join(folder, file))).mode & 0o777);
       }
     } catch (error) {
-      throw new Error(`${join(folder, file)} cannot be written: ${messageOf(error)}`, { cause: error });
+      throw new Error(`${join(folder, file)} cannot be written: ${reasonOf(error, join(folder, file))}`, {
+        cause: error,
+      });
     }
     names.add(file);
     await clearLeftovers();

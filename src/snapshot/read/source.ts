@@ -1,5 +1,6 @@
 /** Where the bytes of a snapshot come from: a file, read piece by piece, or an array. */
 import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { reasonOf } from "../../errno.ts";
 import { SnapshotError } from "../error.ts";
 
 export interface ByteSource {
@@ -18,8 +19,9 @@ function openFile(path: string, name: string): ByteSource {
     try {
       return call();
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      throw new SnapshotError({ source: name }, `cannot be ${what}: ${reason}`, undefined, { cause: error });
+      throw new SnapshotError({ source: name }, `cannot be ${what}: ${reasonOf(error, path)}`, undefined, {
+        cause: error,
+      });
     }
   };
   // Opening a pipe without a writer would block forever.

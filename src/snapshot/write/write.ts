@@ -5,7 +5,7 @@
 import type { Stats } from "node:fs";
 import { type FileHandle, open, rename } from "node:fs/promises";
 import { dirname } from "node:path";
-import { codeOf } from "../../errno.ts";
+import { codeOf, readCall } from "../../errno.ts";
 import { SnapshotError } from "../error.ts";
 import { RefusedDestination, resolveDestination } from "./destination.ts";
 import { clearLeftOver, createBeside } from "./temporary.ts";
@@ -104,5 +104,5 @@ const CURES = new Map([
 function explainReason(code: string, error: unknown): string {
   if (code === "ENOSPC") return "no space left on the device (ENOSPC)";
   if (code === "EFBIG") return "it exceeds the file size limit (ulimit -f) of the writing process (EFBIG)";
-  return error instanceof Error ? error.message : code;
+  return readCall(error)?.reason ?? (error instanceof Error ? error.message : code);
 }

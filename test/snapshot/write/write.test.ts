@@ -326,7 +326,9 @@ describe("if writing fails, the previous file stays, and nothing else", () => {
   test("writing in a directory that does not exist leaves nothing behind", async () => {
     const error = await failure(join(folder, "missing", "tree.json"), chunks("x"));
     expect(error).toBeInstanceOf(SnapshotError);
-    expect(error.message).toStartWith(`${folder}/missing/tree.json: cannot be written: ENOENT`);
+    expect(error.message).toStartWith(
+      `${folder}/missing/tree.json: cannot be written: no such file or directory (ENOENT); create the directory first`,
+    );
     expect(error.message).toEndWith("; create the directory first");
   });
 

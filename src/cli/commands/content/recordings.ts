@@ -16,6 +16,7 @@ import { defineCommand, defineFlags } from "../../args/command.ts";
 import { lookFlags } from "../../args/flags.ts";
 import { person } from "../../output/ask.ts";
 import { EXIT } from "../../output/exit-codes.ts";
+import { plural } from "../../output/quantity.ts";
 import { say, show, showJson } from "../../output/terminal.ts";
 import { createQuietLog } from "../../process/serve.ts";
 import { copyStore, signStore } from "../../recordings/copy.ts";
@@ -206,7 +207,9 @@ async function verify(store: RecordingStore, json: boolean): Promise<number> {
   }
   if (json) showJson({ whole, faults });
   else for (const fault of faults) show(`${formatFault(fault)}\n`);
-  say(`${whole} recordings are valid${faults.length === 0 ? "" : `, ${faults.length} are not`}`);
+  const are = (count: number) => (count === 1 ? "is" : "are");
+  const rest = faults.length === 0 ? "" : `, ${faults.length} ${are(faults.length)} not`;
+  say(`${plural(whole, "recording")} ${are(whole)} valid${rest}`);
   return faults.length === 0 ? EXIT.ok.code : EXIT.recordings.code;
 }
 

@@ -3,6 +3,7 @@ import { findMountPlace } from "../../../app/place.ts";
 import { ControlClient, ControlRefusal } from "../../../app/running/control-client.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
+import { plural } from "../../output/quantity.ts";
 import { show, showJson } from "../../output/terminal.ts";
 
 export const allow = defineCommand({
@@ -28,7 +29,7 @@ export const allow = defineCommand({
       throw error;
     });
     if (args.json) showJson(step);
-    else show("calls" in step ? `allowed ${step.calls} more requests\n` : `allowed $${step.usd} more\n`);
+    else show("calls" in step ? `allowed ${plural(step.calls, "more request")}\n` : `allowed $${step.usd} more\n`);
     return EXIT.ok.code;
   },
 });

@@ -3,7 +3,7 @@ import { createGzip, createZstdCompress } from "node:zlib";
 import { UsageError, UserError } from "../../../app/errors.ts";
 import { absolutePath } from "../../../app/machine/current-directory.ts";
 import { describePlace, findPlace } from "../../../app/place.ts";
-import { codeOf, messageOf } from "../../../errno.ts";
+import { codeOf, reasonOf } from "../../../errno.ts";
 import { findMountOnPath } from "../../../inside-mount.ts";
 import type { OfflineTree } from "../../../offline/offline-tree.ts";
 import { writeAtomically } from "../../../snapshot/write/write.ts";
@@ -95,7 +95,8 @@ function prepareDirectory(named: string, target: string, force: boolean): boolea
   try {
     if (readdirSync(target).length === 0 || force) return false;
   } catch (error) {
-    if (codeOf(error) !== "ENOENT") throw new UserError("save", `${named}: ${messageOf(error)}`, { cause: error });
+    if (codeOf(error) !== "ENOENT")
+      throw new UserError("save", `${named}: ${reasonOf(error, target)}`, { cause: error });
     makeDirectory(named, target);
     return true;
   }
@@ -106,7 +107,7 @@ function makeDirectory(named: string, target: string): void {
   try {
     mkdirSync(target);
   } catch (error) {
-    throw new UserError("save", `${named} cannot be written: ${messageOf(error)}`, { cause: error });
+    throw new UserError("save", `${named} cannot be written: ${reasonOf(error, target)}`, { cause: error });
   }
 }
 

@@ -6,7 +6,7 @@ import { availableMemory } from "../../../app/machine/available-memory.ts";
 import { absolutePath } from "../../../app/machine/current-directory.ts";
 import { describePlace, findPlace, type Place } from "../../../app/place.ts";
 import { findMount } from "../../../app/running/find-mount.ts";
-import { FsError, messageOf } from "../../../errno.ts";
+import { FsError, reasonOf } from "../../../errno.ts";
 import { findMountOnPath } from "../../../inside-mount.ts";
 import { OfflineTree, type OfflineTreeOptions } from "../../../offline/offline-tree.ts";
 import { writeAtomically } from "../../../snapshot/write/write.ts";
@@ -72,7 +72,7 @@ function findSource(named: string): Source {
   try {
     if (!statSync(path).isDirectory()) return { archive: path };
   } catch (error) {
-    throw new UserError("input", `${named} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new UserError("input", `${named} cannot be read: ${reasonOf(error, path)}`, { cause: error });
   }
   const mount = findMountOnPath(path);
   if (mount === undefined) return { directory: path };

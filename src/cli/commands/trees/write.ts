@@ -5,7 +5,7 @@ import { UserError } from "../../../app/errors.ts";
 import { absolutePath } from "../../../app/machine/current-directory.ts";
 import { describePlace, findPlace, type MountPlace, type SnapshotPlace } from "../../../app/place.ts";
 import { whileAnswering } from "../../../app/running/answering.ts";
-import { codeOf, messageOf } from "../../../errno.ts";
+import { codeOf, reasonOf } from "../../../errno.ts";
 import { findMountAt } from "../../../mountinfo.ts";
 import { OfflineTree } from "../../../offline/offline-tree.ts";
 import { writeAtomically } from "../../../snapshot/write/write.ts";
@@ -50,7 +50,7 @@ async function readInput(input: string | undefined): Promise<Uint8Array> {
   try {
     return await readFile(absolutePath(input));
   } catch (error) {
-    throw new UserError("input", `--input ${input} cannot be read: ${messageOf(error)}`, { cause: error });
+    throw new UserError("input", `--input ${input} cannot be read: ${reasonOf(error, input)}`, { cause: error });
   }
 }
 
@@ -62,7 +62,7 @@ async function writeMounted(place: MountPlace, content: Uint8Array, flags: Write
     if (error instanceof UserError) throw error;
     const wrong = ["ENOENT", "ENOTDIR", "EISDIR"].includes(codeOf(error) ?? "");
     const shown = describePlace(place);
-    throw new UserError(wrong ? "input" : "failure", `${shown} cannot be written: ${messageOf(error)}`, {
+    throw new UserError(wrong ? "input" : "failure", `${shown} cannot be written: ${reasonOf(error, shown)}`, {
       cause: error,
     });
   }

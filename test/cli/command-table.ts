@@ -187,7 +187,7 @@ export const COMMAND_TABLE: Readonly<Record<string, CommandTest>> = {
       "recordings copy": "llmfs recordings copy rec rec$N --json",
       "recordings sign": "LLMFS_RECORDINGS_KEY=a-secret-of-a-test llmfs recordings sign --unsigned --dry-run --json",
     },
-    fails: [[91, `${DAMAGED} && llmfs recordings verify --recordings damaged`, "1 are not"]],
+    fails: [[91, `${DAMAGED} && llmfs recordings verify --recordings damaged`, "0 recordings are valid, 1 is not"]],
   },
   grow: {
     works: "llmfs grow mnt --prompt 'an outline' --dry-run",

@@ -56,11 +56,11 @@ describe("text written to the terminal", () => {
     Screen: "{ using screen = new Screen(); screen.draw([EVIL, EVIL]); screen.draw([EVIL]); }",
   };
   /** These write bytes as they are, unless to a terminal; and one only reads. */
-  const OTHERS = ["isOutputClosed", "isTerminal", "passOn", "readLine", "showBytes", "showExactly"];
+  const OTHERS = ["isOutputClosed", "isTerminal", "passOn", "readLine", "showBytes", "showContentLine", "showExactly"];
 
   async function written(body: string): Promise<string> {
     const script = `import * as t from ${JSON.stringify(join(import.meta.dir, "../../src/cli/output/terminal.ts"))};
-      const { say, overwrite, show, showBold, showJson, showPieces, showExactly, Screen } = t;
+      const { say, overwrite, show, showBold, showJson, showPieces, showContentLine, showExactly, Screen } = t;
       const EVIL = ${JSON.stringify(EVIL)};
       ${body}`;
     const child = Bun.spawn({ cmd: [process.execPath, "-e", script], stdio: ["ignore", "pipe", "pipe"] });
@@ -91,5 +91,6 @@ describe("text written to the terminal", () => {
   test("text written to the terminal is exact for results, unless they go to a terminal", async () => {
     const body = "showExactly(Buffer.from(EVIL.slice(0, 30)))";
     expect(await written(body)).toBe(EVIL.slice(0, 30));
+    expect(await written("showContentLine(EVIL.slice(0, 30), '')")).toBe(`${EVIL.slice(0, 30)}\n`);
   });
 });

@@ -58,7 +58,7 @@ describe.each(PROGRAMS)("%s", (_, program) => {
     child.kill("SIGINT");
     const stderr = await new Response(child.stderr).text();
     expect([await child.exited, mountedType(dir)]).toEqual([0, undefined]);
-    expect(stderr).toStartWith(`mounted at ${dir}\n`);
+    expect(stderr).toContain(`mounted at ${dir}\n`);
     expect(stderr).toEndWith(`\nunmounted ${dir}\n`);
     expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain('"content"');
   });

@@ -89,7 +89,15 @@ function differences(seen: readonly Footprint[], settling: number, window: numbe
     const [before, after] = [first.exact[name], last.exact[name]];
     if (after !== before) found.push(`${name}: ${after} instead of ${before}`);
   }
-  for (const name of ["kernelInodes", "descriptors", "channels", "processes", "memory", "helperMemory"] as const) {
+  for (const name of [
+    "kernelInodes",
+    "descriptors",
+    "memoryFiles",
+    "channels",
+    "processes",
+    "memory",
+    "helperMemory",
+  ] as const) {
     const counted = seen.slice(/memory/i.test(name) ? settling : 0);
     if (counted.length < 2 * window) continue;
     const before = counted.slice(0, window).map(({ bounded }) => bounded[name]);

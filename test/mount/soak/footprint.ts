@@ -13,8 +13,10 @@ export interface Exact {
 export interface Bounded {
   /** Inodes that the kernel holds and may ask about. */
   readonly kernelInodes: number;
-  /** Open descriptors of the serving process, without sockets, pipes and spare memory files. */
+  /** Open descriptors of the serving process, without sockets, pipes and the memory files of contents. */
   readonly descriptors: number;
+  /** Memory files that hold contents, without spare ones. */
+  readonly memoryFiles: number;
   /** Sockets and pipes of the serving process. */
   readonly channels: number;
   /** Processes that the serving process or its children started. */
@@ -28,8 +30,10 @@ export interface Bounded {
 export const tolerances: Bounded = {
   // The kernel drops inodes whenever it needs memory, and loads them again as names are looked up.
   kernelInodes: 0,
-  // Empty memory files are kept for the next content and not counted. Small contents wait in one for the next pause.
   descriptors: 2,
+  // Empty ones are kept for the next content and not counted. Small contents wait in one for the next pause. And which
+  // files have one is decided by chance in the first rounds: without passthrough, a file that was once large keeps it.
+  memoryFiles: 6,
   // Connections to the model and to other servers are kept for the next request until one side closes them.
   channels: 8,
   // Helper processes end after a while without work, and are started again, one of each kind.
@@ -61,19 +65,20 @@ export function footprintOf(mountpoint: string): Footprint {
   };
 }
 
-function openBy(pid: number): { descriptors: number; channels: number } {
-  let [descriptors, channels] = [0, 0];
+function openBy(pid: number): { descriptors: number; memoryFiles: number; channels: number } {
+  let [descriptors, memoryFiles, channels] = [0, 0, 0];
   for (const fd of readdirSync(`/proc/${pid}/fd`)) {
     const path = `/proc/${pid}/fd/${fd}`;
     try {
       const target = readlinkSync(path);
       if (/^(socket|pipe):/.test(target)) channels++;
-      else if (!/^\/#\d+ \(deleted\)$/.test(target) || statSync(path).size > 0) descriptors++;
+      else if (!/^\/(#\d+|memfd:llmfs) \(deleted\)$/.test(target)) descriptors++;
+      else if (statSync(path).size > 0) memoryFiles++;
     } catch {
       // It has been closed since.
     }
   }
-  return { descriptors, channels };
+  return { descriptors, memoryFiles, channels };
 }
 
 /** Memory in KiB; 0 for a process that has ended. */

@@ -23,7 +23,7 @@ export class Stamps implements Moments {
   readonly #file: number | undefined;
   readonly #stat: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
   /** The time of the current request, once `#taken`. */
-  readonly #time: { -readonly [K in keyof Time]: Time[K] } = { seconds: 0, nanoseconds: 0 };
+  readonly #time = { seconds: 0, nanoseconds: 0 };
   #taken = false;
   moment = 0;
   /** Whether the kernel supports exact stamps. */

@@ -24,7 +24,7 @@ import type {
   WorkerStart,
 } from "../rpc/messages.ts";
 import { loadSnapshot } from "../snapshot/read/load.ts";
-import type { Clock } from "../tree/inode.ts";
+import { type Clock, fixedClock } from "../tree/inode.ts";
 import { Space } from "../tree/space.ts";
 import { Tree } from "../tree/tree.ts";
 import type { Stamps } from "./clock.ts";
@@ -60,7 +60,7 @@ class FilesystemWorker {
     });
     const { epoch } = options;
     const { clock } = this.#stamps;
-    const fixed: Clock | undefined = epoch === undefined ? undefined : () => ({ seconds: epoch, nanoseconds: 0 });
+    const fixed: Clock | undefined = epoch === undefined ? undefined : fixedClock(epoch);
     const withGenerationClock = <T>(work: () => T): T =>
       fixed === undefined ? work() : this.#stamps.withClock(fixed, work);
     const { plants = [] } = options;

@@ -182,7 +182,7 @@ export class Session {
     this.#deferred = work;
   }
 
-  /** Called after each request. Call it too after a handler was called in another way. */
+  /** Does the work that a handler has deferred. Whoever calls a handler outside `handle` must call this afterwards. */
   runDeferred(): void {
     const work = this.#deferred;
     if (work === undefined) return;

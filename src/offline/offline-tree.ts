@@ -27,7 +27,7 @@ import { loadSnapshot } from "../snapshot/read/load.ts";
 import { type SaveOptions, saveSnapshot } from "../snapshot/write/save.ts";
 import type { Directory } from "../tree/directory.ts";
 import type { RegularFile } from "../tree/file.ts";
-import type { Inode, Owner } from "../tree/inode.ts";
+import { fixedClock, type Inode, type Owner } from "../tree/inode.ts";
 import { components, toBytes, toText } from "../tree/path.ts";
 import { Space, type SpaceOptions } from "../tree/space.ts";
 import { Tree } from "../tree/tree.ts";
@@ -93,7 +93,7 @@ export class OfflineTree {
     this.#owner = rewrites ? LOADER : { uid: sharedBy ?? process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
     const owner = this.#owner;
     this.#tree = new Tree({
-      clock: () => ({ seconds: epoch, nanoseconds: 0 }),
+      clock: fixedClock(epoch),
       owner,
       ...(space && { space: new Space(space) }),
     });

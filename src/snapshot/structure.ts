@@ -1,7 +1,7 @@
 /** A structure proposed by a model, as a snapshot: every file is pending. */
 import { DEFAULT_GENERATOR, DEPENDS, DESCRIPTION, GENERATOR, PROMPT } from "../attributes.ts";
 import type { Directory } from "../tree/directory.ts";
-import type { Inode, Owner } from "../tree/inode.ts";
+import { fixedClock, type Inode, type Owner } from "../tree/inode.ts";
 import { join, toBytes } from "../tree/path.ts";
 import { asLine } from "../tree/references/moved-names.ts";
 import { Tree } from "../tree/tree.ts";
@@ -33,7 +33,7 @@ const nobody = { uid: 0, gid: 0 };
  * Directories need no entry of their own. Throws SnapshotError if the entries do not form a tree.
  */
 export function structureToSnapshot(entries: Iterable<StructureEntry>, source = "the layout"): string {
-  const tree = new Tree({ clock: () => ({ seconds: 0, nanoseconds: 0 }) });
+  const tree = new Tree({ clock: fixedClock(0) });
   const place = new SnapshotPosition(source);
   for (const entry of entries) {
     const path = toBytes(entry.path.startsWith("/") ? entry.path : `/${entry.path}`);

@@ -53,6 +53,12 @@ export interface Clock {
   readonly seconds?: () => number;
 }
 
+/** A clock that stands still. */
+export function fixedClock(seconds: number, nanoseconds = 0): Clock {
+  const time: Time = { seconds, nanoseconds };
+  return () => time;
+}
+
 /** The times of an inode. Two numbers each, because nanoseconds since the epoch do not fit a double. */
 export interface Times {
   readonly atime: number;

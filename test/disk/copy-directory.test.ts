@@ -15,7 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { copyDirectory, DirectoryCopyError } from "../../src/disk/copy-directory.ts";
-import { S_IFIFO, S_IFMT, S_IFSOCK } from "../../src/tree/inode.ts";
+import { fixedClock, S_IFIFO, S_IFMT, S_IFSOCK } from "../../src/tree/inode.ts";
 import { Space } from "../../src/tree/space.ts";
 import { Tree } from "../../src/tree/tree.ts";
 import { at, fileAt, newTree, OWNER, textAt } from "../snapshot/trees.ts";
@@ -163,7 +163,7 @@ describe("copying a directory", () => {
   });
 
   test("copying a missing directory fails", () => {
-    const tree = new Tree({ clock: () => ({ seconds: 0, nanoseconds: 0 }) });
+    const tree = new Tree({ clock: fixedClock(0) });
     const options = { owner: OWNER, keepOwners: false, warn: () => {} };
     expect(() => copyDirectory(tree, join(source, "none"), options)).toThrow(
       /none cannot be copied: no such file or directory \(ENOENT\)$/,

@@ -2,10 +2,11 @@
 import { expect, test } from "bun:test";
 import { BlobWriter, configure, Uint8ArrayReader, ZipWriter } from "@zip.js/zip.js";
 import { readTar } from "../../src/disk/read-tar.ts";
+import { fixedClock } from "../../src/tree/inode.ts";
 import { Tree } from "../../src/tree/tree.ts";
 
 function read(source: AsyncIterable<Uint8Array>): Promise<number> {
-  const tree = new Tree({ clock: () => ({ seconds: 7, nanoseconds: 0 }) });
+  const tree = new Tree({ clock: fixedClock(7) });
   return readTar(tree, tree.root, source, { owner: { uid: 1, gid: 2 }, keepOwners: false, warn() {} });
 }
 

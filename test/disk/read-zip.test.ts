@@ -5,6 +5,7 @@ import { isZip, readZip } from "../../src/disk/read-zip.ts";
 import { writeZip } from "../../src/disk/write-zip.ts";
 import { FsError } from "../../src/errno.ts";
 import { RegularFile } from "../../src/tree/file.ts";
+import { fixedClock } from "../../src/tree/inode.ts";
 import { Space, type SpaceOptions } from "../../src/tree/space.ts";
 import { Tree } from "../../src/tree/tree.ts";
 
@@ -23,8 +24,7 @@ async function zip(...parts: readonly Part[]): Promise<Uint8Array<ArrayBuffer>> 
   return await (await writer.close()).bytes();
 }
 
-const newTree = (space?: SpaceOptions) =>
-  new Tree({ clock: () => ({ seconds: 7, nanoseconds: 0 }), ...(space && { space: new Space(space) }) });
+const newTree = (space?: SpaceOptions) => new Tree({ clock: fixedClock(7), ...(space && { space: new Space(space) }) });
 
 async function read(bytes: Uint8Array<ArrayBuffer>, tree = newTree()) {
   const warnings: string[] = [];

@@ -3,7 +3,7 @@ import { describe, expect, test } from "bun:test";
 import { release } from "node:os";
 import { Stamps } from "../../src/fs/clock.ts";
 import * as libc from "../../src/libc.ts";
-import type { Clock, Time } from "../../src/tree/inode.ts";
+import { type Clock, fixedClock, type Time } from "../../src/tree/inode.ts";
 import { Dice } from "../posix/random.ts";
 
 const STAT: libc.FileStat = { size: 0, blocks: 0, atime: 0, atimeNsec: 0, mtime: 0, mtimeNsec: 0 };
@@ -77,7 +77,7 @@ describe("the clock", () => {
 
   test("the clock has a fixed time for llmfs's own work if one is set", () => {
     const stamps = new Stamps();
-    const fixed: Clock = () => ({ seconds: 315_532_800, nanoseconds: 0 });
+    const fixed: Clock = fixedClock(315_532_800);
     expect(stamps.withClock(fixed, () => taken(stamps.clock))).toEqual({ seconds: 315_532_800, nanoseconds: 0 });
     expect(() =>
       stamps.withClock(fixed, () => {

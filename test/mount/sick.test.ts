@@ -51,8 +51,8 @@ function unanswered({ dir }: Mounted): number {
 let readies = 0;
 
 /**
- * Starts a shell in a mount that runs a command once it is told to (`go`). A program that enters a mount whose process is
- * stopped sends it a request and then cannot be killed, and a shell does so as it starts. So this waits until it runs.
+ * Starts a shell in a mount. It runs the command after `go`. A shell sends the mount a request as it starts, and while the
+ * mount's process is stopped, whoever waits for the answer cannot be killed. So this waits until the shell runs.
  */
 async function shellIn(m: Mounted, command: string) {
   const ready = `ready-${readies++}`;

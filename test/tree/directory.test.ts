@@ -1,10 +1,10 @@
 import { describe, expect, test } from "bun:test";
 import { Directory } from "../../src/tree/directory.ts";
 import { RegularFile } from "../../src/tree/file.ts";
-import type { Clock } from "../../src/tree/inode.ts";
+import { type Clock, fixedClock } from "../../src/tree/inode.ts";
 import { Space } from "../../src/tree/space.ts";
 
-const clock: Clock = () => ({ seconds: 0, nanoseconds: 0 });
+const clock: Clock = fixedClock(0);
 const OWNER = { uid: 0, gid: 0 };
 const space = new Space();
 

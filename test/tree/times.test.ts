@@ -4,7 +4,7 @@ import * as libc from "../../src/libc.ts";
 import { PageStore } from "../../src/tree/content/heap-store.ts";
 import { createTmpfsFiles, FdStore } from "../../src/tree/content/store.ts";
 import { RegularFile } from "../../src/tree/file.ts";
-import type { Time } from "../../src/tree/inode.ts";
+import { fixedClock, type Time } from "../../src/tree/inode.ts";
 import { Space } from "../../src/tree/space.ts";
 
 const OWNER = { uid: 0, gid: 0 };
@@ -12,7 +12,7 @@ const SET: Time = { seconds: 1_000_000_000, nanoseconds: 123_456_789 };
 const BEFORE = 1_234;
 
 function fileIn(space: Space): RegularFile {
-  return new RegularFile(2, 0o644, OWNER, () => ({ seconds: BEFORE, nanoseconds: 0 }), space);
+  return new RegularFile(2, 0o644, OWNER, fixedClock(BEFORE), space);
 }
 
 /** A file created at BEFORE, whose store is shared with the kernel. */

@@ -3,7 +3,7 @@ import type { ErrnoName } from "../../src/errno.ts";
 import { FsError } from "../../src/errno.ts";
 import { dentriesOf } from "../../src/tree/dentries.ts";
 import type { Directory } from "../../src/tree/directory.ts";
-import { S_IFCHR, S_IFIFO } from "../../src/tree/inode.ts";
+import { fixedClock, S_IFCHR, S_IFIFO } from "../../src/tree/inode.ts";
 import { Space } from "../../src/tree/space.ts";
 import { RENAME_EXCHANGE, RENAME_NOREPLACE, RENAME_WHITEOUT, Tree } from "../../src/tree/tree.ts";
 import { walkInSteps } from "../../src/tree/walk.ts";
@@ -460,7 +460,7 @@ test("an inode stores its birth time to the nanosecond if that is recent, to the
     [0, 0, 0],
   ] as const) {
     const tree = new Tree({
-      clock: () => ({ seconds: seconds, nanoseconds: nanoseconds }),
+      clock: fixedClock(seconds, nanoseconds),
       space: new Space(),
       owner: OWNER,
     });

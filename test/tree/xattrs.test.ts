@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { FsError } from "../../src/errno.ts";
 import { RegularFile } from "../../src/tree/file.ts";
+import { fixedClock } from "../../src/tree/inode.ts";
 import { Space } from "../../src/tree/space.ts";
 import {
   removeXattr,
@@ -12,8 +13,7 @@ import {
   xattrNames,
 } from "../../src/tree/xattrs.ts";
 
-const newFile = () =>
-  new RegularFile(2, 0o644, { uid: 0, gid: 0 }, () => ({ seconds: 0, nanoseconds: 0 }), new Space());
+const newFile = () => new RegularFile(2, 0o644, { uid: 0, gid: 0 }, fixedClock(0), new Space());
 const value = new Uint8Array([0, 255]);
 
 function code(action: () => unknown): string {

@@ -124,7 +124,7 @@ export class PostponedRequests {
     try {
       const reply = handler(request, header, NO_DATA);
       if (reply instanceof FsError) session.fail(header.unique, reply);
-      // What is left is the reply of this operation.
+      // It is neither an error nor PARKED, so it is a reply of the type that this operation has.
       else if (reply !== PARKED) session.answer(header.unique, op, reply as never);
     } catch (error) {
       session.fail(header.unique, error);

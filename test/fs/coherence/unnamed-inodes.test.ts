@@ -4,6 +4,7 @@ import { UnnamedInodes } from "../../../src/fs/coherence/unnamed-inodes.ts";
 import { heapPages } from "../../../src/tree/content/heap-store.ts";
 import { PAGE } from "../../../src/tree/content/store.ts";
 import type { RegularFile } from "../../../src/tree/file.ts";
+import { fixedClock } from "../../../src/tree/inode.ts";
 import { Space } from "../../../src/tree/space.ts";
 import { Tree } from "../../../src/tree/tree.ts";
 
@@ -21,7 +22,7 @@ function limited() {
     },
   };
   const space = new Space({ bytes: LIMIT * PAGE, stores: { open: heapPages.open, quota } });
-  const tree = new Tree({ clock: () => ({ seconds: 1, nanoseconds: 0 }), space });
+  const tree = new Tree({ clock: fixedClock(1), space });
   const unnamed = new UnnamedInodes(space);
   tree.onNameChange = (directory, name, before) => unnamed.onNameChange(directory, name, before);
   tree.onDispose = (inode) => unnamed.onDispose(inode);

@@ -2,10 +2,11 @@
 import { expect, test } from "bun:test";
 import { WatchedFiles } from "../../../src/fs/coherence/watched-files.ts";
 import { RegularFile } from "../../../src/tree/file.ts";
+import { fixedClock } from "../../../src/tree/inode.ts";
 import { Space } from "../../../src/tree/space.ts";
 
 function shared(space: Space, report: () => void): RegularFile {
-  const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, () => ({ seconds: 1, nanoseconds: 0 }), space);
+  const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, fixedClock(1), space);
   file.share(report);
   return file;
 }

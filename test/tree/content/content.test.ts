@@ -6,6 +6,7 @@ import { Content, HEAP_LIMIT } from "../../../src/tree/content/content.ts";
 import { heapPages } from "../../../src/tree/content/heap-store.ts";
 import { createMemoryFiles, createTmpfsFiles, FdStore, PAGE, type Stores } from "../../../src/tree/content/store.ts";
 import { MAX_FILE_SIZE, RegularFile } from "../../../src/tree/file.ts";
+import { fixedClock } from "../../../src/tree/inode.ts";
 import { Space } from "../../../src/tree/space.ts";
 import { Tree } from "../../../src/tree/tree.ts";
 
@@ -252,7 +253,7 @@ describe("a file that the kernel writes directly", () => {
       ["nextData", (file) => file.nextData(199_999), 199_999],
     ];
     for (const [name, ask, answer] of questions) {
-      const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, () => ({ seconds: 0, nanoseconds: 0 }), new Space());
+      const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, fixedClock(0), new Space());
       file.write(0, filled(100, 1));
       const store = file.share();
       if (!(store instanceof FdStore)) throw new Error("not a descriptor");
@@ -268,7 +269,7 @@ describe("a file that the kernel writes directly", () => {
 
 test.each(kinds)("a tree counts its content in %s", (_name, stores) => {
   const space = newSpace(stores, 1 << 24);
-  const tree = new Tree({ clock: () => ({ seconds: 0, nanoseconds: 0 }), space });
+  const tree = new Tree({ clock: fixedClock(0), space });
   const owner = { uid: 0, gid: 0 };
   tree.createFile(tree.root, "small", 0o644, owner).write(0, filled(10, 1));
   tree.createFile(tree.root, "large", 0o644, owner).write(0, filled(PAGE * 100, 1));
@@ -280,8 +281,7 @@ test.each(kinds)("a tree counts its content in %s", (_name, stores) => {
 });
 
 describe("a file", () => {
-  const newFile = () =>
-    new RegularFile(2, 0o644, { uid: 0, gid: 0 }, () => ({ seconds: 0, nanoseconds: 0 }), new Space());
+  const newFile = () => new RegularFile(2, 0o644, { uid: 0, gid: 0 }, fixedClock(0), new Space());
 
   test("a file cannot be larger than 2^63 - 1 bytes", () => {
     const file = newFile();
@@ -309,7 +309,7 @@ describe("a file", () => {
   test("a file frees its space when it is disposed", () => {
     const space = new Space();
     for (const size of [10, HEAP_LIMIT * 2]) {
-      const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, () => ({ seconds: 0, nanoseconds: 0 }), space);
+      const file = new RegularFile(2, 0o644, { uid: 0, gid: 0 }, fixedClock(0), space);
       file.write(0, filled(size, 1));
       file.dispose();
       expect(space.usedPages).toBe(0);
@@ -356,7 +356,7 @@ test("a store that the kernel did not use is ready for the next file, and one th
   if (!(store instanceof FdStore)) throw new Error("a memory file is an FdStore");
   store.close();
   for (const written of ["", "by the kernel", "", "again", ""]) {
-    const file = new RegularFile(1, 0o600, { uid: 0, gid: 0 }, () => ({ seconds: 1, nanoseconds: 0 }), space);
+    const file = new RegularFile(1, 0o600, { uid: 0, gid: 0 }, fixedClock(1), space);
     let reports = 0;
     expect(file.share(() => reports++) === store).toBe(true);
     expect([file.size, file.allocated, reports]).toEqual([0, 0, 0]);

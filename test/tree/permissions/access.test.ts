@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { getxattr } from "../../../src/libc.ts";
+import { fixedClock } from "../../../src/tree/inode.ts";
 import { MAY_EXEC, MAY_READ, MAY_WRITE, mayAccess } from "../../../src/tree/permissions/access.ts";
 import { ACL_ACCESS, setAcl } from "../../../src/tree/permissions/acl.ts";
 import { Tree } from "../../../src/tree/tree.ts";
@@ -60,7 +61,7 @@ testWith(LACKING)(
       await Bun.$`chmod 755 ${folder}`.quiet();
       const random = new Random(7);
       const bits = () => Math.floor(random.next() * 8);
-      const tree = new Tree({ clock: () => ({ seconds: 0, nanoseconds: 0 }) });
+      const tree = new Tree({ clock: fixedClock(0) });
       const paths = Array.from({ length: 100 }, (_, index) => join(folder, String(index)));
       const inodes = [];
       for (const [index, path] of paths.entries()) {
@@ -97,7 +98,7 @@ testWith(LACKING)(
 );
 
 test("permission bits that are requested together are granted together or not at all", () => {
-  const tree = new Tree({ clock: () => ({ seconds: 0, nanoseconds: 0 }) });
+  const tree = new Tree({ clock: fixedClock(0) });
   const file = tree.createFile(tree.root, "f", 0o640, OWNER);
   const owner = { uid: OWNER.uid, inGroup: () => false };
   const group = { uid: 5, inGroup: (gid: number) => gid === OWNER.gid };

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { Directory } from "../../../src/tree/directory.ts";
 import type { RegularFile } from "../../../src/tree/file.ts";
+import { fixedClock } from "../../../src/tree/inode.ts";
 import { RENAME_EXCHANGE, Tree } from "../../../src/tree/tree.ts";
 
 const OWNER = { uid: 0, gid: 0 };
@@ -13,7 +14,7 @@ interface TestTree {
 
 /** A tree with the files "a" and "b", and "reader", which refers to "a". */
 function referring(): TestTree {
-  const tree = new Tree({ clock: () => ({ seconds: 0, nanoseconds: 0 }) });
+  const tree = new Tree({ clock: fixedClock(0) });
   const { root } = tree;
   for (const name of ["a", "b"]) tree.createFile(root, name, 0o644, OWNER);
   const reader = tree.createFile(root, "reader", 0o644, OWNER);

@@ -75,7 +75,7 @@ export class Failure extends Error {
     if (status !== undefined) {
       const headers = getProperty(error, "headers");
       const body = getProperty(error, "error") ?? toPlainText(messageOf(error));
-      return fromStatus(status, body, headers instanceof Headers ? headers : new Headers(), party);
+      return fromStatus(status, withoutList(body), headers instanceof Headers ? headers : new Headers(), party);
     }
     const cause = getProperty(error, "cause");
     if (cause === undefined) throw error;
@@ -209,8 +209,14 @@ function fromStatus(status: number, body: unknown, headers: Headers, party: Part
   const verdict = judge(status, said, wordsIn(body), headers);
   const did = what === undefined ? `answered ${status} for model ${party.model}` : `(model ${party.model}) ${what}`;
   const message = `${party.host} ${did}${detail === "" ? "" : `: ${detail}`}`;
-  const retryAfterMs = retryAfter(headers);
+  const retryAfterMs = retryAfter(headers) ?? retryDelayIn(body);
   return new Failure(verdict.kind, message, verdict.cure, { ...verdict, status, said, param, retryAfterMs });
+}
+
+/** The error in the list that Gemini puts it into. */
+function withoutList(body: unknown): unknown {
+  const one: unknown = Array.isArray(body) ? body[0] : undefined;
+  return getProperty(one, "error") ?? one ?? body;
 }
 
 /** The code and the type of an error, as programs use them. */
@@ -220,6 +226,9 @@ function wordsIn(body: unknown): string {
 
 const QUOTA = /insufficient_(quota|balance|funds)|billing|credit/;
 const FILTERED = /content_(filter|policy)|moderation|safety/;
+
+/** Gemini, Bedrock and some gateways reject a key with status 400. */
+const WRONG_KEY = /api_key_invalid|api key not valid|(invalid|incorrect|wrong) api[ _]key/;
 
 interface FailureVerdict {
   readonly kind: LlmErrorKind;
@@ -238,7 +247,7 @@ function judge(status: number, said: string, words: string, headers: Headers): F
     return stays("quota", "the account has no credit left; add credit or use another key");
   }
   if (isTooLong(status, said)) return stays("bad-request", SEND_LESS);
-  if (status === 401 || status === 403) {
+  if (status === 401 || status === 403 || (status === 400 && WRONG_KEY.test(said))) {
     return stays("refused-key", "set OPENAI_API_KEY to a key that this server accepts for this model");
   }
   if (status === 404 || status === 405 || status === 410) {
@@ -263,7 +272,18 @@ function retryAfter(headers: Headers): number | undefined {
   const inSeconds = Number(value);
   if (Number.isFinite(inSeconds)) return Math.max(0, inSeconds * 1000);
   const date = Date.parse(value);
-  return Number.isNaN(date) ? undefined : Math.max(0, date - Date.now());
+  // Of the server's clock, which may differ from ours.
+  const now = Date.parse(headers.get("date") ?? "");
+  return Number.isNaN(date) ? undefined : Math.max(0, date - (Number.isNaN(now) ? Date.now() : now));
+}
+
+/** Gemini's wait, as in `"details": [{ "retryDelay": "36s" }]`: it sends no Retry-After. */
+function retryDelayIn(body: unknown): number | undefined {
+  const details = getProperty(body, "details");
+  if (!Array.isArray(details)) return undefined;
+  const delay = details.map((detail) => toText(getProperty(detail, "retryDelay"))).find((text) => text !== undefined);
+  const seconds = /^(\d{1,9}(?:\.\d{1,9})?)s$/.exec(delay ?? "")?.[1];
+  return seconds === undefined ? undefined : Number(seconds) * 1000;
 }
 
 /** A body that is not JSON, as a sentence: for a web page, its text. */

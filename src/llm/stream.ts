@@ -28,8 +28,9 @@ export interface ReadingLimits {
 /**
  * The complete answer, or a Failure: a part is never an answer.
  *
- * The content type is ignored, because it is often wrong; the first character distinguishes a document ("{") from a
- * stream. A stream is complete when a choice has a finish reason or the [DONE] mark arrives.
+ * The content type is ignored, because it is often wrong; the first character distinguishes a document ("{" or "[") from
+ * a stream. A stream is complete when a choice has a finish reason or the [DONE] mark arrives. Servers in front of Gemini
+ * send a finish reason with each part of the text; there, the text is complete when the stream ends.
  */
 export async function readAnswer(
   response: Response,
@@ -60,7 +61,7 @@ export async function readAnswer(
       piece = piece.trimStart();
       if (piece === "") return;
       started = true;
-      if (piece.startsWith("{")) document = "";
+      if (/^[{[]/.test(piece)) document = "";
       else if (piece.startsWith("<"))
         throw createProtocolFailure(`answered with a web page: ${piece.slice(0, 80)}`, party);
     }
@@ -74,7 +75,7 @@ export async function readAnswer(
   try {
     while (reader !== undefined && !answer.complete) {
       const reading = reader.read().catch((error: unknown) => endBrokenStream(error, answer, party));
-      const { done, value } = await (answer.whole ? within(limits.restMs, reading) : reading);
+      const { done, value } = await (answer.settled ? within(limits.restMs, reading) : reading);
       if (done) break;
       take(value);
     }
@@ -83,7 +84,7 @@ export async function readAnswer(
     reader?.cancel().catch(() => {});
   }
   // Some servers end the last event without its empty line.
-  if (document === undefined && !answer.whole) events.feed("\n\n");
+  if (document === undefined && !answer.settled) events.feed("\n\n");
   if (document !== undefined) answer.takeDocument(document + decode());
   return answer.finish();
 }
@@ -109,7 +110,7 @@ const END: End = { done: true, value: undefined };
 
 /** The connection is lost; if the answer is already complete, that was the end. */
 function endBrokenStream(error: unknown, answer: AnswerCollector, party: Party): End {
-  if (answer.whole) return END;
+  if (answer.settled) return END;
   throw createLostConnectionFailure(answer.length, error, party);
 }
 
@@ -128,9 +129,18 @@ class AnswerCollector {
   #length = 0;
   #events = 0;
   #finish: string | undefined;
+  /** Whether a finish reason came with the last part of the text, or after it. */
+  #finished = false;
+  /** Whether a finish reason came by itself, or after parts of the text without one. */
+  #certain = false;
+  /** Whether a part of the text came without a finish reason, so that one means something. */
+  #distinguishes = false;
+  /** Whether text came after a finish reason. */
+  #wentOn = false;
   #refusal = "";
+  #calledTool = false;
   #done = false;
-  /** The first data that was not JSON. */
+  /** The first data that was not part of a chat completion. */
   #stray: string | undefined;
   #model: string | undefined;
   #usage: ChatUsage | undefined;
@@ -145,9 +155,14 @@ class AnswerCollector {
     return this.#length;
   }
 
-  /** Whether the text can no longer change. */
-  get whole(): boolean {
-    return this.#done || this.#finish !== undefined;
+  /** Whether the text can no longer change, even if the stream does not end or breaks off. */
+  get settled(): boolean {
+    return this.#done || (this.#finished && this.#certain);
+  }
+
+  /** Whether the text is complete if the stream ends here. */
+  get #whole(): boolean {
+    return this.#done || this.#finished;
   }
 
   /** Whether nothing more will come: some servers keep the connection open after [DONE]. */
@@ -194,7 +209,7 @@ class AnswerCollector {
   finish(): ChatAnswer {
     const { host, model } = this.#party;
     if (this.#events === 0) throw createProtocolFailure(this.#explainNothing(), this.#party);
-    if (!this.whole) {
+    if (!this.#whole) {
       const said = this.#stray === undefined ? "" : `; it also sent ${this.#stray.slice(0, 80)}`;
       throw createDamagedFailure(`ended the stream early, after ${this.#length} characters${said}`, this.#party);
     }
@@ -207,6 +222,7 @@ class AnswerCollector {
       throw new LlmError("refusal", `${host} (model ${model}) declines: ${words}`, { usage });
     }
     if (answer.trim() === "") {
+      if (this.#calledTool) throw this.#explainTool(usage);
       const what = `${host} (model ${model}) sent an empty answer; try again, or another model`;
       throw new LlmError("empty", what, { usage });
     }
@@ -216,9 +232,17 @@ class AnswerCollector {
   }
 
   #explainNothing(): string {
-    return this.#stray === undefined
-      ? "sent an answer without a chat completion in it"
-      : `sent something that is not JSON: ${this.#stray.slice(0, 80)}`;
+    const said = this.#stray?.slice(0, LONGEST_STRAY);
+    if (said === undefined) return "sent an answer without a chat completion in it";
+    return /^[{[]/.test(said)
+      ? `sent an answer without a chat completion in it: ${said}`
+      : `sent something that is not JSON: ${said}`;
+  }
+
+  #explainTool(usage: ChatUsage | undefined): LlmError {
+    const { host, model } = this.#party;
+    const what = `${host} (model ${model}) called a tool instead of answering; try again, or another model`;
+    return new LlmError("unusable", what, { usage });
   }
 
   /** Throws unless the finish reason, in OpenAI's or another server's words, means that the answer is complete. */
@@ -240,11 +264,7 @@ class AnswerCollector {
         { usage },
       );
     }
-    if (/tool|function/.test(reason)) {
-      const cure = "try again, or another model";
-      const what = `${host} (model ${model}) called a tool instead of answering; ${cure}`;
-      throw new LlmError("unusable", what, { usage });
-    }
+    if (/tool|function/.test(reason)) throw this.#explainTool(usage);
     if (/error|abort|cancel|resource|interrupt|timeout|fail/.test(reason)) {
       const message = `${host} (model ${model}) aborted its answer after ${this.#length} characters: ${reason}`;
       throw new Failure("server", message, "try again later", { transient: true, usage });
@@ -260,10 +280,13 @@ class AnswerCollector {
   }
 
   #take(value: unknown, part: "delta" | "message"): void {
-    const error = getProperty(value, "object") === "error" ? value : getProperty(value, "error");
+    const error = errorIn(value);
     if (error !== undefined && error !== null) throw fromErrorBody(error, this.#party);
     const choices = getProperty(value, "choices");
-    if (!Array.isArray(choices)) return;
+    if (!Array.isArray(choices)) {
+      this.#stray ??= JSON.stringify(value);
+      return;
+    }
     this.#events += 1;
     this.#model ??= toText(getProperty(value, "model")) || undefined;
     this.#usage = usageIn(getProperty(value, "usage")) ?? this.#usage;
@@ -271,6 +294,8 @@ class AnswerCollector {
     const choice: unknown = choices.find((one) => (getProperty(one, "index") ?? 0) === 0);
     const message = getProperty(choice, part) ?? getProperty(choice, part === "delta" ? "message" : "delta");
     const piece = textIn(getProperty(message, "content"));
+    // The whole answer, repeated at the end of its stream.
+    if (getProperty(value, "object") === "chat.completion" && piece !== "") this.#startOver();
     if (piece !== "") {
       this.#pieces.push(piece);
       this.#length += piece.length;
@@ -278,8 +303,47 @@ class AnswerCollector {
     }
     this.#refusal += toText(getProperty(message, "refusal")) ?? "";
     if (this.#length + this.#refusal.length > this.#limit) this.refuseLength();
-    this.#finish = toText(getProperty(choice, "finish_reason")) || this.#finish;
+    const calls = getProperty(message, "tool_calls");
+    if (Array.isArray(calls) && calls.length > 0) this.#calledTool = true;
+    // Some servers in front of Gemini pass on its own name for it.
+    const reason = toText(getProperty(choice, "finish_reason")) || toText(getProperty(choice, "finishReason"));
+    this.#takeReason(reason || undefined, piece !== "" || thinks(message));
   }
+
+  #startOver(): void {
+    if (this.#length === 0) return;
+    this.#pieces.length = 0;
+    this.#length = 0;
+    this.#onText?.("");
+  }
+
+  /** `speaks`: whether text or reasoning came with it. */
+  #takeReason(reason: string | undefined, speaks: boolean): void {
+    if (speaks) {
+      if (this.#finish !== undefined) this.#wentOn = true;
+      if (reason === undefined) this.#distinguishes = true;
+      this.#finished = false;
+    }
+    if (reason === undefined) return;
+    // Gateways add "stop" after the reason of the server behind them.
+    if (reason !== "stop" || this.#finish === undefined) this.#finish = reason;
+    this.#finished = true;
+    this.#certain = !speaks || (this.#distinguishes && !this.#wentOn);
+  }
+}
+
+/** Longer than any sentence that explains a failure. */
+const LONGEST_STRAY = 200;
+
+/** The error that a server sends instead of a part of an answer. Gemini puts it into a list. */
+function errorIn(value: unknown): unknown {
+  const one: unknown = Array.isArray(value) ? value[0] : value;
+  return getProperty(one, "object") === "error" ? one : getProperty(one, "error");
+}
+
+/** Whether a part of an answer contains reasoning, under one of the names that servers use for it. */
+function thinks(message: unknown): boolean {
+  return ["reasoning_content", "reasoning", "thinking"].some((name) => toText(getProperty(message, name)));
 }
 
 /** Whether a line can be the data of an event by itself. A line of an object that spans several lines cannot. */

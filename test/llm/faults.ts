@@ -145,7 +145,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     name: "the stream never ends after the finish reason",
-    server: { raw: event("text", "stop"), hang: true },
+    server: { raw: `${event("text")}${event("", "stop")}`, hang: true },
     expect: works("the content"),
   },
   {
@@ -345,7 +345,7 @@ is recorded. \`npm run docs\` generates this page from the behaviour of the real
 const TAIL = `
 - Readers do not notice a temporary fault: where the table shows more than one request, one complete answer is enough. llmfs waits
   0.5 s before the second request and doubles the pause each time, less a random part of up to half of it. If Retry-After asks for
-  more, it waits that long.
+  more, or Gemini's \`retryDelay\`, it waits that long. A date in Retry-After is compared with the date of the server.
 - If these requests could not be sent, because no connection could be opened, requests for other files fail at once, with the same
   errno and the reason. They do so until the server can be reached: every two seconds, the next request looks for it first, and all
   requests are sent again as soon as it accepts a connection. A server that is only starting has time until the first request has
@@ -358,6 +358,8 @@ const TAIL = `
 - Failures are not recorded, and do not damage recordings.
 - If a layout is not usable, llmfs sends it back with a list of what is wrong, at most twice. If it still fails, nothing is mounted.
   The exit status is 87 if the answers are at fault (\`unusable\`, \`truncated\`, \`refusal\`, or empty), and 86 otherwise.
+- Some servers send a finish reason with every part of an answer. There, the answer is complete when the stream ends, or with
+  [DONE]: a stream that breaks off before that is a failure.
 - After a timeout, llmfs does not try again: the reader has waited long enough. Set the limit with \`--timeout\`.
 - llmfs waits at most two seconds for the text of an error; the status is enough. Each request uses a new connection, because an
   idle one can be dead without notice.

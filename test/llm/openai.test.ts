@@ -103,11 +103,103 @@ describe("an answer", () => {
   });
 
   test("a complete text is not lost if nothing follows it", async () => {
-    const raw = 'data: {"choices":[{"delta":{"content":"x"},"finish_reason":"stop"}]}\n\n';
+    const raw = `${part("x")}${part("", "stop")}`;
     await using server = await openaiServer([{ raw, hang: true }]);
-    const timeouts = { firstByteMs: 60_000, stallMs: 60_000, restMs: 1, totalMs: 60_000 };
-    expect((await modelAt(server, { timeouts }).complete(REQUEST)).text).toBe("x");
+    expect((await modelAt(server, { timeouts: HURRIED }).complete(REQUEST)).text).toBe("x");
     await server.received(0).disconnected;
+  });
+
+  describe("a finish reason with each part of the text", () => {
+    /** Sends the events with pauses that are longer than the wait after a complete text. */
+    const slowly = (events: readonly string[]) =>
+      Bun.serve({
+        port: 0,
+        idleTimeout: 0,
+        fetch: () =>
+          new Response(
+            (async function* () {
+              for (const event of events) {
+                yield event;
+                await Bun.sleep(20);
+              }
+            })(),
+          ),
+      });
+
+    test("does not end the text, however long the next part takes", async () => {
+      for (const events of [
+        [part("one ", "stop"), part("two ", "stop"), part("three", "stop")],
+        [think("hm", "stop"), part("one ", "stop"), part("two ", "stop"), part("three", "stop")],
+        [think("hm", "stop"), think("hm", "stop"), part("one "), part("two "), part("three"), part("", "stop")],
+      ]) {
+        await using server = slowly(events);
+        const model = modelAt({ baseUrl: `${server.url.origin}/v1` }, { timeouts: HURRIED });
+        expect((await model.complete(REQUEST)).text).toBe("one two three");
+      }
+    });
+
+    test("does not make a text complete that breaks off or stalls", async () => {
+      const first = `${part("one ", "stop")}${part("two ", "stop")}`;
+      const cut = await failureOf([{ raw: first, hang: true }], { timeouts: { ...HURRIED, stallMs: 100 } });
+      expect(cut.error.kind).toBe("timeout");
+      const unfinished = await failureOf([{ raw: `${think("hm", "stop")}${part("one ")}` }]);
+      expect([unfinished.error.kind, unfinished.error.message]).toEqual([
+        "server",
+        expect.stringContaining("ended the stream early, after 4 characters"),
+      ]);
+    });
+
+    test("counts if the last event is not terminated", async () => {
+      await using server = await openaiServer([{ raw: `${part("one ", "stop")}${part("two", "stop").trimEnd()}` }]);
+      expect((await modelAt(server).complete(REQUEST)).text).toBe("one two");
+    });
+  });
+
+  test("a reason that a gateway adds does not hide the first one", async () => {
+    const length = await failureOf([{ raw: `${part("half")}${part("", "length")}${part("", "stop")}` }]);
+    expect(length.error.kind).toBe("truncated");
+    const choices = [{ index: 0, delta: {}, finish_reason: null, finishReason: "MAX_TOKENS" }];
+    const raw = `${part("half")}data: ${JSON.stringify({ choices })}\n\ndata: [DONE]\n\n`;
+    expect((await failureOf([{ raw }])).error.kind).toBe("truncated");
+  });
+
+  test("an answer that is repeated as a whole at the end of its stream is used once", async () => {
+    const choices = [{ index: 0, message: { content: "one two" }, finish_reason: "stop" }];
+    const whole = `data: ${JSON.stringify({ object: "chat.completion", choices })}\n\n`;
+    await using server = await openaiServer([{ raw: `${part("one ")}${part("two")}${whole}data: [DONE]\n\n` }]);
+    expect((await modelAt(server).complete(REQUEST)).text).toBe("one two");
+  });
+
+  test("a call of a tool is reported as one, even if the finish reason is that of a text", async () => {
+    const delta = { tool_calls: [{ index: 0, function: { name: "f", arguments: "{}" } }] };
+    const raw = `data: ${JSON.stringify({ choices: [{ index: 0, delta }] })}\n\n${part("", "stop")}`;
+    const { error } = await failureOf([{ raw }]);
+    expect([error.kind, error.message]).toEqual(["unusable", expect.stringContaining("called a tool")]);
+  });
+
+  test("an error in a list, as Gemini sends it, is read like any other", async () => {
+    const key = { code: 400, message: "API key not valid.", details: [{ reason: "API_KEY_INVALID" }] };
+    const refused = await failureOf([{ status: 400, body: [{ error: key }] }]);
+    expect([refused.error.kind, refused.error.message]).toEqual([
+      "refused-key",
+      expect.stringContaining("answered 400 for model m: API key not valid.; set OPENAI_API_KEY"),
+    ]);
+    const busy = { code: 429, message: "Slow down", details: [{ retryDelay: "61.5s" }] };
+    const waiting = await failureOf([{ status: 429, body: [{ error: busy }] }]);
+    expect([waiting.error.kind, waiting.error.message, waiting.asked]).toEqual([
+      "rate-limited",
+      expect.stringContaining("Slow down; the server asks to wait 62 s"),
+      1,
+    ]);
+    const late = await failureOf([{ raw: JSON.stringify([{ error: { code: 404, message: "No model" } }]) }]);
+    expect([late.error.kind, late.error.message]).toEqual(["bad-request", expect.stringContaining("No model")]);
+  });
+
+  test("an answer without a completion is quoted", async () => {
+    for (const raw of ['{"detail":"Not allowed here"}', 'data: {"detail":"Not allowed here"}\n\n']) {
+      const { error } = await failureOf([{ raw }]);
+      expect(error.message).toContain('without a chat completion in it: {"detail":"Not allowed here"}');
+    }
   });
 
   for (const [prompt_tokens, completion_tokens] of [
@@ -211,6 +303,17 @@ describe("an answer", () => {
     expect((await modelAt(server).complete(REQUEST)).text).toBe("é");
   });
 });
+
+/** Waits for everything except for what may follow a complete text. */
+const HURRIED = { firstByteMs: 60_000, stallMs: 60_000, restMs: 1, totalMs: 60_000 };
+
+function part(content: string, finish_reason: string | null = null): string {
+  return `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content }, finish_reason }] })}\n\n`;
+}
+
+function think(reasoning_content: string, finish_reason: string): string {
+  return `data: ${JSON.stringify({ choices: [{ index: 0, delta: { reasoning_content }, finish_reason }] })}\n\n`;
+}
 
 describe("the request", () => {
   test("the request has a connection of its own, so that it never waits on an idle one that died silently", async () => {

@@ -38,6 +38,11 @@ describe("a server's request for a pause", () => {
     expect(ms).toBeGreaterThan(3_500_000);
     expect(ms).toBeLessThanOrEqual(3_600_000);
   });
+
+  test("a date is compared with the clock of the server, which may be wrong", () => {
+    const date = "Wed, 21 Oct 2015 07:28:00 GMT";
+    expect(failureWith({ date, "retry-after": "Wed, 21 Oct 2015 07:28:07 GMT" }).retryAfterMs).toBe(7000);
+  });
 });
 
 describe("the pause before the next attempt", () => {

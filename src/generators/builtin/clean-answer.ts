@@ -2,7 +2,7 @@
  * Turns a model's answer into the content of a file.
  *
  * Anything that is certainly not content is removed: reasoning, end-of-turn marks (reasoning.ts), a code fence around
- * the whole, and empty lines at the top. In a code file, so are the sentences around the one block with the code,
+ * the whole (or two, in a code file), and empty lines and invisible characters at the top. In a code file, so are the sentences around the one block with the code,
  * because neither they nor the fences would be valid code. If it is not clear which block that is, the model is asked
  * again. In prose, an introduction cannot be distinguished from content, so it stays. A text without a final newline gets one,
  * as POSIX text files have; nothing else is changed.
@@ -25,10 +25,11 @@ export interface CleanAnswer {
 /** `path` determines the kind of file. */
 export function readFileAnswer(answer: string, path: string): CleanAnswer {
   const kind = kindOfFile(path);
-  const { text, onlyThoughts } = removeReasoning(answer, kind);
+  const { text, onlyThoughts } = removeReasoning(withoutInvisible(answer), kind);
   if (onlyThoughts) return { text: "", missing: "thoughts" };
   if (text.trim() === "") return { text: "", missing: answer.trim() === "" ? "nothing" : "thoughts" };
-  const whole = withoutFence(text, path);
+  const unfenced = withoutFence(text, path);
+  const whole = kind === "prose" || unfenced === text ? unfenced : withoutFence(unfenced, path);
   if (whole !== text || kind === "prose") return { text: finishText(whole, path) };
   const found = findCodeBlock(text, path);
   return found === "unclear"
@@ -52,8 +53,16 @@ export function extractJson(answer: string): string {
 
 /** With a valid first line and a final newline. */
 function finishText(text: string, path: string): string {
-  const begun = withoutIndent(text.replace(/^(?:[ \t]*\r?\n)+/, ""), path);
+  const begun = withoutIndent(withoutInvisible(text).replace(/^(?:[ \t]*\r?\n)+/, ""), path);
   return begun === "" || begun.endsWith("\n") ? begun : `${begun}\n`;
+}
+
+/**
+ * Removes a byte order mark and characters without width from the beginning, if what follows must be at the very
+ * beginning. Elsewhere, as in a CSV for a spreadsheet, a byte order mark may be intended.
+ */
+function withoutInvisible(text: string): string {
+  return text.replace(/^[\ufeff\u200b\u2060]{1,4}(?=\s*(?:```|~~~|#!|<[?!a-z]|---|-----BEGIN |[{[]))/i, "");
 }
 
 /** What must be at the very beginning of a file if it is present. */
@@ -93,17 +102,31 @@ function withoutFence(answer: string, path: string): string {
     .trimEnd()
     .split("\n");
   const [block] = blocksIn(lines);
-  if (block === undefined || block.start !== 0 || block.end !== lines.length - 1) return answer;
-  return unfence(lines.slice(1, -1), block.info, path) ?? answer;
+  if (block === undefined || block.start !== 0) return answer;
+  const inside = lines.slice(1, -1);
+  if (block.end !== lines.length - 1 && !isPageAround(block, inside, lines.at(-1) ?? "", path)) return answer;
+  return unfence(inside, block.info, path) ?? answer;
+}
+
+/**
+ * Whether a fence encloses a whole page although a bare fence in the page seems to close it: it says "markdown", the page
+ * begins with a heading, and the last line closes it, with only complete blocks in between.
+ */
+function isPageAround({ info }: Block, inside: readonly string[], last: string, path: string): boolean {
+  const head = inside.find((line) => line.trim() !== "") ?? "";
+  if (!isMarkdown(path) || !saysMarkdown(info) || !/^# /.test(head) || !/^(```+|~~~+)\s*$/.test(last)) return false;
+  return blocksIn(inside).every(({ end }) => end !== null);
 }
 
 function unfence(inside: readonly string[], info: string, path: string): string | undefined {
   const text = joinLines(inside);
   if (!isMarkdown(path) || text.trim() === "") return text.trim() === "" ? "" : text;
   const head = inside.find((line) => line.trim() !== "") ?? "";
-  const language = info.toLowerCase().split(/[\s{]/)[0] ?? "";
-  const saysMarkdown = /^(md|markdown|mdx|gfm|rmd|qmd)$/.test(language);
-  return saysMarkdown || (info === "" && /^(#{1,6}\s|---\s*$|<)/.test(head)) ? text : undefined;
+  return saysMarkdown(info) || (info === "" && /^(#{1,6}\s|---\s*$|<)/.test(head)) ? text : undefined;
+}
+
+function saysMarkdown(info: string): boolean {
+  return /^(md|markdown|mdx|gfm|rmd|qmd)$/.test(info.toLowerCase().split(/[\s{]/)[0] ?? "");
 }
 
 function joinLines(lines: readonly string[]): string {

@@ -72,6 +72,42 @@ describe("text", () => {
   });
 });
 
+describe("invisible characters at the beginning", () => {
+  test("are removed before a fence, and before what must be at the very beginning", () => {
+    for (const mark of ["\ufeff", "\u200b", "\u2060\ufeff"]) {
+      expect(readFileText(`${mark}\`\`\`py\nx = 1\n\`\`\``, "/m.py")).toBe("x = 1\n");
+      expect(readFileText(`${mark}#!/bin/sh\n`, "/run")).toBe("#!/bin/sh\n");
+      expect(readFileText(`\`\`\`sh\n${mark}#!/bin/sh\n\`\`\``, "/run.sh")).toBe("#!/bin/sh\n");
+      expect(readFileText(`${mark}{"a":1}`, "/a.json")).toBe('{"a":1}\n');
+      expect(readFileText(`${mark}<!doctype html>\n`, "/i.html")).toBe("<!doctype html>\n");
+    }
+  });
+
+  test("stay elsewhere: a spreadsheet needs a byte order mark", () => {
+    expect(readFileText("\ufeffname;größe\n", "/a.csv")).toBe("\ufeffname;größe\n");
+  });
+});
+
+describe("a fence around a whole page", () => {
+  test("is removed although bare fences inside it look like its end", () => {
+    const page = "# Tides\n\n```\nmake\n```\n\nRun it:\n\n```\n./tides\n```\n";
+    expect(readFileText(`\`\`\`markdown\n${page}\`\`\`\n`, "/README.md")).toBe(page);
+  });
+
+  test("is not assumed if a block stays open, or if the first block is an example", () => {
+    for (const page of [
+      "```markdown\n# Tides\n```\n\nRun it:\n\n```\n./tides\n```\nDone.\n",
+      "```markdown\n*Tides*\n```\n\nor\n\n```\n./tides\n```\n",
+      "```markdown\n# Tides\n```\n\n```sh\n./tides\n```\n",
+    ])
+      expect(readFileText(page, "/README.md")).toBe(page);
+  });
+});
+
+test("two fences around a code file are both removed", () => {
+  expect(readFileText("```\n```python\nx = 1\n```\n```\n", "/m.py")).toBe("x = 1\n");
+});
+
 describe("sentences around a code fence, in a code file,", () => {
   const cases: readonly (readonly [name: string, path: string, answer: string, content: string])[] = [
     ["before it", "/a.c", "Here it is:\n```c\nint x;\n```\n", "int x;\n"],

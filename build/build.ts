@@ -27,16 +27,23 @@ const TARGETS = {
   "darwin-arm64": "bun-darwin-arm64",
 } as const satisfies Record<string, Bun.Build.CompileTarget>;
 
+/** The compressed contents of each file, which all executables share: compressing takes most of the time of a build. */
+const compressed = new Map<string, Promise<Uint8Array>>();
+
 /** Compresses the grammars from 20 MB to 1.3 MB. src/generate/declarations/grammars.ts decompresses each when it loads it. */
 const compressedGrammars: Bun.BunPlugin = {
   name: "compressed grammars",
   setup(build) {
     build.onLoad({ filter: /\.wasm$/ }, async ({ path }) => ({
-      contents: Bun.zstdCompressSync(await Bun.file(path).bytes(), { level: 19 }),
+      contents: await compressed.getOrInsertComputed(path, compress),
       loader: "file",
     }));
   },
 };
+
+async function compress(path: string): Promise<Uint8Array> {
+  return Bun.zstdCompress(await Bun.file(path).bytes(), { level: 19 });
+}
 
 /** Builds one executable; without a target, for this machine. Throws with Bun's message. */
 async function build(name: string, target: Bun.Build.CompileTarget | undefined): Promise<void> {

@@ -6,6 +6,7 @@
  */
 import { FsError } from "./errno.ts";
 import { findNearest } from "./text/did-you-mean.ts";
+import { formatDuration, parseDuration } from "./text/duration.ts";
 
 /** The control directory in the root of a mount. No entry of a tree may have this name there. */
 export const CONTROL_NAME = ".llmfs";
@@ -79,11 +80,11 @@ export const ATTRIBUTES = {
     on: BOTH,
     by: "you, llmfs",
     meaning:
-      "how long generated content or a listing is valid: `once`, `always`, a time such as `300s`, or `300s stale` to serve the old content while new content is generated",
+      "how long generated content or a listing is valid: `once`, `always`, a time such as `90s`, `5m` or `1d`, or `5m stale` to serve the old content while new content is generated",
     fault: (text: string) =>
       text === "once" || parsePolicy(text) !== undefined
         ? undefined
-        : 'it must be "once", "always", or a time such as 300s',
+        : 'it must be "once", "always", or a time such as 90s or 5m',
     setting: true,
   },
   state: {
@@ -152,16 +153,17 @@ export interface ExpiryPolicy {
   readonly stale: boolean;
 }
 
-/** "always", "300s", "300s stale"; undefined for anything else, including "once". */
+/** "always", "5m", "5m stale"; undefined for anything else, including "once". */
 export function parsePolicy(text: string): ExpiryPolicy | undefined {
   if (text === "always") return { ms: 0, stale: false };
-  const [, seconds, stale] = /^(\d+(?:\.\d+)?)s( stale)?$/.exec(text) ?? [];
-  return seconds === undefined ? undefined : { ms: Number(seconds) * 1000, stale: stale !== undefined };
+  const time = text.replace(/ stale$/, "");
+  const ms = parseDuration(time);
+  return ms === undefined ? undefined : { ms, stale: time !== text };
 }
 
 /** The inverse of `parsePolicy`. */
 export function policyText({ ms, stale }: ExpiryPolicy): string {
-  return ms === 0 ? "always" : `${ms / 1000}s${stale ? " stale" : ""}`;
+  return ms === 0 ? "always" : `${formatDuration(ms)}${stale ? " stale" : ""}`;
 }
 
 const TABLE: ReadonlyMap<string, Attribute> = new Map(Object.entries(ATTRIBUTES));

@@ -6,6 +6,7 @@ import type { ChatPhase } from "../llm/llm.ts";
 import { Semaphore, type Slot } from "../llm/semaphore.ts";
 import type { Stage, StageListener } from "../rpc/generation.ts";
 import type { LogLevel } from "../rpc/messages.ts";
+import { formatTimeSpan } from "../text/duration.ts";
 import { toFsError } from "./to-fs-error.ts";
 
 export interface SlotsOptions {
@@ -62,7 +63,7 @@ export class Slots {
       if (pauseMs > 0) await pause(pauseMs, stop.signal);
       if (this.#slots.full) stages.set("queued");
       using slot = await this.#slots.take(stop.signal);
-      const late = () => stop.abort(new FsError("ETIMEDOUT", `${origin} took longer than ${limitMs / 1000} s`));
+      const late = () => stop.abort(new FsError("ETIMEDOUT", `${origin} took longer than ${formatTimeSpan(limitMs)}`));
       stages.set("preparing");
       timer = setTimeout(late, limitMs);
       const onPhase = (phase: ChatPhase) => {

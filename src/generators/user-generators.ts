@@ -1,4 +1,6 @@
 /** The user's own generators: objects that implement the contract here and run the code in a helper process. */
+
+import { formatTimeSpan } from "../text/duration.ts";
 import type { ContentGenerator, GeneratorContext, ListContext, ListedEntry } from "./contract.ts";
 import type { ConfigurationFile } from "./trusted-content.ts";
 import type { Description, GeneratedHead, OwnGenerator, PlainContext, Question, Task } from "./workers/messages.ts";
@@ -57,7 +59,7 @@ export class OwnCode implements AsyncDisposable {
 
   async #load(helper: Helper): Promise<void> {
     const late = setTimeout(
-      () => helper.kill(`${this.#configuration.file} took longer than ${LOADING_MS / 1000} s`),
+      () => helper.kill(`${this.#configuration.file} took longer than ${formatTimeSpan(LOADING_MS)}`),
       LOADING_MS,
     );
     try {
@@ -76,7 +78,7 @@ export class OwnCode implements AsyncDisposable {
   /** At startup no other call is running, so a validation that hangs may end the process. */
   async #validate(generator: string, options: Readonly<Record<string, unknown>>): Promise<void> {
     const helper = await this.#helper.ready();
-    const late = setTimeout(() => helper.kill(`validate took longer than ${LOADING_MS / 1000} s`), LOADING_MS);
+    const late = setTimeout(() => helper.kill(`validate took longer than ${formatTimeSpan(LOADING_MS)}`), LOADING_MS);
     try {
       await helper.call({ task: "validate", generator, options });
     } finally {

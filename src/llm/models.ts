@@ -5,6 +5,7 @@
  * decides; if it reports nothing, the model's name does. Ollama and LM Studio report more in their own APIs.
  */
 import { totalmem } from "node:os";
+import { formatTimeSpan } from "../text/duration.ts";
 import { endpointOf, keyHeaders, splitAddress } from "./connection/address.ts";
 import { connectionOptions, isLoopback } from "./connection/http.ts";
 import { jsonOf } from "./connection/json-body.ts";
@@ -64,7 +65,7 @@ export async function modelsAt(server: ServerAddress, timeoutMs: number, signal?
     if (signal?.aborted) {
       throw new LlmError("cancelled", `looking for a model at ${new URL(server.baseUrl).host} was cancelled`);
     }
-    if (deadline.aborted) return { instead: `it did not list its models within ${timeoutMs / 1000} s` };
+    if (deadline.aborted) return { instead: `it did not list its models within ${formatTimeSpan(timeoutMs)}` };
     if (error instanceof SyntaxError) return { instead: SAYS_NOT };
     const unreached = toUnreachedFailure(error, partyOf(server));
     if (unreached !== undefined) return { unreached };

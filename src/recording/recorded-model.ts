@@ -4,6 +4,7 @@ import { abortable, pause } from "../abort.ts";
 import { reasonOf } from "../errno.ts";
 import { type ChatAnswer, type ChatOptions, type ChatRequest, type LanguageModel, LlmError } from "../llm/llm.ts";
 import { Semaphore, type Slot } from "../llm/semaphore.ts";
+import { formatTimeSpan } from "../text/duration.ts";
 import { explainMiss } from "./explain-miss.ts";
 import { freezeInto } from "./freeze.ts";
 import { requestKey } from "./key.ts";
@@ -204,7 +205,7 @@ export function createRecordedModel(
   async function createWaitTimeout(what: string, key: string): Promise<LlmError> {
     const holder = (await holderOf(key)) ?? "another process";
     const cure = "if that process hangs, end it; otherwise allow more time with --timeout, or use other recordings";
-    const message = `${what}: ${holder} has been generating it into ${store.name} for more than ${waitMs / 1000} s; ${cure}`;
+    const message = `${what}: ${holder} has been generating it into ${store.name} for more than ${formatTimeSpan(waitMs)}; ${cure}`;
     return new LlmError("timeout", message, { sent: false });
   }
 

@@ -653,7 +653,7 @@ describe("a temporary failure", () => {
   test("a temporary failure is not retried if Retry-After is long", async () => {
     const { error, asked } = await failureOf([{ status: 429, headers: { "retry-after": "3600" } }]);
     expect(error.kind).toBe("rate-limited");
-    expect(error.message).toContain("3600 s");
+    expect(error.message).toContain("1 h");
     expect(asked).toBe(1);
   });
 });

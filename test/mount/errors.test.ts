@@ -25,7 +25,7 @@ const FAILURES: Readonly<Record<string, Failure>> = {
   "rate-limited": {
     answer: { status: 429, headers: { "retry-after": "3600" }, body: { error: { message: "slow down" } } },
     told: "Device or resource busy",
-    error: /^EBUSY: .*3600 s/,
+    error: /^EBUSY: .*1 h/,
   },
   "quota-gone": {
     answer: { status: 429, body: { error: { message: "pay first", code: "insufficient_quota" } } },

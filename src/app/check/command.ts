@@ -9,6 +9,7 @@ import { statfsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ProcessGroups } from "../../generators/workers/process-groups.ts";
 import { findProcessesWith } from "../../procfs.ts";
+import { formatTimeSpan } from "../../text/duration.ts";
 import { childEnvironment } from "../settings/settings.ts";
 import type { PrivateCopy } from "./private-copy.ts";
 
@@ -121,7 +122,7 @@ function describeEnd(
   { timeoutMs, space }: CommandOptions,
 ): Pick<CommandRun, "status" | "ending"> {
   if (stopped === "time") {
-    return { status: TIMED_OUT, ending: `it did not end within ${timeoutMs / 1000} s and was stopped` };
+    return { status: TIMED_OUT, ending: `it did not end within ${formatTimeSpan(timeoutMs)} and was stopped` };
   }
   if (stopped !== undefined) {
     const why = stopped === "disk" ? "the disk is full" : `it wrote more than ${formatSize(space)}`;

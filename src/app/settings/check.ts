@@ -2,7 +2,7 @@
 import { availableMemory } from "../machine/available-memory.ts";
 import { GivenSettings, type SettingsFile } from "./given.ts";
 import type { SettingsArguments } from "./table.ts";
-import { parseCount, parseDuration, parseSize } from "./values.ts";
+import { parseCount, parseSize, parseTimeLimit } from "./values.ts";
 
 export type CheckArguments = Pick<SettingsArguments, "repairs" | "checkTimeout" | "checkSpace">;
 
@@ -20,7 +20,7 @@ export function readCheckLimits(args: CheckArguments, files: readonly SettingsFi
   const given = new GivenSettings(args, {}, files);
   return {
     repairs: given.parse("repairs", (source, text) => parseCount(source, text, 0, MOST_REPAIRS)) ?? 3,
-    timeoutMs: given.parse("checkTimeout", (source, text) => parseDuration(source, text)) ?? 600_000,
+    timeoutMs: given.parse("checkTimeout", (source, text) => parseTimeLimit(source, text)) ?? 600_000,
     space: given.parse("checkSpace", (source, text) => parseSize(source, text, availableMemory)) ?? 4 * 2 ** 30,
   };
 }

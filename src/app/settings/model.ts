@@ -13,7 +13,7 @@ import { homeDirectory } from "../machine/home-dir.ts";
 import type { Lookup } from "./environment.ts";
 import { explainMissing, type GivenSettings, type Layer } from "./given.ts";
 import type { SettingName } from "./table.ts";
-import { parseAbsolutePath, parseAmount, parseCount, parseDuration, parseOptional, parseSwitch } from "./values.ts";
+import { parseAbsolutePath, parseAmount, parseCount, parseOptional, parseSwitch, parseTimeLimit } from "./values.ts";
 
 /** The HTTP client runs at most this many requests. Further ones would wait in it while their deadlines run. */
 const MOST_AT_ONCE = 256;
@@ -61,7 +61,7 @@ export function readModelConfig(given: GivenSettings, variable: Lookup): ModelCo
     providers: given.layers.map((layer) => createLayer(layer, variable)),
     layoutTokens: given.parse("layoutTokens", (source, text) => parseCount(source, text, 1)),
     concurrency: given.parse("concurrency", (source, text) => parseCount(source, text, 1, MOST_AT_ONCE)),
-    timeoutMs: given.parse("timeout", (source, text) => parseDuration(source, text, LEAST_TIMEOUT_MS)),
+    timeoutMs: given.parse("timeout", (source, text) => parseTimeLimit(source, text, LEAST_TIMEOUT_MS)),
     limits: readLimits(given),
     confirmOver: given.parse("confirmOver", parseConfirmStep),
     prices: given.parse("price", parsePrices) ?? [],

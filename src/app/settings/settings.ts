@@ -19,7 +19,7 @@ import { readProgramSettings } from "./programs.ts";
 import { type Prompt, readPrompt } from "./prompt.ts";
 import { restoreOwnExceptions } from "./proxies.ts";
 import type { SettingName, SettingsArguments } from "./table.ts";
-import { parseAbsolutePath, parseCount, parseDuration, parseOptional, parseSize, parseSwitch } from "./values.ts";
+import { parseAbsolutePath, parseCount, parseOptional, parseSize, parseSwitch, parseTimeLimit } from "./values.ts";
 
 /** Plain data, because the launcher of a background mount sends it to the serving process. */
 export interface Config extends ModelConfig {
@@ -114,7 +114,7 @@ export function readConfig(
     lowPower: given.parse("lowPower", parseSwitch) ?? false,
     programs: readProgramSettings(given),
     save: given.parse("save", parseAbsolutePath),
-    saveEveryMs: given.parse("saveEvery", (source, text) => parseDuration(source, text, LEAST.saveEveryMs)),
+    saveEveryMs: given.parse("saveEvery", (source, text) => parseTimeLimit(source, text, LEAST.saveEveryMs)),
     debug: given.parse("debug", parseSwitch) ?? false,
     logFile: chooseLogFile(given, environment),
     logFormat: given.parse("logFormat", parseLogFormat) ?? "text",

@@ -1,11 +1,10 @@
 /** Parses sizes, times, counts and paths. Every error names the flag. */
 
+import { formatDuration, parseDuration } from "../../text/duration.ts";
 import { createValueError } from "../errors.ts";
 import { absolutePath } from "../machine/current-directory.ts";
 
 const UNITS = { "": 1, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30, t: 2 ** 40 } as const;
-const SECONDS = { ms: 0.001, s: 1, "": 1, m: 60, h: 3600 } as const;
-const AGES = { ...SECONDS, d: 86_400, w: 604_800 } as const;
 
 /** The smallest amount of memory for a file with content. */
 const PAGE = 4096;
@@ -39,28 +38,26 @@ function requireRoom(flag: string, text: string, bytes: number): number {
   throw createValueError(flag, `${flag} ${text}: ${bytes} bytes cannot hold a single file; the minimum is 4K`);
 }
 
-/** Parses `30s`, `10m`, `1h`, `500ms`; a number without a unit is in seconds. Returns milliseconds, at least `least`. */
-export function parseDuration(flag: string, text: string, least = 1): number {
-  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|)$/.exec(text) ?? [];
-  const factor = lookUp(SECONDS, unit);
-  const milliseconds = number === undefined || factor === undefined ? 0 : Math.round(Number(number) * factor * 1000);
+/** Parses `30s`, `10m`, `1d`, `500ms`; a number without a unit is in seconds. Returns milliseconds, at least `least`. */
+export function parseTimeLimit(flag: string, text: string, least = 1): number {
+  const milliseconds = Math.round(parseDuration(withUnit(text)) ?? 0);
   // The longest delay of a timer is 2^31 - 1 ms, nearly 25 days.
   if (milliseconds >= least && milliseconds < 2 ** 31) return milliseconds;
   if (milliseconds > 0 && milliseconds < least) {
-    throw createValueError(
-      flag,
-      `${flag} ${text}: too short; the minimum is ${least < 1000 ? `${least}ms` : `${least / 1000}s`}`,
-    );
+    throw createValueError(flag, `${flag} ${text}: too short; the minimum is ${formatDuration(least)}`);
   }
   throw createValueError(flag, `${flag} ${text}: expected a time such as 30s, 10m or 1h`);
 }
 
 /** Parses an age: `30s`, `12h`, `1d`, `2w` or `0`; a number without a unit is in seconds. Returns milliseconds. */
 export function parseAge(flag: string, text: string): number {
-  const [, number, unit = ""] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w|)$/.exec(text) ?? [];
-  const factor = lookUp(AGES, unit);
-  if (number !== undefined && factor !== undefined) return Number(number) * factor * 1000;
+  const age = parseDuration(withUnit(text));
+  if (age !== undefined) return age;
   throw createValueError(flag, `${flag} ${text}: expected an age such as 12h, 1d, 2w or 0`);
+}
+
+function withUnit(text: string): string {
+  return /^\d+(?:\.\d+)?$/.test(text) ? `${text}s` : text;
 }
 
 /** Parses a whole number, at least `least`. */

@@ -11,6 +11,7 @@ import { type Copy, copiesOf } from "../../app/running/open-users.ts";
 import type { ServerProcess } from "../../app/running/server-process.ts";
 import type { MountPoint } from "../../mountinfo.ts";
 import { conditionOf, nameOf } from "../../procfs.ts";
+import { formatTimeSpan } from "../../text/duration.ts";
 import { createProgress } from "../output/progress.ts";
 import { say } from "../output/terminal.ts";
 
@@ -95,7 +96,7 @@ export class Departure {
     if (answer === "late") throw late(server, name);
     if (typeof answer !== "string") throw this.#createMountedElsewhereError(answer);
     if (server.record?.state === "serving") throw this.#createHeldOutOfSightError();
-    const state = answer === "stopped" ? "is stopped" : `did not end within ${patienceMs / 1000} s`;
+    const state = answer === "stopped" ? "is stopped" : `did not end within ${formatTimeSpan(patienceMs)}`;
     throw new UserError(
       this.#file === undefined ? "busy" : "save",
       `${name} is unmounted, but process ${server.pid}, which served it, ${state}${this.#describeSaved()}; ${cureOf(server.pid)}`,
@@ -143,7 +144,7 @@ export class Departure {
     const state = lazy ? "is unmounted" : "stays mounted";
     const saving = server.record?.saving;
     if (saving !== undefined && conditionOf(server.pid) !== "stopped") {
-      const stalled = `process ${server.pid} is saving to ${saving.file} and made no progress for ${patienceMs / 1000} s`;
+      const stalled = `process ${server.pid} is saving to ${saving.file} and made no progress for ${formatTimeSpan(patienceMs)}`;
       return new UserError(
         "save",
         `${name} ${state}, and its tree is not saved yet: ${stalled}; to wait longer, use --timeout`,

@@ -10,6 +10,7 @@ import { describeProblem } from "../../app/running/mount-record.ts";
 import { listHolders } from "../../app/running/open-users.ts";
 import { messageOf } from "../../errno.ts";
 import type { Log } from "../../log.ts";
+import { formatTimeSpan } from "../../text/duration.ts";
 
 /** How long to wait for programs that use the mount. */
 const PATIENCE_MS = 5_000;
@@ -51,7 +52,7 @@ export class Ending {
     const users = listHolders(this.#mountpoint);
     const unmounted = this.#served.filesystem.unmount().catch((error) => this.#say("error", messageOf(error)));
     if (users.length > 0) {
-      const wait = `; waiting up to ${PATIENCE_MS / 1000} s (send the signal again to stop waiting)`;
+      const wait = `; waiting up to ${formatTimeSpan(PATIENCE_MS)} (send the signal again to stop waiting)`;
       this.#say("warn", `${this.#mountpoint} is still used by ${users.join(", ")}${wait}`);
     }
     if (this.#impatient) this.#over.resolve();

@@ -1,4 +1,5 @@
 /** Runs the program that mounts and unmounts for this process. It may be one that somebody else wrote (LLMFS_FUSERMOUNT). */
+import { formatTimeSpan } from "../../text/duration.ts";
 
 /** Longer than a proxy needs that passes the request on to another container. */
 const PATIENCE_MS = 30_000;
@@ -35,7 +36,7 @@ export async function runFusermount(
   if (code === "late") {
     child.kill("SIGKILL");
     child.unref();
-    return { code: undefined, said: `it did not end within ${patienceMs / 1000} s` };
+    return { code: undefined, said: `it did not end within ${formatTimeSpan(patienceMs)}` };
   }
   await Promise.race([reading, Bun.sleep(OUTPUT_MS)]);
   child.unref();

@@ -17,6 +17,7 @@
  */
 import { isAbsolute, join } from "node:path";
 import { FsError } from "../../errno.ts";
+import { formatTimeSpan } from "../../text/duration.ts";
 import {
   type Options,
   readDuration,
@@ -84,7 +85,7 @@ export function createSqlGenerator(parts: SourceParts): SourceGenerator {
         yield* (await pool.call(task, AbortSignal.any([signal, late]), most)).pieces;
       } catch (error) {
         if (late.aborted && !signal.aborted)
-          throw new FsError("ETIMEDOUT", `SQLite: the query did not finish within ${timeoutMs / 1000} s`);
+          throw new FsError("ETIMEDOUT", `SQLite: the query did not finish within ${formatTimeSpan(timeoutMs)}`);
         throw toFsError(error);
       }
       return;

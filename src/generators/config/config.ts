@@ -6,7 +6,7 @@
 import type { ContentGenerator } from "../contract.ts";
 
 /** A duration: "90s", "5m", "2h", "1d", "500ms". */
-export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d"}`;
+export type Duration = `${number}${"ms" | "s" | "m" | "h" | "d" | "w"}`;
 
 /** A built-in generator with its own options. Each rule adds its options to them. */
 export interface BuiltIn {

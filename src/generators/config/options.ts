@@ -1,4 +1,5 @@
 /** Reads and checks the options of a rule. Each message names the option and the expected value. */
+import { parseDuration } from "../../text/duration.ts";
 
 export type Options = Readonly<Record<string, unknown>>;
 
@@ -55,20 +56,6 @@ export function readTextMap(options: Options, name: string): ReadonlyMap<string,
 export function refuseUnknownOptions(options: Options, known: readonly string[]): void {
   const unknown = Object.keys(options).find((name) => !known.includes(name));
   if (unknown !== undefined) throw new Error(`unknown option "${unknown}"; expected one of: ${known.join(", ")}`);
-}
-
-/** Converts "500ms", "90s", "5m", "2h" or "1d" to milliseconds. Undefined for anything else. */
-export function parseDuration(text: string): number | undefined {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text) ?? [];
-  if (number === undefined || unit === undefined) return undefined;
-  const units = new Map([
-    ["ms", 1],
-    ["s", 1000],
-    ["m", 60_000],
-    ["h", 3_600_000],
-    ["d", 86_400_000],
-  ]);
-  return Number(number) * (units.get(unit) ?? 0);
 }
 
 /** The longest delay of a timer. */

@@ -8,9 +8,10 @@
 import { CONTROL_NAME, DEFAULT_GENERATOR } from "../../attributes.ts";
 import type { NamedFiles } from "../../rpc/generation.ts";
 import { findNearest } from "../../text/did-you-mean.ts";
+import { parseDuration } from "../../text/duration.ts";
 import { MOUNT_VARIABLE } from "../source.ts";
 import type { BuiltIn } from "./config.ts";
-import { isRecord, type Options, parseDuration, readCount, readDuration } from "./options.ts";
+import { isRecord, type Options, readCount, readDuration } from "./options.ts";
 import { type Pattern, parsePattern } from "./patterns.ts";
 import { ConfigProblem } from "./problem.ts";
 

@@ -29,7 +29,7 @@ const RULE = z.strictObject(
     options: z.record(z.string(), z.unknown(), '"options" must be an object').optional(),
     refresh: z
       .string(REFRESH)
-      .regex(/^(once|always|\d+(\.\d+)?(ms|s|m|h|d))$/, REFRESH)
+      .regex(/^(once|always|\d+(\.\d+)?(ms|s|m|h|d|w))$/, REFRESH)
       .optional()
       .describe("how long content is valid: once, always or a time such as 5m; default: once"),
     stale: z
@@ -38,7 +38,7 @@ const RULE = z.strictObject(
       .describe("with a time in refresh: serve the old content while it is regenerated"),
     timeout: z
       .string(TIMEOUT)
-      .regex(/^\d+(\.\d+)?(ms|s|m|h|d)$/, TIMEOUT)
+      .regex(/^\d+(\.\d+)?(ms|s|m|h|d|w)$/, TIMEOUT)
       .optional()
       .describe("time limit of one generation; default: 5m, and for a model its own time limit"),
     maxBytes: z

@@ -1,6 +1,7 @@
 /** Renders Liquid templates, in the helper: a template that loops, or filters too much, delays only other templates. */
 import { posix } from "node:path";
 import { FsError } from "../../errno.ts";
+import { formatTimeSpan } from "../../text/duration.ts";
 import { isRecord } from "../config/options.ts";
 import { parseCsv } from "../formats/csv.ts";
 import type { Conversation } from "./child.ts";
@@ -67,7 +68,7 @@ class WorkTime {
   /** Throws Error if it has worked for more than `ms` milliseconds. */
   check(ms: number): void {
     if (performance.now() - this.#begun - this.#waited > ms)
-      throw new Error(`rendering took longer than ${ms / 1000} s`);
+      throw new Error(`rendering took longer than ${formatTimeSpan(ms)}`);
   }
 }
 

@@ -1,3 +1,4 @@
+import { formatTimeSpan } from "../../text/duration.ts";
 import type { Failure } from "../failure.ts";
 
 export interface Retries {
@@ -24,7 +25,7 @@ export function delayBefore(failure: Failure, attempt: number, retries: Retries,
   if (attempt >= retries.attempts) return "";
   const asked = failure.retryAfterMs;
   if (asked !== undefined && asked > retries.maxRetryAfterMs) {
-    return `the server asks to wait ${Math.ceil(asked / 1000)} s, which is too long for a reader to wait`;
+    return `the server asks to wait ${formatTimeSpan(Math.ceil(asked / 1000) * 1000)}, which is too long for a reader to wait`;
   }
   const backOff = Math.min(retries.maxMs, retries.baseMs * 2 ** (attempt - 1)) * (0.5 + Math.random() / 2);
   const delay = Math.max(backOff, (asked ?? 0) * (1 + Math.random() / 10));

@@ -1,3 +1,4 @@
+import { formatTimeSpan } from "../../text/duration.ts";
 import { createCancellation, type Party } from "../failure.ts";
 import { LlmError } from "../llm.ts";
 import { mayHaveConnected } from "./sockets.ts";
@@ -47,7 +48,7 @@ export class Watchdog implements Disposable {
     this.#listen(timeouts.firstByteMs);
     const left = Math.max(0, endsAt - performance.now());
     this.#total = setTimeout(
-      () => this.#cut(`gave no complete answer within ${formatSeconds(timeouts.totalMs)}`),
+      () => this.#cut(`gave no complete answer within ${formatTimeSpan(timeouts.totalMs)}`),
       left,
     );
     if (caller?.aborted) this.#onCaller();
@@ -104,7 +105,7 @@ export class Watchdog implements Disposable {
     this.#silence = setTimeout(() => {
       const left = this.#heardAt + limit - performance.now();
       if (left > 0) return this.#listen(left);
-      this.#cut(`${this.#heard ? "stopped in the middle of its answer" : "sent nothing"} for ${formatSeconds(limit)}`);
+      this.#cut(`${this.#heard ? "stopped in the middle of its answer" : "sent nothing"} for ${formatTimeSpan(limit)}`);
     }, ms);
   }
 
@@ -113,8 +114,4 @@ export class Watchdog implements Disposable {
     const message = `${host} ${what} (model ${model}); is the server overloaded, or still loading the model? Allow more time with --timeout`;
     this.#abort((sent) => new LlmError("timeout", message, { sent }));
   }
-}
-
-function formatSeconds(ms: number): string {
-  return `${Number((ms / 1000).toPrecision(3))} s`;
 }

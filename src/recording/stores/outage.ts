@@ -6,6 +6,7 @@
  */
 import { pause } from "../../abort.ts";
 import { reasonOf } from "../../errno.ts";
+import { formatTimeSpan } from "../../text/duration.ts";
 
 export interface OutageOptions {
   /** The store's name. */
@@ -119,7 +120,9 @@ export class Outages {
     if (limit > SILENT_MS) {
       await pause(SILENT_MS, this.#closed.signal);
       if (this.#current !== outage) return;
-      warn(`${name} does not answer; waiting for it, up to ${Math.round(limit / 1000)} s: ${reason}`);
+      warn(
+        `${name} does not answer; waiting for it, up to ${formatTimeSpan(Math.round(limit / 1000) * 1000)}: ${reason}`,
+      );
     }
     await pause(Math.max(0, limit - (performance.now() - begun)), this.#closed.signal);
     if (this.#current !== outage) return;

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { totalmem } from "node:os";
 import { availableMemory } from "../../../src/app/machine/available-memory.ts";
-import { parseAmount, parseCount, parseDuration, parseSize } from "../../../src/app/settings/values.ts";
+import { parseAmount, parseCount, parseSize, parseTimeLimit } from "../../../src/app/settings/values.ts";
 
 const whole = () => 1000;
 
@@ -37,24 +37,25 @@ test("a size that cannot hold a file is rejected in every notation", () => {
 });
 
 test("a time below the minimum is rejected with the minimum", () => {
-  expect(parseDuration("--save-every", "1s", 1000)).toBe(1000);
-  expect(() => parseDuration("--save-every", "999ms", 1000)).toThrow(
+  expect(parseTimeLimit("--save-every", "1s", 1000)).toBe(1000);
+  expect(() => parseTimeLimit("--save-every", "999ms", 1000)).toThrow(
     "--save-every 999ms: too short; the minimum is 1s",
   );
-  expect(() => parseDuration("--timeout", "5ms", 100)).toThrow("--timeout 5ms: too short; the minimum is 100ms");
+  expect(() => parseTimeLimit("--timeout", "5ms", 100)).toThrow("--timeout 5ms: too short; the minimum is 100ms");
 });
 
 test("a time has a unit or is in seconds", () => {
-  expect(parseDuration("--timeout", "500ms")).toBe(500);
-  expect(parseDuration("--timeout", "90")).toBe(90_000);
-  expect(parseDuration("--timeout", "1.5s")).toBe(1500);
-  expect(parseDuration("--timeout", "10m")).toBe(600_000);
-  expect(parseDuration("--timeout", "1h")).toBe(3_600_000);
+  expect(parseTimeLimit("--timeout", "500ms")).toBe(500);
+  expect(parseTimeLimit("--timeout", "90")).toBe(90_000);
+  expect(parseTimeLimit("--timeout", "1.5s")).toBe(1500);
+  expect(parseTimeLimit("--timeout", "10m")).toBe(600_000);
+  expect(parseTimeLimit("--timeout", "1h")).toBe(3_600_000);
+  expect(parseTimeLimit("--timeout", "1d")).toBe(86_400_000);
 });
 
 test("an invalid time, or one longer than a timer allows, is rejected", () => {
-  for (const wrong of ["", "s", "0", "-1s", "10 parsecs", "600h", "1d"]) {
-    expect(() => parseDuration("--timeout", wrong)).toThrow(`--timeout ${wrong}: expected a time`);
+  for (const wrong of ["", "s", "0", "-1s", "10 parsecs", "600h", "25d"]) {
+    expect(() => parseTimeLimit("--timeout", wrong)).toThrow(`--timeout ${wrong}: expected a time`);
   }
 });
 

@@ -82,7 +82,7 @@ describe("rules", () => {
   test("the first matching rule wins, with its options", () => {
     const found = rules.bind("/x/7.csv", "llm");
     expect([found.generator, found.params, found.options]).toEqual(["a", { id: "7" }, { deep: [{ key: "is t" }] }]);
-    expect(found.refresh && policyText(found.refresh)).toBe("300s stale");
+    expect(found.refresh && policyText(found.refresh)).toBe("5m stale");
     expect(rules.bind("/x/7.md", "llm")).toMatchObject({ generator: "b", timeoutMs: 2000 });
     expect(rules.bind("/y", "llm")).toEqual({ generator: "llm", options: {}, params: {} });
   });

@@ -9,6 +9,7 @@ import { reasonOf } from "../../../errno.ts";
 import type { LoadedConfig } from "../../../generators/config/load.ts";
 import type { ConfigurationFile } from "../../../generators/trusted-content.ts";
 import type { LogLevel } from "../../../rpc/messages.ts";
+import { formatDuration } from "../../../text/duration.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { configFlags } from "../../args/flags.ts";
 import { person } from "../../output/ask.ts";
@@ -95,7 +96,7 @@ function formatTable(loaded: LoadedConfig): string {
 
 function formatRefresh(refresh: { readonly ms: number; readonly stale: boolean } | undefined): string {
   if (refresh === undefined) return "once";
-  return refresh.ms === 0 ? "always" : `${refresh.ms / 1000}s${refresh.stale ? ", stale served" : ""}`;
+  return refresh.ms === 0 ? "always" : `${formatDuration(refresh.ms)}${refresh.stale ? ", stale served" : ""}`;
 }
 
 async function runTest(loaded: LoadedConfig, path: string, json: boolean): Promise<void> {

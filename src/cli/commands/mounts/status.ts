@@ -4,7 +4,7 @@ import { findMountPlace } from "../../../app/place.ts";
 import { findMount } from "../../../app/running/find-mount.ts";
 import { readMountStatus } from "../../../app/running/mount-status.ts";
 import { canRedraw } from "../../../app/settings/settings.ts";
-import { parseDuration } from "../../../app/settings/values.ts";
+import { parseTimeLimit } from "../../../app/settings/values.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { formatStatus, formatStatusLine, type Sample } from "../../output/status-report.ts";
@@ -34,7 +34,7 @@ export const status = defineCommand({
   ],
   async run(args) {
     if (args.every !== undefined && !args.watch) throw new UsageError("--every works only with --watch");
-    const everyMs = parseDuration("--every", args.every ?? "1s", SHORTEST_MS);
+    const everyMs = parseTimeLimit("--every", args.every ?? "1s", SHORTEST_MS);
     const { mountpoint } = await findMountPlace(args.dir);
     const sample = async (): Promise<Sample> => ({ status: await readMountStatus(mountpoint), at: performance.now() });
     if (args.watch) return await watch({ mountpoint, sample, everyMs, json: args.json });

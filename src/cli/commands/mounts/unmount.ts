@@ -16,7 +16,7 @@ import {
   serverOf,
 } from "../../../app/running/server-process.ts";
 import { isThere, takeAway, takeAwayPatiently } from "../../../app/running/take-away.ts";
-import { parseDuration } from "../../../app/settings/values.ts";
+import { parseTimeLimit } from "../../../app/settings/values.ts";
 import { shellWord } from "../../../fuse/mounting/mountpoint.ts";
 import { isAdministrator } from "../../../fuse/mounting/unmount.ts";
 import { type MountPoint, readMounts } from "../../../mountinfo.ts";
@@ -59,7 +59,7 @@ export const unmount = defineCommand({
     "`llmfs umount` is an alias.",
   ],
   async run(args) {
-    const patienceMs = parseDuration("--timeout", args.timeout ?? "30s", 1000);
+    const patienceMs = parseTimeLimit("--timeout", args.timeout ?? "30s", 1000);
     const name = args.dir ?? findMountToLeave(args.lazy);
     const mount = mountOf(name);
     // After `llmfs unmount .`, this process would otherwise keep the mount busy itself.

@@ -6,6 +6,7 @@ import { isIP } from "node:net";
 import { pause } from "../../../abort.ts";
 import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
 import { connectionOptions } from "../../../llm/connection/http.ts";
+import { formatTimeSpan } from "../../../text/duration.ts";
 import type { GeneratorLog } from "../../contract.ts";
 import { isExempt } from "./no-proxy.ts";
 
@@ -55,7 +56,10 @@ export async function ask(url: URL, options: HttpOptions, { signal, log }: Askin
   const throwIfOver = () => {
     if (signal.aborted) throw signal.reason;
     if (late.aborted)
-      throw new FsError("ETIMEDOUT", `${showUrl(url)}: no complete response within ${options.timeoutMs / 1000} s`);
+      throw new FsError(
+        "ETIMEDOUT",
+        `${showUrl(url)}: no complete response within ${formatTimeSpan(options.timeoutMs)}`,
+      );
   };
   async function* explain(pieces: AsyncIterable<Uint8Array>) {
     try {

@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import { Cluster, Redis } from "ioredis";
 import { pause, within } from "../../../abort.ts";
 import { codeOf, messageOf } from "../../../errno.ts";
+import { formatTimeSpan } from "../../../text/duration.ts";
 import { Unreachable } from "../../recording.ts";
 import type { RedisAddress } from "../address.ts";
 
@@ -133,7 +134,7 @@ export function connectRedis(address: RedisAddress, timeoutMs: number): RedisCon
 
 class AnswerTimeout extends Error {
   constructor(timeoutMs: number) {
-    super(`no answer within ${Math.round(timeoutMs) / 1000} s`);
+    super(`no answer within ${formatTimeSpan(Math.round(timeoutMs))}`);
   }
 }
 
@@ -218,7 +219,7 @@ function explainLoss(error: unknown, address: RedisAddress): string {
   const message = messageOf(error);
   const code = codeOf(error);
   const silent = /^Socket timeout\D*(\d+)ms/.exec(message)?.[1];
-  if (silent !== undefined) return `no answer within ${Number(silent) / 1000} s`;
+  if (silent !== undefined) return `no answer within ${formatTimeSpan(Number(silent))}`;
   if (message.startsWith("NOAUTH")) return "the server requires a password; write redis://:PASSWORD@HOST";
   if (/^Protocol error|reply type byte|Unknown RESP type/.test(message)) return "the server is not a Redis server";
   if (socket !== undefined && code !== undefined) return `no server listens on the socket ${socket}`;

@@ -16,6 +16,7 @@ import { FetchHttpHandler } from "@smithy/fetch-http-handler";
 import { memoizeSuccess, within } from "../../../abort.ts";
 import { codeOf } from "../../../errno.ts";
 import { TooLongError } from "../../../text/bounded-read.ts";
+import { formatTimeSpan } from "../../../text/duration.ts";
 import { Unreachable } from "../../recording.ts";
 import type { S3Address } from "../address.ts";
 import type { RemoteObject } from "./remote.ts";
@@ -74,7 +75,7 @@ export function connectS3({ bucket, name }: S3Address, settings: S3Settings, tim
     const limit = timeoutMs + sent / SLOWEST_LINK;
     try {
       const answer = client().then((opened) => work(opened, { abortSignal: stop.signal }));
-      return await within(limit, answer, () => new Error(`no answer within ${Math.round(limit) / 1000} s`));
+      return await within(limit, answer, () => new Error(`no answer within ${formatTimeSpan(Math.round(limit))}`));
     } catch (error) {
       stop.abort();
       if (isNamed(error, "NoSuchKey", "NotFound")) return undefined;
@@ -235,7 +236,7 @@ function fetchWithin(ms: number): typeof fetch {
       return await fetch(input, { ...init, signal });
     } catch (error) {
       if (given?.aborted) throw error;
-      const message = stop.signal.aborted ? `no answer within ${ms / 1000} s` : explainLoss(error);
+      const message = stop.signal.aborted ? `no answer within ${formatTimeSpan(ms)}` : explainLoss(error);
       throw Object.assign(new Error(message, { cause: error }), { name: "TimeoutError" });
     } finally {
       clearTimeout(timer);

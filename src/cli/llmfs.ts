@@ -11,11 +11,11 @@ import { findMount } from "../app/running/find-mount.ts";
 import { CONTROL_NAME } from "../attributes.ts";
 import { findNearest } from "../text/did-you-mean.ts";
 import type { Command, CommandEntry, CommandTable } from "./args/command.ts";
-import { formatCommandHelp, formatGeneralHelp, formatUsage } from "./args/help.ts";
+import { formatCommandHelp, formatGeneralHelp, formatUsage, helpWidth } from "./args/help.ts";
 import { choiceOf } from "./args/parse.ts";
 import { asksForHelp } from "./args/unparsed.ts";
 import { EXIT } from "./output/exit-codes.ts";
-import { say, show } from "./output/terminal.ts";
+import { columnsOf, say, show } from "./output/terminal.ts";
 import { VERSION } from "./version.ts";
 
 const DESCRIPTION =
@@ -294,18 +294,18 @@ async function dispatch(argv: readonly string[]): Promise<number> {
   if (first === "help") return await runHelp(others);
   const [name, entry, rest] = await chooseCommand(argv);
   if (!asksForHelp(rest)) return (await entry.load()).invoke(rest);
-  if (name === "mount" && first !== "mount" && first.startsWith("-")) show(formatHelp());
-  else show(formatCommandHelp(name, entry.summary, await entry.load()));
+  if (name === "mount" && first !== "mount" && first.startsWith("-")) show(await formatHelp(1));
+  else show(formatCommandHelp(name, entry.summary, await entry.load(), await widthOf(1)));
   return EXIT.ok.code;
 }
 
 /** `llmfs help [COMMAND]` shows the same as --help. */
 async function runHelp([topic, surplus]: readonly string[]): Promise<number> {
   if (surplus !== undefined) throw new UsageError(`unexpected argument ${JSON.stringify(surplus)}`);
-  if (topic === undefined || asksForHelp([topic])) show(formatHelp());
+  if (topic === undefined || asksForHelp([topic])) show(await formatHelp(1));
   else {
     const [name, entry] = findCommand(topic) ?? throwUnknownCommand(topic, await findSynonym(topic));
-    show(formatCommandHelp(name, entry.summary, await entry.load()));
+    show(formatCommandHelp(name, entry.summary, await entry.load(), await widthOf(1)));
   }
   return EXIT.ok.code;
 }
@@ -351,10 +351,16 @@ function isThere(name: string): boolean {
   return currentDirectory() !== undefined && (findMount(name) !== undefined || existsSync(name));
 }
 
-function formatHelp(): string {
+async function widthOf(output: 1 | 2): Promise<number> {
+  const { readColumns } = await import("../app/settings/settings.ts");
+  return helpWidth(readColumns() ?? columnsOf(output));
+}
+
+async function formatHelp(output: 1 | 2): Promise<string> {
   return formatGeneralHelp(
     DESCRIPTION,
     [...COMMANDS].map(([name, { summary }]) => [name, summary]),
+    await widthOf(output),
   );
 }
 
@@ -369,9 +375,9 @@ async function reportUsageError(argv: readonly string[], error: UsageError): Pro
   const first = argv[0] ?? "";
   const own = findCommand(first);
   const [name, entry] = own ?? findCommand("mount") ?? throwUnknownCommand("mount", undefined);
-  if (argv.length === 0 || first === "help") say(`\n${formatHelp().trimEnd()}`);
+  if (argv.length === 0 || first === "help") say(`\n${(await formatHelp(2)).trimEnd()}`);
   else if (argv.length === 1 && own !== undefined && hasActions(await entry.load())) {
-    say(`\n${formatCommandHelp(name, entry.summary, await entry.load()).trimEnd()}`);
+    say(`\n${formatCommandHelp(name, entry.summary, await entry.load(), await widthOf(2)).trimEnd()}`);
   } else {
     const general = own === undefined && !first.includes("/") && !isThere(first);
     say(`Usage: ${general ? "llmfs COMMAND [options]" : formatUsage(name, await entry.load())}`);

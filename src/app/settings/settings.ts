@@ -212,6 +212,12 @@ export function wantsColor(isTerminal: boolean, environment: Environment = proce
   return canRedraw(isTerminal, environment) && !environment.NO_COLOR;
 }
 
+/** The columns for text that the user asks for. */
+export function readColumns(environment: Environment = process.env): number | undefined {
+  const { COLUMNS = "" } = environment;
+  return /^[1-9]\d{0,4}$/.test(COLUMNS) ? Number(COLUMNS) : undefined;
+}
+
 /** Whether a line can be redrawn: not on a text-only terminal, for which TERM is dumb, empty or unset. */
 export function canRedraw(isTerminal: boolean, environment: Environment = process.env): boolean {
   const { TERM = "" } = environment;

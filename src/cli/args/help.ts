@@ -3,7 +3,15 @@ import type { ArgDef, ArgsDef } from "citty";
 import type { Command } from "./command.ts";
 import { choiceOf, spellings } from "./parse.ts";
 
+/** The width of help that is not for a terminal, such as docs/cli.md. Longer lines are hard to read. */
 const WIDTH = 100;
+/** On a narrower terminal, lines wrap. */
+const NARROWEST = 40;
+
+/** The width of help on a terminal with N columns; undefined if it goes elsewhere. */
+export function helpWidth(columns: number | undefined): number {
+  return Math.min(WIDTH, Math.max(NARROWEST, columns ?? WIDTH));
+}
 
 /** The usage line of a command. */
 export function formatUsage(name: string, command: Command): string {
@@ -20,7 +28,7 @@ export function formatUsage(name: string, command: Command): string {
 }
 
 /** The full help of one command. */
-export function formatCommandHelp(name: string, summary: string, command: Command): string {
+export function formatCommandHelp(name: string, summary: string, command: Command, width = WIDTH): string {
   const places: HelpRow[] = listPositionals(command.args).map(([key, arg]) => [
     key.toUpperCase(),
     arg.description ?? "",
@@ -31,28 +39,43 @@ export function formatCommandHelp(name: string, summary: string, command: Comman
     if (arg.type !== "positional") flags.push([formatFlag(key, arg), arg.description ?? ""]);
   }
   flags.push(["-h, --help", "show this help"]);
-  const notes = (command.notes ?? []).map((note) => wrap(note, WIDTH).join("\n"));
+  const notes = (command.notes ?? []).map((note) => wrap(note, width).join("\n"));
   return joinSections([
-    `${summary}.`,
-    `Usage: ${formatUsage(name, command)}`,
-    places.length === 0 ? "" : formatTable(places),
-    `Options:\n${formatTable(flags)}`,
+    wrap(`${summary}.`, width).join("\n"),
+    wrapUsage(formatUsage(name, command), width),
+    places.length === 0 ? "" : formatTable(places, width),
+    `Options:\n${formatTable(flags, width)}`,
     ...notes,
   ]);
 }
 
 /** The help of llmfs itself: its list of commands. */
-export function formatGeneralHelp(description: string, commands: readonly (readonly [string, string])[]): string {
+export function formatGeneralHelp(
+  description: string,
+  commands: readonly (readonly [string, string])[],
+  width = WIDTH,
+): string {
   return joinSections([
-    description,
-    "Usage: llmfs COMMAND [options]\n       llmfs DIR [options]        same as: llmfs mount DIR [options]",
-    `Commands:\n${formatTable(commands.map(([name, summary]) => [name, lowerFirst(summary)]))}`,
-    `Options:\n${formatTable([
-      ["-h, --help", "show this help; after a command, show its options (same as `llmfs help COMMAND`)"],
-      ["-V, --version", "show the version"],
-    ])}`,
+    wrap(description, width).join("\n"),
+    [
+      "Usage: llmfs COMMAND [options]",
+      ...(width < SHORT_FORM.length ? ["       llmfs DIR [options]"] : [SHORT_FORM]),
+    ].join("\n"),
+    `Commands:\n${formatTable(
+      commands.map(([name, summary]) => [name, lowerFirst(summary)]),
+      width,
+    )}`,
+    `Options:\n${formatTable(
+      [
+        ["-h, --help", "show this help; after a command, show its options (same as `llmfs help COMMAND`)"],
+        ["-V, --version", "show the version"],
+      ],
+      width,
+    )}`,
   ]);
 }
+
+const SHORT_FORM = "       llmfs DIR [options]        same as: llmfs mount DIR [options]";
 
 type HelpRow = readonly [string, string];
 
@@ -69,17 +92,24 @@ function formatFlag(key: string, arg: ArgDef): string {
 }
 
 /** Formats two columns and wraps the second. */
-function formatTable(rows: readonly HelpRow[]): string {
-  const indent = Math.min(34, Math.max(...rows.map(([left]) => left.length)) + 4);
+function formatTable(rows: readonly HelpRow[], width: number): string {
+  const indent = Math.min(34, Math.floor(width / 2.5), Math.max(...rows.map(([left]) => left.length)) + 4);
   const lines: string[] = [];
   for (const [left, right] of rows) {
-    const [first = "", ...more] = wrap(right, WIDTH - indent);
+    const [first = "", ...more] = wrap(right, width - indent);
     if (left.length + 4 <= indent) lines.push(`  ${left.padEnd(indent - 2)}${first}`.trimEnd());
     else lines.push(`  ${left}`, `${" ".repeat(indent)}${first}`);
     lines.push(...more.map((line) => `${" ".repeat(indent)}${line}`));
   }
   return lines.join("\n");
 }
+
+/** Further lines are below the first word after "Usage:". */
+function wrapUsage(usage: string, width: number): string {
+  return `Usage: ${wrap(usage, width - USAGE_INDENT).join(`\n${" ".repeat(USAGE_INDENT)}`)}`;
+}
+
+const USAGE_INDENT = "Usage: ".length;
 
 function wrap(text: string, width: number): string[] {
   const lines: string[] = [];

@@ -158,6 +158,13 @@ function sizeOfTerminal(): { readonly columns: number; readonly rows: number } {
   return { columns: columns > 0 ? columns : WIDTH, rows: rows > 2 ? rows : 24 };
 }
 
+/** The columns of a terminal. Undefined for anything else, or if the terminal does not say. */
+export function columnsOf(fd: 1 | 2): number | undefined {
+  if (!isTerminal(fd)) return undefined;
+  const [columns] = new (tty().WriteStream)(fd).getWindowSize();
+  return columns > 0 ? columns : undefined;
+}
+
 /** Whether the descriptor is a terminal. */
 export function isTerminal(fd: 0 | 1 | 2 = 2): boolean {
   try {

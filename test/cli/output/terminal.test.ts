@@ -87,3 +87,10 @@ testWith(programs("script"))("NO_COLOR turns colours off, also on a terminal", a
   expect(await onTerminal(["demo"], { TERM: "xterm" })).toContain("\u001b[1m");
   expect(await onTerminal(["demo"], { TERM: "xterm", NO_COLOR: "1" })).not.toContain("\u001b[1m");
 });
+
+testWith(programs("script"))("help wraps at the width of the terminal", async () => {
+  const line = `stty cols 60; ${SOURCE.join(" ")} export --help`;
+  const { status, stdout } = await sandbox.llmfs([], { program: ["script", "-qec", line, "/dev/null"] });
+  const widths = stdout.split("\r\n").map((text) => text.length);
+  expect([status, Math.max(...widths) <= 60, Math.max(...widths) > 50]).toEqual([0, true, true]);
+});

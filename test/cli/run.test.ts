@@ -42,13 +42,36 @@ describe("the exit status of run", () => {
   });
 
   test("the exit status of run is 127 for a missing command and 126 for one that cannot be executed, with a message", async () => {
-    const missing = await sandbox.llmfs(["run", "--", "no-such-program", "-x"]);
-    expect(missing.status).toBe(127);
-    expect(missing.stderr).toContain("llmfs run");
-    expect(missing.stderr).toContain("no-such-program");
-    writeFileSync(sandbox.at("data"), "no program");
-    const data = await sandbox.llmfs(["run", "--", sandbox.at("data")]);
-    expect(data.status).toBe(126);
+    const tried = async (...args: string[]) => {
+      const { status, stdout, stderr } = await sandbox.llmfs(["run", "--from", "tree.json", ...args]);
+      return [status, stdout, stderr];
+    };
+    const entries = [
+      { path: "/data", type: "file", mode: "0644", text: "no program" },
+      { path: "/folder", type: "directory" },
+    ];
+    writeFileSync(sandbox.at("tree.json"), JSON.stringify({ llmfs: 1, entries }));
+    const absent = "llmfs: ./none does not exist in the tree; a program outside of the tree needs an absolute path\n";
+    const closed =
+      "llmfs: ./data is not executable; make it so with chmod +x, or name the program that runs it, such as sh\n";
+    for (const mounted of [[], ["--no-mount"]]) {
+      expect(await tried(...mounted, "--", "./none", "-x")).toEqual([127, "", absent]);
+      expect(await tried(...mounted, "--", "./data")).toEqual([126, "", closed]);
+      expect(await tried(...mounted, "--", "./folder")).toEqual([126, "", expect.stringContaining("is a directory")]);
+    }
+  });
+
+  test("a command that cannot be found is reported before a model is asked for a tree", async () => {
+    await using server = await openaiServer([{ status: 500 }]);
+    const model = ["--model", "m", "--base-url", server.baseUrl, "--prompt", "a tree"];
+    const { status, stderr } = await sandbox.llmfs(["run", ...model, "--", "no-such-program", "-x"]);
+    expect([status, stderr, server.requests.length]).toEqual([
+      ...[
+        127,
+        "llmfs: no-such-program: there is no such program in PATH; for a program in the tree, write: -- ./no-such-program\n",
+      ],
+      0,
+    ]);
   });
 });
 

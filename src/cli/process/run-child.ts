@@ -2,17 +2,35 @@
 import type { Subprocess } from "bun";
 import { statOf } from "../../procfs.ts";
 import { onSignals, signalStatus } from "./signals.ts";
+import { printableLine } from "../../text/printable.ts";
 
 /**
  * The command line that starts a program in the mount, whose path is in LLMFS_MOUNT.
  *
  * A shell changes into the mount and then executes the program. Bun's spawn blocks its thread until the exec has
  * completed, but the exec of a pending file completes only after this same thread has generated it. The shell also
- * reports that a program is not found (127) or cannot be executed (126).
+ * reports what only the attempt can show, such as an interpreter that is not there (127).
  */
 export function commandInMount(cmd: readonly string[]): string[] {
-  return ["/bin/sh", "-c", 'cd "$LLMFS_MOUNT" && exec "$@"', "llmfs run", ...cmd];
+  return ["/bin/sh", "-c", START, "llmfs run", printableLine(cmd[0] ?? ""), ...cmd];
 }
+
+/** Its first argument is the name of the program, as messages show it. Only a path in the tree has not been checked before. */
+const START = `
+cd "$LLMFS_MOUNT" || exit
+shown=$1
+shift
+refuse() { printf 'llmfs: %s %s\\n' "$shown" "$2" >&2; exit "$1"; }
+case $1 in
+/*) ;;
+*/*)
+  [ -e "$1" ] || refuse 127 "does not exist in the tree; a program outside of the tree needs an absolute path"
+  [ ! -d "$1" ] || refuse 126 "is a directory, not a program"
+  [ -x "$1" ] || refuse 126 "is not executable; make it so with chmod +x, or name the program that runs it, such as sh"
+  ;;
+esac
+exec "$@"
+`;
 
 /** The signals that users and supervisors send on purpose. */
 const FORWARDED = ["SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"] as const;

@@ -20,6 +20,7 @@ import { say } from "../../output/terminal.ts";
 import { formatWarming, type Warming, warmMount } from "../../output/warm-progress.ts";
 import { findWayToMount } from "../../preflight/mount-capability.ts";
 import { checkOutputs } from "../../preflight/output-paths.ts";
+import { checkCommand } from "../../preflight/runnable-command.ts";
 import { MountWatch } from "../../process/mount-watch.ts";
 import { endWithOuter, runInNamespace } from "../../process/namespace.ts";
 import { commandInMount, forwardSignals } from "../../process/run-child.ts";
@@ -71,6 +72,7 @@ export const run = defineCommand({
       "is already in a user namespace that has no mount namespace of its own (unshare -rn), it creates a mount namespace.",
   ],
   async run(args, rest) {
+    checkCommand(rest);
     if (args.noMount) return await runOnCopy(args, rest);
     if (args.only !== undefined) throw new UsageError("--only works only with --no-mount");
     const way = await findWayToMount({ certain: true }).catch(suggestNoMount);

@@ -13,7 +13,7 @@
  * synchronously: a pending file is generated here, so it would wait for itself.
  */
 import { abortable } from "../abort.ts";
-import { FsError, reasonOf } from "../errno.ts";
+import { FsError } from "../errno.ts";
 import * as libc from "../libc.ts";
 import type { Generate, GenerationRequest, List, ListingRequest, Recall } from "../rpc/generation.ts";
 import type { GrowableTree } from "../rpc/growth.ts";
@@ -30,6 +30,7 @@ import type {
 import { unpackList } from "../rpc/packed-list.ts";
 import type { MountEvent } from "../rpc/programs.ts";
 import { Commands, type RunCommand, toFsError } from "./commands.ts";
+import { FailureLog } from "./failure-log.ts";
 import { createFileMethods, type FileMethods } from "./file-methods.ts";
 import { takeThread } from "./filesystem-thread.ts";
 import { GenerationTask } from "./generation-task.ts";
@@ -146,6 +147,7 @@ class Link {
   readonly #loaded = Promise.withResolvers<boolean>();
   readonly #ready = Promise.withResolvers<void>();
   readonly #ended = Promise.withResolvers<Ended>();
+  readonly #failures: FailureLog;
   /** The number of callers that report failures themselves. */
   #quiet = 0;
   /** The running tasks, by ticket. */
@@ -159,6 +161,7 @@ class Link {
 
   constructor(options: FilesystemOptions) {
     this.#options = options;
+    this.#failures = new FailureLog(options.log);
     const wake = libc.eventfd();
     const { worker, port } = takeThread(workerOptions(options), wake);
     this.#worker = worker;
@@ -242,6 +245,7 @@ class Link {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#failures.close();
     this.#commands.stopAll();
     this.#outbox.close();
     for (const task of this.#tasks.values()) {
@@ -365,8 +369,7 @@ class Link {
     } catch (error) {
       const failed = toFsError(error);
       const { code, message } = failed;
-      const level = this.#quiet > 0 ? "info" : "warn";
-      if (!task.signal.aborted) this.#options.log(level, "generate", `${path}: ${code}: ${reasonOf(failed, path)}`);
+      if (!task.signal.aborted) this.#failures.add(path, failed, this.#quiet > 0);
       this.#outbox.post({ type: "failed", ticket, code, message });
     } finally {
       this.#tasks.delete(ticket);

@@ -30,3 +30,8 @@ export function formatTimeSpan(ms: number): string {
   if (ms >= UNITS.m && ms % UNITS.m === 0) return `${ms / UNITS.m} min`;
   return `${Number((ms / 1000).toPrecision(ms < 100_000 ? 3 : 6))} s`;
 }
+
+/** Seconds for JSON, in whole milliseconds. `begun` is of the monotonic clock, in milliseconds. */
+export function secondsSince(begun: number): number {
+  return Math.round(performance.now() - begun) / 1000;
+}

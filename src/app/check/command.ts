@@ -9,7 +9,7 @@ import { statfsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ProcessGroups } from "../../generators/workers/process-groups.ts";
 import { findProcessesWith } from "../../procfs.ts";
-import { formatTimeSpan } from "../../text/duration.ts";
+import { formatTimeSpan, secondsSince } from "../../text/duration.ts";
 import { childEnvironment } from "../settings/settings.ts";
 import type { PrivateCopy } from "./private-copy.ts";
 
@@ -111,7 +111,7 @@ export async function runCommand(options: CommandOptions): Promise<CommandRun> {
     ...(stopped !== undefined && { stopped }),
     ...(status === NOT_FOUND && Bun.which(command[0] ?? "", { cwd: copy.path }) === null && { notFound: true }),
     output: output.text(copy.path),
-    seconds: (performance.now() - begun) / 1000,
+    seconds: secondsSince(begun),
   };
 }
 

@@ -1,6 +1,7 @@
 /** The report of `llmfs check`. */
 import type { CheckResult, CheckRound } from "../../app/check/rounds.ts";
 import type { Frozen } from "../../rpc/control-protocol.ts";
+import { secondsSince } from "../../text/duration.ts";
 import { printableLine } from "../../text/printable.ts";
 import type { Spent } from "./warm-progress.ts";
 
@@ -16,7 +17,7 @@ export function describeCost(before: Spent | undefined, after: Spent | undefined
     inputTokens: since("inputTokens"),
     outputTokens: since("outputTokens"),
     usd: since("usd"),
-    seconds: (performance.now() - begun) / 1000,
+    seconds: secondsSince(begun),
   };
 }
 

@@ -60,7 +60,14 @@ export function showContentLine(text: string, color: string): void {
 
 /** Prints the result for programs. */
 export function showJson(value: unknown, indent = 2): void {
-  write(`${printable(JSON.stringify(value, null, indent))}\n`);
+  write(`${printable(formatJson(value, indent))}\n`);
+}
+
+/** Sums such as 0.1 + 0.2 are written without the error of binary fractions, as 0.3. */
+export function formatJson(value: unknown, indent = 2): string {
+  const round = (_: string, member: unknown) =>
+    typeof member === "number" && !Number.isInteger(member) ? Number(member.toPrecision(12)) : member;
+  return JSON.stringify(value, round, indent);
 }
 
 /** Prints a part of the result unchanged, except to a terminal, which might interpret control characters. */

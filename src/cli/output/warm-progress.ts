@@ -10,6 +10,7 @@ import type { Warmed, WarmFile } from "../../generate/warm.ts";
 import type { MountedFilesystem } from "../../mount/filesystem.ts";
 import { schemeOf } from "../../recording/stores/address.ts";
 import type { PendingFile } from "../../rpc/messages.ts";
+import { secondsSince } from "../../text/duration.ts";
 import { printableLine } from "../../text/printable.ts";
 import { WIDTH } from "./terminal.ts";
 
@@ -211,7 +212,7 @@ function formatSummary(state: Warmed, before: Spent | undefined, after: Spent | 
     inputTokens: since("inputTokens"),
     outputTokens: since("outputTokens"),
     usd: since("usd"),
-    seconds: (performance.now() - begun) / 1000,
+    seconds: secondsSince(begun),
   };
 }
 

@@ -1,8 +1,8 @@
 /** A program that llmfs runs for the user. It receives our signals, and its exit status becomes ours. */
 import type { Subprocess } from "bun";
 import { statOf } from "../../procfs.ts";
-import { onSignals, signalStatus } from "./signals.ts";
 import { printableLine } from "../../text/printable.ts";
+import { onSignals, signalStatus } from "./signals.ts";
 
 /**
  * The command line that starts a program in the mount, whose path is in LLMFS_MOUNT.

@@ -60,6 +60,21 @@ const model = (): readonly string[] => [...place.modelArgs(), "--mode", "off"];
 const paths = () =>
   place.server.requests.map(({ body }) => /Write the file (.*)/.exec(body.messages.at(-1).content)?.[1]);
 
+/** What a client writes that reads these files. */
+function conversation(files: readonly string[]): string {
+  const clientInfo = { name: "test", version: "1" };
+  const first = { protocolVersion: "2025-06-18", capabilities: {}, clientInfo };
+  const messages = [
+    { id: 0, method: "initialize", params: first },
+    { method: "notifications/initialized" },
+    ...files.map((path, index) => ({
+      ...{ id: index + 1, method: "tools/call" },
+      params: { name: "read", arguments: { path } },
+    })),
+  ];
+  return messages.map((message) => `${JSON.stringify({ jsonrpc: "2.0", ...message })}\n`).join("");
+}
+
 /** Without a name, the model is the one that the server has. */
 async function expectModelInUse(client: Client): Promise<void> {
   await succeed(client, "read", { path: "a.md" });
@@ -295,6 +310,34 @@ describe("llmfs mcp on a snapshot", () => {
     // A server that changed nothing does not write the snapshot when it ends.
     await (await open()).close();
     expect(readFileSync(place.sandbox.at("tree.json"), "utf8")).toBe(text);
+  });
+
+  test("requests that came before the end of standard input are answered", async () => {
+    const { status, stdout, stderr } = await place.sandbox.llmfs(["mcp", "tree.json", ...model()], {
+      program: BINARY,
+      stdin: conversation(["a.md", "src/b.md"]),
+    });
+    const answers = stdout
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect([status, stderr, answers.map(({ id }) => id).sort()]).toEqual([0, "", [0, 1, 2]]);
+    expect(answers.filter(({ id }) => id > 0).map(({ result }) => result.isError ?? false)).toEqual([false, false]);
+    expect(saved()).toContain("content of src/b.md");
+  });
+
+  test.each(["SIGTERM", "SIGINT"] as const)("%s ends it although an answer is under way", async (signal) => {
+    const flags = [...place.modelArgs(), "--mode", "off"];
+    place.server.script({ hang: true });
+    const child = Bun.spawn({
+      cmd: [...BINARY, "mcp", "tree.json", ...flags],
+      cwd: place.sandbox.path,
+      env: place.sandbox.environment(),
+      stdio: [new TextEncoder().encode(conversation(["a.md"])), "pipe", "pipe"],
+    });
+    await place.server.request(0);
+    child.kill(signal);
+    expect(await child.exited).toBe(signal === "SIGTERM" ? 143 : 130);
   });
 
   test("a path in the tree is refused, because the tools have the whole of it", async () => {

@@ -194,6 +194,16 @@ export function isOutputClosed(): boolean {
 
 let outputClosed = false;
 
+/** The same, without having written anything: whether nobody can read what would be written now. */
+export function isOutputUnread(): boolean {
+  try {
+    // A struct pollfd. No event is asked for, so that only an error or a hang-up counts.
+    return outputClosed || libc.poll(libc.address(new Int32Array([1, 0])), 1, 0) > 0;
+  } catch {
+    return false;
+  }
+}
+
 /** Writes all bytes, even to a non-blocking pipe that is temporarily full. */
 function writeAll(fd: 1 | 2, bytes: Uint8Array): void {
   let at = 0;

@@ -23,7 +23,8 @@ export const mcp = defineCommand({
     ...generateFlags,
   }),
   notes: [
-    "Serves a tree to a client of the Model Context Protocol over standard input and output, until the client closes them. " +
+    "Serves a tree to a client of the Model Context Protocol over standard input and output. When the client closes standard " +
+      "input, requests that have come before are answered, for at most 10 minutes. " +
       "The tools are list, read, search, plan, why, write, edit, regenerate and grow. docs/mcp.md shows how clients start it.",
     "A tool that changes a snapshot saves it before it answers; generated content is saved within a second. A mount uses its own " +
       "settings; the flags apply to snapshots.",

@@ -3,6 +3,7 @@ import { FsError } from "../errno.ts";
 import type { FileContent } from "../generators/contract.ts";
 import { formatJsonFile, kindOf } from "../generators/formats/json.ts";
 import type { ContentSink, GeneratedContent } from "../rpc/generation.ts";
+import { Pace } from "../text/pace.ts";
 
 export interface ContentLimits {
   /** The maximum size of content in bytes. */
@@ -88,8 +89,10 @@ async function collect(
     return bytes;
   };
   const encoder = new TextEncoder();
+  const pace = new Pace(signal);
   for await (const piece of pieces) {
     signal.throwIfAborted();
+    if (pace.due) await pace.pause();
     if (typeof piece !== "string" && !(piece instanceof Uint8Array)) {
       throw new FsError("EIO", `${origin} streamed ${kindOf(piece)}; expected text or bytes`);
     }

@@ -4,11 +4,12 @@ import { policyText } from "../attributes.ts";
 import type { Rule } from "../generators/config/rules.ts";
 import type { ContentGenerator, ListContext } from "../generators/contract.ts";
 import type { Listing, ListingEntry } from "../rpc/generation.ts";
+import { Pace } from "../text/pace.ts";
 
-/** The maximum number of entries, so that a generator that never ends does not fill the memory. */
+/** The maximum number of names, so that a generator that never ends does not fill the memory, or list for ever. */
 const MOST_ENTRIES = 1_000_000;
 
-/** Rejects with the error of the generator. Skips names that no file can have, and reports them. */
+/** Rejects with the error of the generator, or the reason of the context's signal. Skips names that no file can have, and reports them. */
 export async function listDirectory(
   directory: string,
   generator: ContentGenerator,
@@ -19,7 +20,12 @@ export async function listDirectory(
   const entries = new Map<string, ListingEntry>();
   for (const rule of rules) {
     let left = 0;
-    for await (const listed of (await generator.list?.(directory, context(rule))) ?? []) {
+    let names = 0;
+    const about = context(rule);
+    const pace = new Pace(about.signal);
+    for await (const listed of (await generator.list?.(directory, about)) ?? []) {
+      if (pace.due) await pace.pause();
+      if (++names > MOST_ENTRIES) throw new Error(`it lists more than ${MOST_ENTRIES} entries`);
       const entry = typeof listed === "string" ? { path: listed } : listed;
       const path = entry.path.replace(/\/$/, "");
       const type = entry.type === "directory" || entry.path.endsWith("/") ? "directory" : "file";
@@ -28,10 +34,9 @@ export async function listDirectory(
         continue;
       }
       if (!entries.has(path)) {
-        const about = entry.description === undefined ? {} : { description: entry.description };
-        entries.set(path, { path, type, generator: rule.generator, ...about });
+        const more = entry.description === undefined ? {} : { description: entry.description };
+        entries.set(path, { path, type, generator: rule.generator, ...more });
       }
-      if (entries.size > MOST_ENTRIES) throw new Error(`it lists more than ${MOST_ENTRIES} entries`);
     }
     if (left > 1) warn(`skipped ${left} names in total`);
   }

@@ -97,6 +97,13 @@ describe("what a generator returns is turned into bytes", () => {
     expect(text(await generated(() => ({ content: 3 })))).toBe("3\n");
   });
 
+  test("a value that JSON would change silently is an error", async () => {
+    for (const content of [Number.NaN, new Uint16Array([1, 2])]) {
+      const error = await failure(generated(() => ({ content }) as never));
+      expect([error.code, error.message]).toEqual(["EIO", expect.stringContaining("bytes (a Uint8Array)")]);
+    }
+  });
+
   test("an async iterable may mix strings and bytes", async () => {
     async function* pieces() {
       yield "a";
@@ -440,6 +447,53 @@ test("disposing the engine disposes every generator, even after one of them thro
   ]);
   await createEngine({ openModel: opened(scriptedModel()), tree: treePort({}), generators })[Symbol.asyncDispose]();
   expect(disposed).toEqual(["good"]);
+});
+
+describe("a long listing", () => {
+  const list = (names: () => AsyncIterable<string>, signal = never) => {
+    const generators = new Map([["mine", { generate: () => ({ content: "" }), list: names }]]);
+    const parts = { named: new Map(), known: ["mine"], environment: {}, lists: () => true };
+    const rules = new Rules(compileRules([{ match: "d/{name}.txt", generator: "mine" }], parts));
+    const engine = createEngine({ openModel: opened(scriptedModel()), tree: treePort(PLAIN), generators, rules });
+    return engine.list({ ticket: 1, ino: 2, path: "/d", generator: "mine", pause: 0 }, signal);
+  };
+
+  test("lets everything else run", async () => {
+    let ends = false;
+    setTimeout(() => (ends = true), 0);
+    const { entries } = await list(async function* () {
+      while (!ends) yield "a.txt";
+    });
+    expect(entries.map(({ path }) => path)).toEqual(["a.txt"]);
+  });
+
+  test("ends when nobody waits for it", async () => {
+    const reader = new AbortController();
+    setTimeout(() => reader.abort(new FsError("EINTR", "nobody waits")), 0);
+    const ended = Promise.withResolvers<void>();
+    const error = await failure(
+      list(async function* () {
+        try {
+          for (;;) yield "a.txt";
+        } finally {
+          ended.resolve();
+        }
+      }, reader.signal),
+    );
+    expect(error.code).toBe("EINTR");
+    await ended.promise;
+  });
+
+  test("fails after a million names, even if none of them can be used", async () => {
+    for (const name of ["a.txt", "b.md"]) {
+      const error = await failure(
+        list(async function* () {
+          for (;;) yield name;
+        }),
+      );
+      expect([error.code, error.message]).toEqual(["EIO", expect.stringContaining("more than 1000000 entries")]);
+    }
+  });
 });
 
 test("a generator that waits for a directory listing gives up its slot to the lister", async () => {

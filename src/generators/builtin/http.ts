@@ -39,6 +39,7 @@ import {
 import { parsePattern } from "../config/patterns.ts";
 import type { FileContent, GeneratorContext, ListContext, ListedEntry } from "../contract.ts";
 import type { SourceGenerator, SourceParts } from "../source.ts";
+import { toUtf8 } from "./http/charset.ts";
 import { parseItem, streamCollection, streamItems } from "./http/collection.ts";
 import { Documents } from "./http/documents.ts";
 import { fetchPages, PAGING, pagingOf } from "./http/pagination.ts";
@@ -163,9 +164,10 @@ function toPlainText(value: unknown): string {
   return JSON.isRawJSON(value) ? JSON.stringify(value) : String(value);
 }
 
-async function* indentAnswer({ bytes, url }: HttpAnswer, path: string, signal: AbortSignal, documents: Documents) {
+async function* indentAnswer(answer: HttpAnswer, path: string, signal: AbortSignal, documents: Documents) {
+  const { bytes, headers, url } = answer;
   try {
-    yield* documents.indent(bytes, signal);
+    yield* documents.indent(toUtf8(bytes, headers), signal);
   } catch (error) {
     if (!(error instanceof FsError)) throw error;
     throw error.at(showUrl(url)).at(path);

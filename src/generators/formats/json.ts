@@ -27,10 +27,14 @@ export function formatJsonFile(value: unknown, origin: string): string {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new FsError("EIO", `${origin} returned a value that JSON cannot represent: ${why}`, { cause });
   }
-  // JSON cannot represent a Map, a Set or a Promise, and formats them as "{}".
+  // JSON cannot represent a Map, a Set or a Promise, and formats them as "{}"; NaN becomes null, and a buffer a list.
   if (compact === "{}" && !isPlain(value)) compact = undefined;
+  if (ArrayBuffer.isView(value) || (typeof value === "number" && !Number.isFinite(value))) compact = undefined;
   if (compact === undefined) {
-    throw new FsError("EIO", `${origin} returned ${kindOf(value)}; expected text, bytes or a JSON value`);
+    throw new FsError(
+      "EIO",
+      `${origin} returned ${kindOf(value)}; expected text, bytes (a Uint8Array) or a JSON value`,
+    );
   }
   return `${JSON.stringify(JSON.parse(compact), null, 2)}\n`;
 }
@@ -44,6 +48,7 @@ function isPlain(value: unknown): boolean {
 
 /** The kind of a value for messages. */
 export function kindOf(value: unknown): string {
+  if (typeof value === "number" && !Number.isFinite(value)) return String(value);
   return value === null
     ? "null"
     : typeof value === "undefined"

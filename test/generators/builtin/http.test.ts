@@ -103,6 +103,12 @@ const server = Bun.serve({
         }));
         return Response.json({ items, next: null });
       }
+      case "deaf":
+        return Response.json({ items: [1, 2] });
+      case "latin":
+        return new Response(Buffer.from('[{"name":"caf\xe9"}]', "latin1"), {
+          headers: second === "" ? {} : { "content-type": `application/json; charset=${second}` },
+        });
       case "deep":
         return new Response(`${"[".repeat(Number(second))}${"]".repeat(Number(second))}`);
       case "wide":
@@ -189,6 +195,19 @@ test("each HTTP status has its errno", async () => {
     outcome({ url: `${BASE}/status/${status}`, retries: 0 }),
   );
   expect(await Promise.all(seen)).toEqual(["ENOENT", "ENOENT", "EACCES", "EACCES", "EBUSY", "EIO", "EIO"]);
+});
+
+test("a part of the content is not the content", async () => {
+  expect(await outcome({ url: `${BASE}/status/206` })).toBe("EIO");
+});
+
+test("JSON that is not UTF-8 is read as the response declares, or is an error", async () => {
+  const ways = [{ json: true }, { collect: true, format: "json" }];
+  for (const way of ways) {
+    const read = (charset: string) => outcome({ ...way, url: `${BASE}/latin/${charset}` });
+    expect(JSON.parse(await read("iso-8859-1"))).toEqual([{ name: "café" }]);
+    for (const charset of ["", "utf-8", "no-such-charset"]) expect(await read(charset)).toBe("EIO");
+  }
 });
 
 test("a secret in a URL appears in no message, log or metadata", async () => {
@@ -392,6 +411,9 @@ describe("a collection as one file:", () => {
     expect(await outcome({ ...at("/pages/3"), items: "/self", format: "json" })).toBe("EIO");
     expect(await outcome({ ...at("/pages/3"), next: "/self", format: "json" })).toBe("ELOOP");
     expect(await outcome({ ...at("/linked"), items: "", format: "csv" })).toBe("EIO");
+    const requests = asked.length;
+    expect(await outcome({ ...at("/deaf"), page: "page", format: "json" })).toBe("ELOOP");
+    expect(asked.length - requests).toBe(3);
     expect(await outcome({ ...at("/pages/3"), page: "page", maxBytes: 20, format: "json" })).toBe("EFBIG");
   });
 

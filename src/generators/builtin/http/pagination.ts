@@ -1,6 +1,7 @@
 /** A collection that a server sends in pages: fetches one page after the other, with the items of each. */
 import { FsError } from "../../../errno.ts";
 import { type Options, readText } from "../../config/options.ts";
+import { toUtf8 } from "./charset.ts";
 import type { Documents, Page } from "./documents.ts";
 import { findNextLink } from "./link-header.ts";
 import { type Asking, ask, type HttpAnswer, type HttpOptions, showUrl } from "./request.ts";
@@ -22,6 +23,9 @@ export interface Paging {
 export const PAGING = ["items", "next", "cursor", "page", "offset"];
 
 const MOST_PAGES = 10_000;
+
+/** Two pages may be the same by chance. */
+const MOST_ALIKE = 3;
 
 /** Throws Error for options that exclude each other. */
 export function pagingOf(options: Options): Paging {
@@ -54,6 +58,10 @@ export async function* fetchPages(
   const { items, next } = paging;
   const question = { ...(items !== undefined && { items }), ...(next !== undefined && { next }) };
   const seen = new Set<string>();
+  const readPage = async ({ bytes, headers }: HttpAnswer) =>
+    documents.readPage(toUtf8(bytes, headers), question, asking.signal);
+  let last: number | bigint | undefined;
+  let same = 0;
   let url: URL | undefined = firstOf(start, paging);
   for (let count = 0; url !== undefined; count++) {
     if (count >= MOST_PAGES) throw new FsError("EIO", `${showUrl(url)}: more than ${MOST_PAGES} pages`);
@@ -68,9 +76,18 @@ export async function* fetchPages(
       throw error;
     });
     if (answer === undefined) return;
-    const page = await documents.readPage(answer.bytes, question, asking.signal).catch((error: unknown) => {
+    const page = await readPage(answer).catch((error: unknown) => {
       throw error instanceof FsError ? error.at(showUrl(answer.url)) : error;
     });
+    // A server that does not know the parameter sends its first page for ever.
+    const fingerprint = page.items.length === 0 ? undefined : Bun.hash(answer.bytes);
+    same = fingerprint !== undefined && fingerprint === last ? same + 1 : 1;
+    last = fingerprint;
+    const parameter = paging.page ?? paging.offset;
+    if (same === MOST_ALIKE && parameter !== undefined) {
+      const what = `${showUrl(url)}: ${MOST_ALIKE} pages in a row are the same`;
+      throw new FsError("ELOOP", `${what}; does the server know the parameter "${parameter}"?`);
+    }
     yield { items: page.items, url };
     url = nextOf(url, answer, page, paging);
   }

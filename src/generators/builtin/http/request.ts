@@ -35,7 +35,7 @@ export interface Asking {
 }
 
 export interface HttpAnswer {
-  /** 200 to 299, or 304. */
+  /** 200 to 299 without 206, or 304. */
   readonly status: number;
   readonly headers: Headers;
   /** The final URL, after redirects. */
@@ -162,7 +162,8 @@ const STATUSES = new Map<number, ErrnoName>([
 
 async function answerOf(response: Response, url: URL, { maxBytes, heldBytes }: HttpOptions): Promise<HttpAnswer> {
   const { status, headers } = response;
-  if ((status < 200 || status > 299) && status !== 304) {
+  // 206 is a part of the content, which was not asked for.
+  if ((status < 200 || status > 299 || status === 206) && status !== 304) {
     await response.body?.cancel();
     const error = new FsError(
       STATUSES.get(status) ?? "EIO",

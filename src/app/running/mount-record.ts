@@ -5,7 +5,7 @@
  * answer, a folder or the environment. The kernel grants access to the same user and to root. An open record still has the
  * final state after the process has ended.
  */
-import { closeSync, constants, openSync, readSync, writeFileSync } from "node:fs";
+import { closeSync, constants, fstatSync, openSync, readSync, type Stats, statSync, writeFileSync } from "node:fs";
 import { memfd, nanosecondsSinceBoot, pipe, pwrite, SystemError, setNonBlocking } from "../../libc.ts";
 
 /** The link in /proc/PID/fd by which the record is found. */
@@ -147,10 +147,15 @@ export class RecordReader implements Disposable {
   /** Requests a save. Returns false if the process does not accept requests, or its pipe is full. */
   request(id: string): boolean {
     const record = this.read();
-    if (record === undefined) return false;
+    // Root reads records of every user, and one that a user has forged must not name a file that this user may not write to.
+    if (!Number.isInteger(record?.requests)) return false;
     try {
-      const into = openSync(`/proc/${this.#pid}/fd/${record.requests}`, constants.O_WRONLY | constants.O_NONBLOCK);
+      const path = `/proc/${this.#pid}/fd/${record?.requests}`;
+      if (!this.#isOwnPipe(statSync(path))) return false;
+      const into = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
       try {
+        // The descriptor may have been replaced in the meantime.
+        if (!this.#isOwnPipe(fstatSync(into))) return false;
         // Short enough (PIPE_BUF) for the kernel to write it atomically.
         writeFileSync(into, `save ${id}\n`);
         return true;
@@ -160,6 +165,11 @@ export class RecordReader implements Disposable {
     } catch {
       return false;
     }
+  }
+
+  /** Whether it is a pipe of the user who made the record. */
+  #isOwnPipe(stats: Stats): boolean {
+    return stats.isFIFO() && stats.uid === fstatSync(this.#file).uid;
   }
 
   [Symbol.dispose](): void {

@@ -1,9 +1,21 @@
 /** What a process reports about its mount through /proc, and how it is asked to save. */
 import { expect, test } from "bun:test";
-import { closeSync, readdirSync, readlinkSync, writeSync } from "node:fs";
+import {
+  chownSync,
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { RECORD_LINK, RecordReader, RecordWriter, type SaveOutcome } from "../../../src/app/running/mount-record.ts";
 import { memfd } from "../../../src/libc.ts";
-import { eventually } from "../../support/program.ts";
+import { IS_ROOT } from "../../support/mounted.ts";
+import { eventually, Sandbox } from "../../support/program.ts";
 
 /** The newest record of this process, as another process would open it. */
 function reader(): RecordReader {
@@ -69,4 +81,37 @@ test("a record of another version is ignored", () => {
   using record = new RecordReader(process.pid, `/proc/self/fd/${file}`);
   expect([record.read(), record.request("one")]).toEqual([undefined, false]);
   closeSync(file);
+});
+
+/** A record as a process could forge it. */
+function forged(requests: unknown): RecordReader {
+  const file = memfd("llmfs-mount");
+  writeSync(file, `1 ${JSON.stringify({ format: 1, state: "serving", answers: [], requests })} 1\n`);
+  return new RecordReader(process.pid, `/proc/self/fd/${file}`);
+}
+
+test("a forged record cannot have a request written to a file", () => {
+  using sandbox = new Sandbox();
+  const victim = sandbox.at("victim");
+  writeFileSync(victim, "a line that stays as it is, whatever a record says\n");
+  const open = openSync(victim, "r");
+  for (const requests of [open, String(open), `../../..${victim}`, `../root${victim}`, -1, 1e300, null, {}]) {
+    using record = forged(requests);
+    expect(record.request("one")).toBe(false);
+  }
+  expect(readFileSync(victim, "utf8")).toBe("a line that stays as it is, whatever a record says\n");
+  closeSync(open);
+});
+
+test.skipIf(!IS_ROOT)("a record cannot have a request written to a fifo of another user", () => {
+  using sandbox = new Sandbox();
+  const fifo = sandbox.at("fifo");
+  Bun.spawnSync({ cmd: ["mkfifo", fifo] });
+  const open = openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK);
+  using record = forged(open);
+  expect(record.request("one")).toBe(true);
+  chownSync(fifo, 65534, 65534);
+  expect(fstatSync(open).uid).toBe(65534);
+  expect(record.request("two")).toBe(false);
+  closeSync(open);
 });

@@ -6,15 +6,19 @@ import { removexattr, setTimes, setxattr } from "../libc.ts";
 import type { Inode } from "../tree/inode.ts";
 import { ACL_ACCESS, ACL_DEFAULT, isAcl } from "../tree/permissions/acl.ts";
 
+const SET_ID = 0o6000;
+
 export interface AttributeOptions {
   /** Whether to set owners, which only root can. */
   readonly keepOwners: boolean;
-  /** Called for each attribute that could not be set. */
+  /** Whether files get their setuid and setgid bits. */
+  readonly privileges: boolean;
+  /** Called for each attribute that is not set. */
   readonly warn: (problem: string) => void;
 }
 
 /** Sets everything except the times, which later changes would overwrite. */
-export function writeAttributes(path: Buffer, inode: Inode, { keepOwners, warn }: AttributeOptions): void {
+export function writeAttributes(path: Buffer, inode: Inode, { keepOwners, privileges, warn }: AttributeOptions): void {
   // A change of the owner clears bits of the mode.
   if (keepOwners) lchownSync(path, inode.uid, inode.gid);
   if (inode.kind === "symlink") return;
@@ -30,7 +34,9 @@ export function writeAttributes(path: Buffer, inode: Inode, { keepOwners, warn }
     }
   }
   // The same holds for the mode, which agrees with the list.
-  chmodSync(path, inode.mode & 0o7777);
+  const lends = inode.kind === "file" ? inode.mode & SET_ID : 0;
+  if (lends !== 0 && !privileges) warn("its setuid and setgid bits are left out; an archive would have them");
+  chmodSync(path, inode.mode & 0o7777 & ~(privileges ? 0 : lends));
 }
 
 /** A new entry takes over the default access control list of its directory. */

@@ -2,6 +2,9 @@
  * Writes a tree to the disk, as `cp -a` would: names, contents with their holes, modes, times, symlinks, hard links, fifos
  * and extended attributes. Files without content are left out. Nothing outside of the directory is touched: existing
  * symlinks are replaced, never followed.
+ *
+ * Setuid files and devices have no effect in a mount, so anybody may have put them into a tree: a user of a shared mount, or
+ * the author of a snapshot. On the disk they would lend the rights of whoever writes the tree.
  */
 import {
   chmodSync,
@@ -20,7 +23,7 @@ import { messageOf, reasonOf } from "../errno.ts";
 import { mknod, pwrite, SystemError } from "../libc.ts";
 import type { Directory } from "../tree/directory.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../tree/file.ts";
-import type { Inode } from "../tree/inode.ts";
+import { type Inode, S_IFBLK, S_IFCHR, S_IFMT } from "../tree/inode.ts";
 import { toBytes, toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import { onDisk } from "./disk-stat.ts";
@@ -28,6 +31,8 @@ import { writeAttributes, writeTimes } from "./write-attributes.ts";
 
 export interface DirectoryWriteOptions {
   readonly keepOwners: boolean;
+  /** Whether setuid and setgid bits and devices are written: where they have no effect, or nobody else can enter. */
+  readonly privileges: boolean;
   /** Called with one sentence for each entry that is left out or is different on the disk. */
   readonly warn: (message: string) => void;
 }
@@ -49,7 +54,7 @@ export function writeDirectory(
   tree: Tree,
   from: { readonly directory: Directory; readonly path: string },
   target: string,
-  { keepOwners, warn }: DirectoryWriteOptions,
+  { keepOwners, privileges, warn }: DirectoryWriteOptions,
 ): WrittenDirectory {
   const linked = new Map<Inode, Buffer>();
   const done: { readonly path: string; readonly directory: Directory }[] = [];
@@ -57,7 +62,7 @@ export function writeDirectory(
   const base = toBytes(target);
   const prefix = from.path === "/" ? "" : from.path;
   const setAttributes = (path: string, place: Buffer, inode: Inode) => {
-    writeAttributes(place, inode, { keepOwners, warn: (problem) => warn(`${toText(path)}: ${problem}`) });
+    writeAttributes(place, inode, { keepOwners, privileges, warn: (problem) => warn(`${toText(path)}: ${problem}`) });
     writeTimes(place, inode);
   };
   for (const { path, inode } of tree.walk(from.directory, from.path)) {
@@ -68,6 +73,10 @@ export function writeDirectory(
     }
     const bytes = `${base}${path.slice(prefix.length)}`;
     const place = onDisk(bytes);
+    if (!privileges && isDevice(inode)) {
+      warn(`${toText(bytes)}: left out, because it is a device; an archive would have it`);
+      continue;
+    }
     if (inode.kind === "directory") {
       nameErrors(bytes, () => openDirectory(place));
       done.push({ path: bytes, directory: inode });
@@ -97,6 +106,10 @@ export function writeDirectory(
     nameErrors(path, () => setAttributes(path, onDisk(path), directory));
   }
   return count;
+}
+
+function isDevice({ mode }: Inode): boolean {
+  return (mode & S_IFMT) === S_IFBLK || (mode & S_IFMT) === S_IFCHR;
 }
 
 function nameErrors(path: string, work: () => void): void {

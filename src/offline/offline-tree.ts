@@ -220,9 +220,12 @@ export class OfflineTree {
   // Writing it elsewhere
   // ---------------------------------------------------------------------------------------------------------------
 
-  /** Writes what is below `path` into an existing directory of the disk. */
-  writeTo(target: string, path = "/"): WrittenDirectory {
-    return writeDirectory(this.#tree, this.#from(path), target, this.#diskOptions);
+  /**
+   * Writes what is below `path` into an existing directory of the disk. With `privileges`, setuid files and devices are
+   * written too.
+   */
+  writeTo(target: string, path = "/", { privileges = false } = {}): WrittenDirectory {
+    return writeDirectory(this.#tree, this.#from(path), target, { ...this.#diskOptions, privileges });
   }
 
   /** What is below `path`, as a tar archive. */

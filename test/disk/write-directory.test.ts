@@ -18,6 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { copyDirectory } from "../../src/disk/copy-directory.ts";
 import { DirectoryWriteError, writeDirectory } from "../../src/disk/write-directory.ts";
+import { encodeDevice } from "../../src/tree/device-node.ts";
 import type { Tree } from "../../src/tree/tree.ts";
 import { setXattr } from "../../src/tree/xattrs.ts";
 import { newTree, OWNER } from "../snapshot/trees.ts";
@@ -46,9 +47,10 @@ function unprivileged(work: () => void): void {
   }
 }
 
-function write(tree: Tree): void {
+function write(tree: Tree, options: { readonly privileges?: boolean; readonly keepOwners?: boolean } = {}): void {
   const from = { directory: tree.root, path: "/" };
-  writeDirectory(tree, from, join(base, "out"), { keepOwners: false, warn: (message) => warnings.push(message) });
+  const warn = (message: string) => warnings.push(message);
+  writeDirectory(tree, from, join(base, "out"), { keepOwners: false, privileges: false, warn, ...options });
 }
 
 /** A tree with one file of this content in a directory. */
@@ -112,6 +114,26 @@ describe("writing a tree to the disk", () => {
       expect([readFileSync(place(), "utf8"), readdirSync(join(base, "out/dir"))]).toEqual([kind, ["file"]]);
     }
     expect(readFileSync(join(base, "outside"), "utf8")).toBe("outside");
+  });
+
+  test("setuid files lose their bits, and devices are left out, unless they do no harm there", () => {
+    const tree = treeWith("#!/bin/sh\n", { directoryMode: 0o3755, fileMode: 0o6755 });
+    tree.mknod(tree.root, "disk", 0o60666, encodeDevice(8, 0), OWNER);
+    tree.mknod(tree.root, "memory", 0o20666, encodeDevice(1, 1), OWNER);
+    tree.mknod(tree.root, "pipe", 0o10644, 0, OWNER);
+    const isRoot = process.geteuid?.() === 0;
+    write(tree, { keepOwners: isRoot });
+    expect([modeOf(place()), modeOf(join(base, "out/dir"))]).toEqual([0o755, 0o3755]);
+    expect(readdirSync(join(base, "out")).sort()).toEqual(["dir", "pipe"]);
+    expect(warnings).toEqual([
+      `${place()}: its setuid and setgid bits are left out; an archive would have them`,
+      ...["disk", "memory"].map(
+        (name) => `${join(base, "out", name)}: left out, because it is a device; an archive would have it`,
+      ),
+    ]);
+    write(tree, { privileges: true });
+    expect(modeOf(place())).toBe(0o6755);
+    if (isRoot) expect(readdirSync(join(base, "out")).sort()).toEqual(["dir", "disk", "memory", "pipe"]);
   });
 
   testWith(programs("setfacl", "getfacl"))(

@@ -60,7 +60,8 @@ export async function runWithoutMount(
 
 function writeFiles(tree: OfflineTree, folder: string): void {
   try {
-    tree.writeTo(folder);
+    // Nobody else can enter the folder.
+    tree.writeTo(folder, "/", { privileges: true });
   } catch (error) {
     throw asUserError(error, folder);
   }

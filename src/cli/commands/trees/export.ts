@@ -33,6 +33,8 @@ export const exportTree = defineCommand({
     "Turns a tree into ordinary files, with modes, times, links, holes and attributes. Pending files that --pending or --only " +
       "excludes are left out. A snapshot needs no mount, and does not change. The flags about the model apply to snapshots; a mount " +
       "uses its own settings.",
+    "Into a directory, setuid and setgid bits of files and device nodes are not written: they have no effect in a mount, and " +
+      "whoever made the tree could use the rights of the user who exports it.",
     "A zip archive holds names, permissions, times in seconds and symlinks. A tar archive also holds owners, hard links, attributes, " +
       "and names that are not UTF-8.",
     `If a file cannot be generated, nothing is written, and the exit status is ${EXIT.incomplete.code}.`,

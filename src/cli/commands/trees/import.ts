@@ -118,6 +118,7 @@ async function importMounted({ mountpoint, path }: Place & { kind: "mount" }, so
   await add(tree, source, "/");
   const target = path === "/" ? mountpoint : join(mountpoint, path);
   await mkdir(target, { recursive: true });
-  const { files, directories } = tree.writeTo(target);
+  // In a mount, setuid files and devices have no effect.
+  const { files, directories } = tree.writeTo(target, "/", { privileges: true });
   return files + directories;
 }

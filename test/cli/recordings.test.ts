@@ -5,7 +5,7 @@ import { RedisClient } from "bun";
 import { createFolderStore } from "../../src/recording/stores/folder.ts";
 import { openStore } from "../../src/recording/stores/store.ts";
 import { documented } from "../support/json-shapes.ts";
-import { type Finished, Sandbox, SOURCE } from "../support/program.ts";
+import { type Finished, Sandbox } from "../support/program.ts";
 import { REDIS, redisServer, type Server } from "../support/servers.ts";
 import { recordingOf } from "../support/store-contract.ts";
 
@@ -32,7 +32,7 @@ beforeEach(() => {
 const KEY = "0123456789abcdef0123456789abcdef";
 
 const recordings = (args: readonly string[], env: Record<string, string> = {}): Promise<Finished> =>
-  sandbox.llmfs(["recordings", ...args], { program: SOURCE, env });
+  sandbox.llmfs(["recordings", ...args], { env });
 
 const openAt = (location: string) =>
   openStore(location, { mode: "replay", local: sandbox.at("local"), warn: () => {} });

@@ -1,7 +1,8 @@
 /**
  * Runs llmfs as a person does: in a process of its own, with an environment of its own.
  *
- * It runs from source by default, and as the compiled binary, which `npm test` builds, in tests about that.
+ * That is the compiled binary, which `npm test` builds; and the sources, which take three times as long, in tests about
+ * that.
  */
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -64,7 +65,7 @@ export class Sandbox implements Disposable {
   }
 
   start(args: readonly string[], options: StartOptions = {}): Subprocess<"pipe", "pipe", "pipe"> {
-    const program = options.program ?? SOURCE;
+    const program = options.program ?? BINARY;
     if (program === BINARY && !existsSync(BINARY[0] ?? "")) throw new Error("dist/llmfs is not there: npm run build");
     const child = Bun.spawn({
       cmd: [...program, ...args],

@@ -12,6 +12,11 @@ async function main(argv: readonly string[]): Promise<number> {
     const { showVersion } = await import("./cli/version.ts");
     if (await showVersion()) return 0;
   }
+  if (argv.some((word) => word.includes("\ufffd"))) {
+    const { refuseDamaged } = await import("./cli/args/raw-arguments.ts");
+    const status = refuseDamaged(argv);
+    if (status !== undefined) return status;
+  }
   const { isCompiled, ROLE, startAgain } = await import("./self.ts");
   const { servesItself } = await import("./cli/args/unparsed.ts");
   if (isCompiled() && servesItself(argv)) {

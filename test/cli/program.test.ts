@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { writeFileSync } from "node:fs";
 import packageJson from "../../package.json";
 import { COMMANDS } from "../../src/cli/llmfs.ts";
-import { Sandbox } from "../support/program.ts";
+import { Sandbox, SOURCE } from "../support/program.ts";
 
 let sandbox: Sandbox;
 beforeAll(() => {
@@ -54,6 +54,16 @@ test("umount is the same as unmount", async () => {
 test("arguments after -- belong to the command that is run, even --help", async () => {
   const { stdout } = await llmfs("run", "--", "printf", "%s\\n", "--help");
   expect(stdout).toBe("--help\n");
+});
+
+test("an argument that is not UTF-8 is refused, because it would become another one", async () => {
+  // The tests cannot pass such an argument themselves.
+  const program = ["sh", "-c", `exec "$@" "$(printf 'a\\377')"`, "sh", ...SOURCE];
+  for (const args of [["add", "m/a.txt"], ["run", "--", "printf", "%s"], ["list"]]) {
+    const { status, stdout, stderr } = await sandbox.llmfs(args, { program });
+    expect([status, stdout, stderr]).toEqual([2, "", expect.stringContaining("is not valid UTF-8")]);
+  }
+  expect((await llmfs("run", "--", "printf", "%s", "\ufffd")).stdout).toBe("\ufffd");
 });
 
 test("help has no colours without a terminal", async () => {

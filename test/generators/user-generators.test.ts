@@ -222,6 +222,7 @@ test("templates: variables, errors with file and line, and no way around the lim
         { match: "t", generator: "template", options: { template: "./t.liquid" } },
         { match: "loop", generator: "template", options: { text: "{% for a in (1..100000000000) %}x{% endfor %}" } },
         { match: "gone", generator: "template", options: { text: "{% include '/nowhere' %}" } },
+        { match: "typo", generator: "template", options: { text: "{{ '/d.json' | raed }}" } },
         {
           match: "data",
           generator: "template",
@@ -239,6 +240,7 @@ test("templates: variables, errors with file and line, and no way around the lim
   expect(broken).toMatch(/t\.liquid, line:3/);
   expect(await one.text("/loop").catch(errno)).toBe("EIO");
   expect(await one.text("/gone").catch(errno)).toBe("EIO");
+  expect(await one.text("/typo").catch((error: FsError) => error.message)).toContain("undefined filter: raed");
 }, 30_000);
 
 test("helper processes do not outlive the process that started them", async () => {

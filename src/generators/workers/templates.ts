@@ -31,6 +31,8 @@ export async function renderTemplate(task: TemplateTask, { ask, input, result, p
     root: [posix.dirname(path)],
     relativeReference: false,
     ownPropertyOnly: true,
+    // A filter with a typing error would change nothing, silently.
+    strictFilters: true,
     parseLimit: MEMORY_UNITS,
     memoryLimit: MEMORY_UNITS,
   });

@@ -55,6 +55,23 @@ describeMounted("the copy that a check runs in", () => {
     expect(copies(m)).toEqual([]);
   });
 
+  test("other users cannot enter the copy, whatever the mode of the tree is", async () => {
+    await using m = await correct();
+    const done = await inCheck(m, 'stat -c %a .. . && test "$PWD" = "$LLMFS_MOUNT"');
+    expect(done).toMatchObject({ status: 0, stdout: "700\n755\n" });
+  });
+
+  test.skipIf(!IS_ROOT)("what others have given the name of an abandoned copy stays as it is", async () => {
+    await using m = await correct();
+    await m.out(`cd "$OUT" && mkdir kept && touch kept/a && chmod 400 kept/a && touch -d "2 days ago" kept
+      ln -s kept llmfs-check-999999999-link
+      mkdir llmfs-check-999999999-other && touch -d "2 days ago" llmfs-check-999999999-other
+      chown 65534 llmfs-check-999999999-other`);
+    expect((await inCheck(m, "true")).status).toBe(0);
+    expect(copies(m).sort()).toEqual(["llmfs-check-999999999-link", "llmfs-check-999999999-other"]);
+    expect(await m.out('stat -c %a "$OUT/kept/a"')).toBe("400\n");
+  });
+
   test("a check needs space for its copy", async () => {
     await using m = await correct();
     const done = await m.sandbox.llmfs(["check", m.dir, "--", "true"], {

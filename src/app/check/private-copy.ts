@@ -5,7 +5,7 @@
  * file that this process must generate. A keeper process removes the copy, and ends what runs in it, if this process is
  * killed.
  */
-import { mkdtempSync, statfsSync, statSync } from "node:fs";
+import { lstatSync, mkdirSync, mkdtempSync, statfsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../../errno.ts";
@@ -15,6 +15,8 @@ import { resolveRealPath } from "../mountpoint.ts";
 import { childEnvironment, scratchFolders } from "../settings/settings.ts";
 
 const PREFIX = "llmfs-check-";
+/** Below the folder of a copy, which only this user can enter: cp(1) gives the copy the mode of the mount's root. */
+const TREE = "tree";
 
 /** How much of an error of cp(1) is worth showing. */
 const SHOWN = 500;
@@ -24,21 +26,23 @@ export class PrivateCopy implements AsyncDisposable {
   readonly path: string;
   /** How many bytes the tree has. */
   readonly bytes: number;
+  readonly #folder: string;
   readonly #keeper: CopyGuard;
 
-  private constructor(path: string, bytes: number, keeper: CopyGuard) {
-    this.path = path;
+  private constructor(folder: string, bytes: number) {
+    this.#folder = folder;
+    this.path = join(folder, TREE);
     this.bytes = bytes;
-    this.#keeper = keeper;
+    this.#keeper = new CopyGuard(folder);
   }
 
   /** Rejects with UserError, or with the signal's reason; then nothing is left of it. */
   static async of(mountpoint: string, bytes: number, signal: AbortSignal): Promise<PrivateCopy> {
     await removeAbandoned();
-    const path = createFolder(bytes);
-    const copy = new PrivateCopy(path, bytes, new CopyGuard(path));
+    const copy = new PrivateCopy(createFolder(bytes), bytes);
     try {
-      await copyTree(mountpoint, path, signal);
+      mkdirSync(copy.path, 0o700);
+      await copyTree(mountpoint, copy.path, signal);
       return copy;
     } catch (error) {
       await copy[Symbol.asyncDispose]();
@@ -52,7 +56,7 @@ export class PrivateCopy implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await removeFolder(this.path);
+    await removeFolder(this.#folder);
     this.#keeper.dismiss();
   }
 }
@@ -93,15 +97,16 @@ async function copyTree(from: string, to: string, signal: AbortSignal): Promise<
 /** A process in another container may use the same folder, and is not visible here. */
 const ABANDONED_MS = 24 * 3_600_000;
 
-/** Removes copies of processes that were killed together with their keepers. */
+/** Removes copies of this user's processes that were killed together with their keepers. Anybody can use their names. */
 async function removeAbandoned(): Promise<void> {
   for (const folder of scratchFolders()) {
     for (const name of listFolder(folder)) {
       const pid = Number(/^llmfs-check-(\d+)-/.exec(name)?.[1] ?? Number.NaN);
       if (!(pid > 0) || isRunning(pid)) continue;
       const path = join(folder, name);
-      const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
-      if (Date.now() - changed > ABANDONED_MS) await removeFolder(path).catch(() => {});
+      const stats = lstatSync(path, { throwIfNoEntry: false });
+      if (stats?.isDirectory() !== true || stats.uid !== process.geteuid?.()) continue;
+      if (Date.now() - stats.mtimeMs > ABANDONED_MS) await removeFolder(path).catch(() => {});
     }
   }
 }

@@ -83,7 +83,7 @@ export class RegularFile extends InodeBase {
 
   /** The reason why the last generation failed; only in state "failed". */
   get error(): FsError | undefined {
-    return errors.get(this);
+    return this.#state === "failed" ? errors.get(this) : undefined;
   }
 
   set error(error: FsError | undefined) {
@@ -175,14 +175,17 @@ export class RegularFile extends InodeBase {
     this.#held = content;
   }
 
-  /** Exchanges content and state with another file. Precondition: neither is shared. */
+  /** Exchanges content, state and error with another file. Precondition: neither is shared. */
   exchange(other: RegularFile): void {
     reportChange(this);
     reportChange(other);
     [this.#held, other.#held] = [other.#held, this.#held];
-    const state = this.#state;
+    const { state, error } = this;
+    const { error: theirs } = other;
     this.#become(other.#state);
     other.#become(state);
+    this.error = theirs;
+    other.error = error;
   }
 
   /** A write came first, so the generator will not run. Returns true if the file was waiting for one. */

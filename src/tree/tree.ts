@@ -330,10 +330,9 @@ export class Tree {
   }
 
   #exchange(from: Directory, name: string, moved: Inode, to: Directory, newName: string, target: Inode): void {
-    from.remove(name);
-    to.remove(newName);
-    from.insert(name, target);
-    to.insert(newName, moved);
+    // Both names keep their positions, because whoever is reading a directory must find them.
+    from.replace(name, target);
+    to.replace(newName, moved);
     if (moved.kind === "directory") {
       from.nlink--;
       to.nlink++;

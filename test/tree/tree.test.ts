@@ -143,8 +143,10 @@ describe("the count of files by state", () => {
     expect(files).toEqual({ ...none, ready: 1 });
     const other = tree.createFile(tree.root, "b", 0o644, OWNER);
     other.state = "failed";
+    other.error = new FsError("EIO");
     named.exchange(other);
     expect(files).toEqual({ ...none, ready: 1, failed: 1 });
+    expect([named.error?.code, other.error]).toEqual(["EIO", undefined]);
     tree.checkInvariants();
     tree.drop(nameless);
   });
@@ -309,6 +311,21 @@ describe("rename", () => {
     expect(code(() => tree.rename(tree.root, "a", a, "x"))).toBe("EINVAL");
     expect(code(() => tree.rename(b, "c", tree.root, "a", RENAME_EXCHANGE))).toBe("EINVAL");
     expect(code(() => tree.rename(tree.root, "a", b, "c", RENAME_EXCHANGE))).toBe("EINVAL");
+    tree.checkInvariants();
+  });
+
+  test("rename exchanges two names without hiding either from whoever is reading the directory", () => {
+    const tree = newTree();
+    for (const name of ["a", "b", "c", "d"]) tree.createFile(tree.root, name, 0o644, OWNER);
+    const read = (cookie: number, count: number) => {
+      const found: { name: string; cookie: number }[] = [];
+      tree.root.visitBefore(cookie, (dentry) => found.push(dentry) < count);
+      return found;
+    };
+    const first = read(Number.POSITIVE_INFINITY, 2);
+    tree.rename(tree.root, "a", tree.root, "b", RENAME_EXCHANGE);
+    const rest = read(first.at(-1)?.cookie ?? 0, 100);
+    expect([...first, ...rest].map(({ name }) => name)).toEqual(["d", "c", "b", "a"]);
     tree.checkInvariants();
   });
 

@@ -3,7 +3,7 @@ import { FsError } from "../../errno.ts";
 import * as abi from "../../fuse/abi.ts";
 import { type Caller, type Filesystem, type Header, PARKED } from "../../fuse/ops.ts";
 import type { StructValue } from "../../fuse/wire.ts";
-import { atMost, minus, plus, type Wide } from "../../int64.ts";
+import { atMost, plus, type Wide } from "../../int64.ts";
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from "../../libc.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { FsContext } from "../context.ts";
@@ -17,6 +17,8 @@ import { requireChangeable } from "./names.ts";
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const COPY_CHUNK = 1 << 20;
+/** Nothing else is answered in the meantime. copy_file_range(2) may copy less than it was asked to. */
+const MOST_COPIED = 8 * COPY_CHUNK;
 /** From this size on, splicing is cheaper than copying. */
 const EXTENT_FROM = 1 << 16;
 
@@ -92,12 +94,13 @@ export function fileOperations(mount: FsContext) {
     if (file.lazy && !handles.isBeingWritten(file)) mount.invalidate(file, false);
   }
 
-  function copy(from: RegularFile, at: Wide, to: RegularFile, toAt: Wide, length: Wide, caller: Caller): number {
-    mount.beforeChange(to, Number(toAt), Number(length));
-    const buffer = new Uint8Array(atMost(length, COPY_CHUNK));
+  function copy(from: RegularFile, at: Wide, to: RegularFile, toAt: Wide, wanted: Wide, caller: Caller): number {
+    const length = atMost(wanted, MOST_COPIED);
+    mount.beforeChange(to, Number(toAt), length);
+    const buffer = new Uint8Array(Math.min(length, COPY_CHUNK));
     let done = 0;
     while (done < length) {
-      const piece = buffer.subarray(0, atMost(minus(length, done), buffer.length));
+      const piece = buffer.subarray(0, Math.min(length - done, buffer.length));
       const got = from.read(plus(at, done), piece);
       if (got === 0) break;
       const put = writeSome(to, plus(toAt, done), piece.subarray(0, got), done > 0);

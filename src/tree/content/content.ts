@@ -16,7 +16,7 @@ import { allocateHuge, readHuge, requireHugeStore, writeHuge } from "./bigint-co
 import { findFirst, pageMask, popcount, writableWithin } from "./page-mask.ts";
 import { type Afterwards, PAGE, type Store } from "./store.ts";
 import { StoreTimesWatcher } from "./store-times.ts";
-import { writableLength } from "./writable-length.ts";
+import { reservePages, writableLength } from "./writable-length.ts";
 
 /** 32 pages, so that the map of pages fits one number. */
 export const HEAP_LIMIT = 32 * PAGE;
@@ -223,9 +223,9 @@ export class Content {
     } else {
       const store = this.#promote();
       this.#reserves = true;
-      if (writableLength(store, this.space, this.#size, offset, length) < length) throw new FsError("ENOSPC");
-      store.allocate(offset, length);
+      const enough = reservePages(store, this.space, this.#size, offset, length);
       this.#count(store);
+      if (!enough) throw new FsError("ENOSPC");
     }
     if (!keepSize && end > this.exactSize) this.truncate(end);
   }

@@ -216,6 +216,44 @@ describe.each(kinds)("content with large parts in %s", (_name, stores) => {
     }
   });
 
+  test("reserving space counts pages that are there already, and takes no more of the others than there is room for", () => {
+    const space = newSpace(stores, 64 * PAGE);
+    const content = new Content(space);
+    content.allocate(0, 40 * PAGE, false);
+    content.write(50 * PAGE, filled(4 * PAGE, 7));
+    content.write(10 * PAGE, filled(PAGE, 7));
+    expect(space.usedPages).toBe(44);
+    // 20 are missing here, and one more there.
+    expect(code(() => content.allocate(0, 65 * PAGE, false))).toBe("ENOSPC");
+    expect([space.usedPages, content.size]).toEqual([44, 54 * PAGE]);
+    content.allocate(0, 64 * PAGE, false);
+    expect([space.usedPages, content.size]).toEqual([64, 64 * PAGE]);
+    content.allocate(0, 64 * PAGE, false);
+    expect(space.usedPages).toBe(64);
+    expect(content.bytes()[53 * PAGE]).toBe(7);
+    expect(content.bytes()[10 * PAGE]).toBe(7);
+    content.checkInvariants();
+  });
+
+  test("reserving more space than there is takes no longer for a larger range", () => {
+    const space = newSpace(stores, 64 * PAGE);
+    const content = new Content(space);
+    content.allocate(0, 48 * PAGE, false);
+    let asked = 0;
+    const store = content.share();
+    for (const name of ["allocate", "punch"] as const) {
+      const call = store[name].bind(store);
+      store[name] = (offset, length) => {
+        asked++;
+        call(offset, length);
+      };
+    }
+    expect(code(() => content.allocate(0, 2 ** 40, false))).toBe("ENOSPC");
+    expect(asked).toBeLessThan(10);
+    content.unshare();
+    expect(space.usedPages).toBe(48);
+  });
+
   test("content shows zeros where it was truncated and grew again", () => {
     for (const size of [PAGE + 10, HEAP_LIMIT + PAGE + 10]) {
       const content = new Content(newSpace(stores));

@@ -209,7 +209,8 @@ function partsOf(name: string): string[] {
 
 function timesOf({ mtime, pax }: ArchiveHeader) {
   const [, sign = "", whole = "", decimals = ""] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(pax?.mtime ?? "") ?? [];
-  if (whole === "") return { mtime: { seconds: Math.floor((mtime?.getTime() ?? 0) / 1000), nanoseconds: 0 } };
+  // A time that JavaScript cannot hold is not a number.
+  if (whole === "") return { mtime: { seconds: Math.floor((mtime?.getTime() || 0) / 1000), nanoseconds: 0 } };
   // In our own archives, nanoseconds before 1970 count forwards too. With others, the time is wrong by at most a second.
   const seconds = Number(`${sign}${whole}`);
   return { mtime: { seconds, nanoseconds: Number(decimals.slice(0, 9).padEnd(9, "0")) } };

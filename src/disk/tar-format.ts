@@ -53,8 +53,9 @@ export function encodeTarBlock(header: TarBlock): Uint8Array {
   const number = (value: number, at: number, length: number) => {
     const digits = value.toString(8);
     if (digits.length < length) return block.write(digits.padStart(length - 1, "0"), at, "latin1");
-    block[at] = 0x80;
-    return block.writeUIntBE(value, at + length - 6, 6);
+    block.writeBigUInt64BE(BigInt(value), at + length - 8);
+    block[at] = 0x80 | (block[at] ?? 0);
+    return length;
   };
   block.write(header.name, 0, 100, "latin1");
   number(header.mode, 100, 8);

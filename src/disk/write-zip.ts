@@ -75,13 +75,15 @@ function streamOf(pieces: Iterable<Uint8Array>): ReadableStream<Uint8Array> {
 
 /** The first and the last time of MS-DOS, in UTC. */
 const DOS_YEARS = { first: 1980, last: 2107 };
+/** The last time of a Date, and the opposite of the first one. */
+const LAST_MS = 8.64e15;
 
 /**
  * The exact time is in a field that every current program reads. The other one is meant in the local time zone; here it is in
  * UTC, so that the same tree gives the same bytes everywhere.
  */
 function timesOf(inode: Inode): { readonly lastModDate: Date; readonly rawLastModDate: number } {
-  const lastModDate = new Date(inode.times().mtime * 1000);
+  const lastModDate = new Date(Math.max(-LAST_MS, Math.min(inode.times().mtime * 1000, LAST_MS)));
   const year = lastModDate.getUTCFullYear();
   const { first, last } = DOS_YEARS;
   const dos = year < first ? new Date(Date.UTC(first)) : year > last ? new Date(Date.UTC(last, 11, 31)) : lastModDate;

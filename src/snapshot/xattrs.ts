@@ -1,5 +1,5 @@
 /** Extended attributes of an entry: text if they are valid text, otherwise base64. */
-import { XATTR_LIST_MAX, XATTR_NAME_MAX, XATTR_SIZE_MAX } from "../tree/xattrs.ts";
+import { XATTR_NAME_MAX, XATTR_SIZE_MAX } from "../tree/xattrs.ts";
 import { unescapeBytes } from "./entry-names.ts";
 import { quote, type SnapshotPosition } from "./error.ts";
 import type { JsonReader } from "./read/json.ts";
@@ -25,8 +25,8 @@ export function checkXattrs(
   escaped: boolean,
   place: SnapshotPosition,
 ): Map<string, Uint8Array> {
+  // Only listxattr(2) limits the length of all names together; setxattr(2) does not, here and on tmpfs.
   const checked = new Map<string, Uint8Array>();
-  let total = 0;
   for (const [text, value] of xattrs) {
     const name = escaped ? unescapeBytes(text) : text;
     if (name === undefined) throw place.createError(`the xattr ${quote(text)} has a backslash that escapes nothing`);
@@ -37,9 +37,6 @@ export function checkXattrs(
         `the xattr ${quote(name)} is in no xattr namespace of Linux`,
         `rename it, such as to ${quote(`user.${name}`)}`,
       );
-    total += name.length + 1;
-    if (total > XATTR_LIST_MAX)
-      throw place.createError(`the names of its xattrs are longer than ${XATTR_LIST_MAX} bytes`);
     checked.set(name, value);
   }
   if (checked.size < xattrs.size) throw place.createError("an xattr occurs twice, escaped in two ways");

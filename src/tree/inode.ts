@@ -71,6 +71,16 @@ export interface Times {
 
 const DAY = 24 * 60 * 60;
 
+/**
+ * The last second with an exact number, also when one is added to it. Later times become this one and earlier times its opposite,
+ * as on any filesystem with a range of its own (fs/inode.c:timestamp_truncate()).
+ */
+const LAST_SECOND = Number.MAX_SAFE_INTEGER - 1;
+
+function inRange(seconds: number): number {
+  return Math.max(-LAST_SECOND, Math.min(seconds, LAST_SECOND));
+}
+
 const SECOND = 1_000_000_000;
 const BEGAN = Math.floor(Date.now() / 1000);
 
@@ -207,15 +217,15 @@ export abstract class InodeBase {
     this.catchUp();
     reportChange(this);
     if (atime !== undefined) {
-      this.#atime = atime.seconds;
+      this.#atime = inRange(atime.seconds);
       this.#atimeNsec = atime.nanoseconds;
     }
     if (mtime !== undefined) {
-      this.#mtime = mtime.seconds;
+      this.#mtime = inRange(mtime.seconds);
       this.#mtimeNsec = mtime.nanoseconds;
     }
     if (ctime !== undefined) {
-      this.#ctime = ctime.seconds;
+      this.#ctime = inRange(ctime.seconds);
       this.#ctimeNsec = ctime.nanoseconds;
     }
   }

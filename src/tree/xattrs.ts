@@ -5,7 +5,6 @@ import { compareBytes } from "./path.ts";
 
 export const XATTR_NAME_MAX = 255;
 export const XATTR_SIZE_MAX = 65536;
-export const XATTR_LIST_MAX = 65536;
 
 /** struct simple_xattr. */
 const XATTR_HEADER = 40;

@@ -2,11 +2,12 @@
 import { expect, test } from "bun:test";
 import { BlobWriter, configure, Uint8ArrayReader, ZipWriter } from "@zip.js/zip.js";
 import { readTar } from "../../src/disk/read-tar.ts";
+import { encodeTarBlock } from "../../src/disk/tar-format.ts";
+import { writeTar } from "../../src/disk/write-tar.ts";
 import { fixedClock } from "../../src/tree/inode.ts";
 import { Tree } from "../../src/tree/tree.ts";
 
-function read(source: AsyncIterable<Uint8Array>): Promise<number> {
-  const tree = new Tree({ clock: fixedClock(7) });
+function read(source: AsyncIterable<Uint8Array>, tree = new Tree({ clock: fixedClock(7) })): Promise<number> {
   return readTar(tree, tree.root, source, { owner: { uid: 1, gid: 2 }, keepOwners: false, warn() {} });
 }
 
@@ -27,4 +28,24 @@ test("a zip archive as a stream is refused, because its directory is at its end"
   await expect(read((await writer.close()).stream())).rejects.toThrow(
     "it is a zip archive, whose directory is at its end",
   );
+});
+
+test.each([-(2 ** 45), -5, 0, 2 ** 33, 2 ** 40, 2 ** 50, 2 ** 53 - 2])(
+  "a file that was changed %d seconds after 1970 is written to a tar archive, and read again",
+  async (seconds) => {
+    const tree = new Tree({ clock: fixedClock(7) });
+    const file = tree.createFile(tree.root, "f", 0o644, { uid: 1, gid: 2 });
+    file.setTimes({ mtime: { seconds, nanoseconds: 25 } });
+    const copy = new Tree({ clock: fixedClock(7) });
+    expect(await read(writeTar(tree, { directory: tree.root, path: "/" }, { warn() {} }), copy)).toBe(1);
+    expect(copy.resolve("/f", { follow: false }).times()).toMatchObject({ mtime: seconds, mtimeNsec: 25 });
+  },
+);
+
+test("a time in a tar archive that is too large for a date is read as a number", async () => {
+  const header = { name: "f", type: "file", mode: 0o644, uid: 0, gid: 0, size: 0, mtime: 2 ** 52 } as const;
+  const tree = new Tree({ clock: fixedClock(7) });
+  const archive = new Blob([Buffer.from(encodeTarBlock(header)), new Uint8Array(1024)]);
+  expect(await read(archive.stream(), tree)).toBe(1);
+  expect(Number.isSafeInteger(tree.resolve("/f", { follow: false }).times().mtime)).toBe(true);
 });

@@ -126,3 +126,15 @@ function sortKeys(value: unknown): unknown {
       .map(([key, member]) => [key, sortKeys(member)]),
   );
 }
+
+test("the first and the last time, and more attributes than a program can list, survive a round trip", () => {
+  const tree = newTree();
+  const file = makeFile(tree, tree.root, "file", "x");
+  file.setTimes({
+    mtime: { seconds: Number.POSITIVE_INFINITY, nanoseconds: 999_999_999 },
+    atime: { seconds: -1e30, nanoseconds: 1 },
+  });
+  for (let count = 0; count < 300; count++) file.putXattr(`user.${count}${"x".repeat(240)}`, new Uint8Array(1));
+  const loaded = load(save(tree, { times: true }));
+  expect(describeTree(loaded, { times: true })).toEqual(describeTree(tree, { times: true }));
+});

@@ -142,6 +142,15 @@ describe("utimensat", () => {
     }
   });
 
+  test("utimensat sets the last time that is exact in place of later ones, and the first one in place of earlier ones", () => {
+    using fs = served();
+    fs.file("/file");
+    const nodeid = fs.node("/file");
+    const last = 2 ** 53 - 2;
+    setattr(fs, nodeid, { valid, atime: 2 ** 63 - 2 ** 20, atimensec: 5, mtime: -(2 ** 63), mtimensec: 5 });
+    expect(fs.kernel.stat(nodeid)).toMatchObject({ atime: last, atimensec: 5, mtime: -last, mtimensec: 5 });
+  });
+
   test("utimensat sets the current time for UTIME_NOW", () => {
     using fs = served();
     fs.file("/file");

@@ -422,6 +422,35 @@ for (const dialect of DIALECTS) {
   });
 }
 
+const limited: readonly (readonly [string, () => Promise<Server>, boolean, string])[] = [
+  ["PostgreSQL", postgresServer, hasPostgres, "CREATE ROLE few LOGIN CONNECTION LIMIT 2"],
+  [
+    "MariaDB",
+    mariadbServer,
+    hasMariadb,
+    "CREATE USER few@'%' IDENTIFIED BY '' WITH MAX_USER_CONNECTIONS 2; GRANT ALL ON *.* TO few@'%'",
+  ],
+];
+for (const [name, start, present, allow] of limited) {
+  test.skipIf(!present)(
+    `${name}: readers wait for a connection if the server allows fewer than there are readers`,
+    async () => {
+      await using server = await start();
+      await server.run(allow);
+      using sandbox = new Sandbox();
+      const file = sandbox.at("limited.json");
+      const url = server.url.replace(/\/\/[^@]*@/, "//few@");
+      const rule = { match: "{id}.csv", generator: "sql", options: { url, query: "SELECT :id AS id" } };
+      writeFileSync(file, JSON.stringify({ rules: [rule] }));
+      await using one = await loaded(file);
+      const ids = Array.from({ length: 12 }, (_, index) => String(index));
+      const texts = await Promise.all(ids.map((id) => one.text(`/${id}.csv`)));
+      expect(texts).toEqual(ids.map((id) => `id\r\n${id}\r\n`));
+    },
+    60_000,
+  );
+}
+
 test("a SQLite file whose writer was killed is EBUSY, with the cure, until the journal is rolled back", async () => {
   const file = sandbox.at("hot.db");
   const writer = `import os, sqlite3

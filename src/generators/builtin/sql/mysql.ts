@@ -1,8 +1,9 @@
 /** MySQL and MariaDB, by `mysql2`: prepared statements in a read-only transaction, streamed. */
 import type { EventEmitter } from "node:events";
 import type { FieldPacket, Pool, PoolConnection } from "mysql2";
-import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
+import { codeOf, type ErrnoName, FsError, messageOf } from "../../../errno.ts";
 import { IdleTimer } from "../../idle.ts";
+import { waitForConnection } from "./free-connection.ts";
 import { Intake, sizeOf } from "./intake.ts";
 import { checkColumns, type Database, type SqlValue, toExactNumber } from "./rows.ts";
 
@@ -80,8 +81,8 @@ export function createMysql(url: string): Database {
   return {
     place: () => "?",
     async rows(query, { signal, timeoutMs, maxBytes }) {
-      const connection = await connect().catch((error: unknown) => {
-        throw toFsError(error);
+      const connection = await waitForConnection(connect, isFull, signal).catch((error: unknown) => {
+        throw signal.aborted ? error : toFsError(error);
       });
       const abort = () => {
         if (connection.threadId !== null) void cancel(connection.threadId).catch(() => {});
@@ -211,6 +212,8 @@ const CODES = new Map<string, ErrnoName>([
   ["ER_STATEMENT_TIMEOUT", "ETIMEDOUT"],
   ["ER_QUERY_TIMEOUT", "ETIMEDOUT"],
   ["ER_CON_COUNT_ERROR", "EBUSY"],
+  ["ER_TOO_MANY_USER_CONNECTIONS", "EBUSY"],
+  ["ER_USER_LIMIT_REACHED", "EBUSY"],
   ["ER_LOCK_WAIT_TIMEOUT", "EBUSY"],
   ["ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION", "EROFS"],
 ]);
@@ -219,6 +222,12 @@ const CODES = new Map<string, ErrnoName>([
 const NUMBERED = new Map<number, ErrnoName>([[1969, "ETIMEDOUT"]]);
 
 const UNREACHABLE = ["ECONNREFUSED", "ENOTFOUND", "EHOSTUNREACH", "ECONNRESET", "ENOENT", "ETIMEDOUT", "EAI_AGAIN"];
+
+/** Whether the server has too many connections: in total, or of this user. */
+function isFull(error: unknown): boolean {
+  const code = codeOf(error) ?? "";
+  return /^ER_(CON_COUNT_ERROR|TOO_MANY_USER_CONNECTIONS)$/.test(code) || /max_user_connections/.test(messageOf(error));
+}
 
 function toFsError(error: unknown): FsError {
   if (error instanceof FsError) return error;

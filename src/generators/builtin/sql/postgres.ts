@@ -2,6 +2,7 @@
 import type { Socket } from "node:net";
 import type { Pool, PoolClient } from "pg";
 import { codeOf, type ErrnoName, FsError } from "../../../errno.ts";
+import { waitForConnection } from "./free-connection.ts";
 import { Intake } from "./intake.ts";
 import { checkColumns, type Database, type SqlValue, toExactNumber } from "./rows.ts";
 
@@ -45,7 +46,7 @@ export function createPostgres(url: string): Database {
   return {
     place: (index) => `$${index}`,
     async rows(query, options) {
-      const [{ default: Cursor }, client] = await Promise.all([import("pg-cursor"), connect(openPool)]);
+      const [{ default: Cursor }, client] = await Promise.all([import("pg-cursor"), connect(openPool, options.signal)]);
       const abort = () => void cancel(client).catch(() => {});
       options.signal.addEventListener("abort", abort, { once: true });
       let broken = false;
@@ -114,11 +115,12 @@ async function* streamBatches(
   }
 }
 
-async function connect(pool: () => Promise<Pool>): Promise<PoolClient> {
+async function connect(pool: () => Promise<Pool>, signal: AbortSignal): Promise<PoolClient> {
+  const isFull = (error: unknown) => codeOf(error) === TOO_MANY_CONNECTIONS;
   try {
-    return await (await pool()).connect();
+    return await waitForConnection(async () => (await pool()).connect(), isFull, signal);
   } catch (error) {
-    throw toFsError(error);
+    throw signal.aborted ? error : toFsError(error);
   }
 }
 
@@ -149,6 +151,8 @@ const TYPES = {
 function parseBytea(text: string): Uint8Array {
   return Buffer.from(text.slice(2), "hex");
 }
+
+const TOO_MANY_CONNECTIONS = "53300";
 
 const SQLSTATES: readonly (readonly [RegExp, ErrnoName])[] = [
   [/^57014$/, "ETIMEDOUT"],

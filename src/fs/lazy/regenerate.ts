@@ -242,6 +242,8 @@ export class Regeneration {
       else failedRenewals.note(line.lineage.current, "regeneration", error);
       this.#waiters.end(attempt, answer);
     };
+    // This may fail, and must not leave an attempt behind that nobody will end.
+    const rewrite = instruction === undefined ? {} : { rewrite: { content: target.bytes(), instruction } };
     const { state } = target;
     const { mtime, mtimeNsec } = target.times();
     const fail = (error: FsError) => end(error, (waiter) => waiter.fail(error));
@@ -268,7 +270,6 @@ export class Regeneration {
     line.instruction = instruction;
     this.#waiters.join(attempt, waiter);
     const brief = buildRequest(this.#mount(), target, attempt.ticket, 0);
-    const rewrite = instruction === undefined ? {} : { rewrite: { content: target.bytes(), instruction } };
     const again = recorded === true ? {} : { again: true as const };
     this.#post({ type: "generate", request: { ...withPrompt(brief, target, prompt), ...rewrite, ...again } });
   }

@@ -1,5 +1,6 @@
 /** `.llmfs/control`: requests, one line of JSON each, and their answers. */
-import { describe, expect, test } from "bun:test";
+import { describe, expect, spyOn, test } from "bun:test";
+import { FsError } from "../../../src/errno.ts";
 import { ControlChannel } from "../../../src/fs/control/channel.ts";
 import { GRACE_MS } from "../../../src/fs/waiting/grace.ts";
 import { SUBMIT, SUBMIT_BYTES } from "../../../src/rpc/control-protocol.ts";
@@ -580,6 +581,24 @@ describe("rewriting a file", () => {
     fs.content("second");
     expect(open.answers()).toMatchObject([{ id: 1, errno: "EBUSY" }]);
     expect(fs.cat("/poem")).toBe("minet");
+    open.close();
+  });
+
+  test("a rewrite of content that cannot be read fails, and the next one is not refused", () => {
+    using fs = withChannel();
+    poem(fs);
+    const file = fs.mount.tree.resolve("/poem", { follow: false });
+    if (file.kind !== "file") throw new Error("not a file");
+    const open = channel(fs);
+    const unreadable = spyOn(file, "bytes").mockImplementation(() => {
+      throw new FsError("EIO");
+    });
+    open.ask(rewrite("/poem"));
+    expect(open.answers()).toMatchObject([{ id: 1, errno: "EIO" }]);
+    unreadable.mockRestore();
+    open.ask(rewrite("/poem"));
+    fs.content("second");
+    expect(open.answers()).toEqual([{ id: 1, ok: true }]);
     open.close();
   });
 

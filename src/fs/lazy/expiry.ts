@@ -12,6 +12,7 @@ import type { FromFilesystem } from "../../rpc/messages.ts";
 import type { Directory } from "../../tree/directory.ts";
 import type { RegularFile } from "../../tree/file.ts";
 import type { Inode } from "../../tree/inode.ts";
+import { xattrSpace } from "../../tree/xattrs.ts";
 import type { Passthrough } from "../coherence/passthrough.ts";
 import type { FsCore } from "../core.ts";
 import type { Authors } from "../permissions/authors.ts";
@@ -97,6 +98,8 @@ export class Expiry {
     if (file.state !== "ready" || this.policyOf(file) === undefined) return;
     file.state = "static";
     this.#mount().definitions++;
+    const { space } = this.#mount().tree;
+    space.countXattrs(file, -xattrSpace(REFRESH, file.xattrs?.get(REFRESH)));
     file.dropXattr(REFRESH);
     if (series?.current === file) series.freshness.abandon();
   }

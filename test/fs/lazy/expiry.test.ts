@@ -191,6 +191,25 @@ test("a failed generation in the background keeps the stale content", () => {
   expect(read(fs, start(fs))).toBe("first");
 });
 
+test("the space of a refresh rule that a user set is free again when the file is opened for writing", () => {
+  using fs = served();
+  const file = view(fs);
+  file.state = "ready";
+  const nodeid = fs.node("/view");
+  const { space } = fs.tree;
+  file.dropXattr("user.llmfs.refresh");
+  const before = space.xattrBytes;
+  const value = Buffer.from("always");
+  fs.kernel.call("setxattr", nodeid, { name: "user.llmfs.refresh", value, size: value.length });
+  fs.kernel.call("setxattr", nodeid, { name: "user.other", value, size: value.length });
+  fs.kernel.call("removexattr", nodeid, { name: "user.other" });
+  const writer = opened(fs, start(fs, ++thread, 1));
+  if (typeof writer === "string") throw new Error(writer);
+  fs.kernel.release(writer.nodeid, writer.fh);
+  expect(file.xattrs?.has("user.llmfs.refresh") ?? false).toBe(false);
+  expect(space.xattrBytes).toBe(before);
+});
+
 test("opening a file with a refresh rule for writing makes it static", () => {
   using fs = served();
   const file = view(fs);

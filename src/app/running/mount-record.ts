@@ -147,10 +147,10 @@ export class RecordReader implements Disposable {
   /** Requests a save. Returns false if the process does not accept requests, or its pipe is full. */
   request(id: string): boolean {
     const record = this.read();
-    // Root reads records of every user, and one that a user has forged must not name a file that this user may not write to.
-    if (!Number.isInteger(record?.requests)) return false;
+    if (record === undefined) return false;
     try {
-      const path = `/proc/${this.#pid}/fd/${record?.requests}`;
+      // Root reads records of every user, and one that a user has forged must not name a file that this user may not write to.
+      const path = `/proc/${this.#pid}/fd/${record.requests}`;
       if (!this.#isOwnPipe(statSync(path))) return false;
       const into = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
       try {
@@ -177,15 +177,36 @@ export class RecordReader implements Disposable {
   }
 }
 
-/** The other members need no checks: this same version wrote them, in a process that the kernel let us inspect. */
 function parse(json: string): MountRecord | undefined {
   try {
     const value: unknown = JSON.parse(json);
-    const ours = typeof value === "object" && value !== null && "format" in value && value.format === FORMAT;
-    return ours ? (value as MountRecord) : undefined;
+    return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** Another user may have forged it, to confuse commands of root. */
+function isRecord(value: unknown): value is MountRecord {
+  if (typeof value !== "object" || value === null) return false;
+  const member = (name: keyof MountRecord): unknown => Reflect.get(value, name);
+  return (
+    member("format") === FORMAT &&
+    (["mountpoint", "device", "state"] as const).every((name) => typeof member(name) === "string") &&
+    (["save", "prompt", "from", "unsettled"] as const).every((name) => isOptional(member(name), "string")) &&
+    isOptional(member("mountedAt"), "number") &&
+    Number.isInteger(member("requests")) &&
+    [member("saving") ?? {}, member("last") ?? {}].every((one) => typeof one === "object") &&
+    isAnswers(member("answers"))
+  );
+}
+
+function isOptional(value: unknown, type: "string" | "number"): boolean {
+  return value === undefined || typeof value === type;
+}
+
+function isAnswers(value: unknown): boolean {
+  return Array.isArray(value) && value.every((one) => typeof one === "object" && one !== null);
 }
 
 /** A message about a failed save and the location of the tree. Undefined if nothing failed. */

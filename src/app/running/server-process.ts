@@ -50,6 +50,12 @@ export function mounterOf({ superOptions }: Pick<MountPoint, "superOptions">): n
   return Number(/(?:^|,)user_id=(\d+)/.exec(superOptions)?.[1] ?? 0);
 }
 
+/** Whether the user of a process may say that it serves this mount: nobody but the mount's owner and root is believed. */
+export function isBelieved({ pid }: Pick<ServerProcess, "pid">, mount: Pick<MountPoint, "superOptions">): boolean {
+  const user = ownerOf(pid);
+  return user === 0 || user === mounterOf(mount);
+}
+
 /** A process that still has the tree of a mount that is gone, because the tree could not be saved yet. */
 export function lateServerOf(mountpoint: string): ServerProcess | undefined {
   return search(

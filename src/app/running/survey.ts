@@ -13,7 +13,7 @@ import { nanosecondsSinceBoot } from "../../libc.ts";
 import { FS_TYPE, readMounts } from "../../mountinfo.ts";
 import { conditionOf, mountNamespaceOf, ownerOf } from "../../procfs.ts";
 import type { MountRecord } from "./mount-record.ts";
-import { listServers, mounterOf, openerOf } from "./server-process.ts";
+import { isBelieved, listServers, mounterOf, openerOf } from "./server-process.ts";
 
 /**
  * - "serving": it answers
@@ -63,7 +63,7 @@ export async function surveyMounts(): Promise<readonly SurveyedMount[]> {
     const devices = Map.groupBy(table, ({ device }) => device);
     const here = [...devices.values()].map(async ([first, ...others]): Promise<SurveyedMount[]> => {
       if (first === undefined || (own !== 0 && mounterOf(first) !== own)) return [];
-      const server = servers.find(({ record }) => record?.device === first.device && record.device !== "");
+      const server = servers.find((one) => one.record?.device === first.device && isBelieved(one, first));
       const pid = server?.pid ?? openerOf(first);
       const base = {
         mountpoint: first.path,

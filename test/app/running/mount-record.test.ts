@@ -84,9 +84,10 @@ test("a record of another version is ignored", () => {
 });
 
 /** A record as a process could forge it. */
-function forged(requests: unknown): RecordReader {
+function forged(requests: unknown, members: Readonly<Record<string, unknown>> = {}): RecordReader {
   const file = memfd("llmfs-mount");
-  writeSync(file, `1 ${JSON.stringify({ format: 1, state: "serving", answers: [], requests })} 1\n`);
+  const record = { format: 1, mountpoint: "/mnt", device: "0:31", state: "serving", answers: [], requests, ...members };
+  writeSync(file, `1 ${JSON.stringify(record)} 1\n`);
   return new RecordReader(process.pid, `/proc/self/fd/${file}`);
 }
 
@@ -101,6 +102,19 @@ test("a forged record cannot have a request written to a file", () => {
   }
   expect(readFileSync(victim, "utf8")).toBe("a line that stays as it is, whatever a record says\n");
   closeSync(open);
+});
+
+test("a forged record with members of a wrong type is ignored", () => {
+  using whole = forged(3, { mountedAt: 1, prompt: "p", saving: { file: "/f", bytes: 1 } });
+  expect(whole.read()).toMatchObject({ mountpoint: "/mnt", prompt: "p" });
+  const wrong = {
+    ...{ mountpoint: {}, device: 5, state: null, save: 1, prompt: [1], from: {}, unsettled: false, mountedAt: "1" },
+    ...{ saving: 1, last: "x", answers: [null], requests: "3" },
+  };
+  for (const [name, value] of Object.entries(wrong)) {
+    using record = forged(3, { [name]: value });
+    expect([name, record.read()]).toEqual([name, undefined]);
+  }
 });
 
 test.skipIf(!IS_ROOT)("a record cannot have a request written to a fifo of another user", () => {

@@ -21,7 +21,7 @@ describeMounted("a mount whose store", () => {
     await proxy.cut();
     expect(await m.out("cat b.txt")).toBe(contentOf("b.txt"));
     const { status, stderr } = await m.sandbox.llmfs(["unmount", m.dir], { program: BINARY });
-    expect(stderr).toContain("1 file is (/b.txt) recorded on this machine only");
+    expect(stderr).toContain("1 file (/b.txt) is recorded on this machine only");
     expect(status).toBe(91);
   });
 

@@ -319,7 +319,7 @@ describe("S3 that ignores conditions on writes", () => {
     await using _claim = await store.claim?.(KEY);
     await store.offer(recordingOf("mine"));
     await createS3Store("s3://fleet/replaced", { ...S3_KEYS, endpoint }).put(recordingOf("theirs"));
-    expect(await store.settle?.()).toEqual([expect.stringContaining("1 file is (/a.txt) not what other machines got")]);
+    expect(await store.settle?.()).toEqual([expect.stringContaining("1 file (/a.txt) is not what other machines got")]);
     await store.close?.();
     await proxy.kill();
   });

@@ -243,7 +243,7 @@ describe("a machine that is cut off", () => {
     await one.answer("during");
     const problems = (await one.store.settle?.()) ?? [];
     expect(problems).toHaveLength(1);
-    expect(problems[0]).toContain("1 file is (/during) recorded on this machine only");
+    expect(problems[0]).toContain("1 file (/during) is recorded on this machine only");
     await one.store.close?.();
   });
 
@@ -279,7 +279,7 @@ describe("a machine that is cut off", () => {
     await until(() => one.warnings.some((line) => line.includes("/during")));
     const problems = (await one.store.settle?.()) ?? [];
     expect(problems).toHaveLength(1);
-    expect(problems[0]).toContain("1 file is (/during) not what other machines got");
+    expect(problems[0]).toContain("1 file (/during) is not what other machines got");
     // From now on it has the same answer as the others.
     expect(await one.answer("during")).toBe("two: during");
     await Promise.all([one.store.close?.(), two.store.close?.()]);
@@ -356,7 +356,7 @@ describe("a machine that is cut off", () => {
     expect(two.model.requests).toHaveLength(0);
     await client.send("DEL", (await client.send("KEYS", ["emptied:*"])) as string[]);
     await client.set(`emptied:recording:${requestKey(ask("b"))}`, await textOf("b", "somebody else's"));
-    expect(await one.store.settle?.()).toEqual([expect.stringContaining("1 file is (/b) not what other machines got")]);
+    expect(await one.store.settle?.()).toEqual([expect.stringContaining("1 file (/b) is not what other machines got")]);
     await Promise.all([one.store.close?.(), two.store.close?.()]);
   });
 });

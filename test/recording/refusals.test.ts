@@ -86,7 +86,7 @@ async function expectRefusal(url: string, reason: RegExp, endpoint?: string): Pr
   expect(await alone.answer(A)).toBe("text");
   expect(await alone.answer(A)).toBe("text");
   expect(alone.model.requests).toHaveLength(1);
-  expect(await alone.settle()).toEqual([expect.stringContaining("1 file is (/a) recorded on this machine only")]);
+  expect(await alone.settle()).toEqual([expect.stringContaining("1 file (/a) is recorded on this machine only")]);
 }
 
 describe("Redis that refuses what is written", () => {
@@ -121,6 +121,20 @@ describe("Redis that refuses what is written", () => {
     }
   });
 
+  withRedis("a server that lacks replicas for a moment, as in a failover, is waited for", async () => {
+    await using server = await redisServer();
+    const control = new RedisClient(server.url);
+    await control.send("CONFIG", ["SET", "min-replicas-to-write", "1"]);
+    await using one = await machine(server.url, {});
+    const answer = one.answer(A);
+    // The store has refused a command before the server has replicas again.
+    while (!/rejected_calls=[1-9]|failed_calls=[1-9]/.test(String(await control.send("INFO", ["commandstats"]))));
+    await control.send("CONFIG", ["SET", "min-replicas-to-write", "0"]);
+    expect(await answer).toBe("text");
+    expect([one.model.requests.length, one.warnings, await one.settle()]).toEqual([1, [], []]);
+    control.close();
+  });
+
   withRedis("a replica is not paid for", async () => {
     await using replica = await redisServer();
     const control = new RedisClient(replica.url);
@@ -146,7 +160,7 @@ describe("Redis that refuses what is written", () => {
       expect(await paid).toBe("paid");
       await expect(one.answer(B)).rejects.toThrow("OOM");
       expect(one.model.requests).toHaveLength(1);
-      expect(await one.settle()).toEqual([expect.stringContaining("1 file is (/a) recorded on this machine only")]);
+      expect(await one.settle()).toEqual([expect.stringContaining("1 file (/a) is recorded on this machine only")]);
       await using other = await machine(`${redis.url}?prefix=midway`, {});
       await expect(other.answer(A)).rejects.toThrow("OOM");
       expect(other.model.requests).toHaveLength(0);
@@ -164,7 +178,7 @@ describe("Redis that refuses what is written", () => {
     await using one = await machine(as("reader", "own"), { local });
     expect(await one.answer(A)).toBe("text");
     expect(one.model.requests).toHaveLength(0);
-    expect(await one.settle()).toEqual([expect.stringContaining("1 file is (/a) recorded on this machine only")]);
+    expect(await one.settle()).toEqual([expect.stringContaining("1 file (/a) is recorded on this machine only")]);
   });
 });
 

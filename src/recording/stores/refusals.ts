@@ -64,7 +64,7 @@ export class Refusals {
     const { name } = this.#options;
     const trouble = access === "reading" ? "cannot be read" : "cannot be written";
     return new StoreRefusal(
-      `${name} ${trouble}: ${reasonOf(cause, name)}. So no request is sent, because each machine would pay for its own ` +
+      `${name} ${trouble}: ${reasonOf(cause, name).replace(/\.$/, "")}. So no request is sent, because each machine would pay for its own ` +
         "answer. Give llmfs the rights and the space that docs/fleet.md lists, use --mode replay if everything is " +
         "recorded, or let this machine pay alone with --no-recordings-required",
     );

@@ -52,5 +52,5 @@ function sizeOf({ answer, request }: Recording): number {
 export function countFiles(labels: readonly string[]): string {
   const shown = labels.slice(0, 3).join(", ");
   const more = labels.length > 3 ? ` and ${labels.length - 3} more` : "";
-  return `${labels.length === 1 ? "1 file is" : `${labels.length} files are`} (${shown}${more})`;
+  return labels.length === 1 ? `1 file (${shown}) is` : `${labels.length} files (${shown}${more}) are`;
 }

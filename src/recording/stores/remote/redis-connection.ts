@@ -39,7 +39,7 @@ const MORE_ATTEMPTS = 8;
 const SLOWEST_RETRY_MS = 2_000;
 
 /** Replies of a server that is starting, failing over or busy: it will do later. */
-const TEMPORARY = /^(LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|FAILOVER|UNBLOCKED)\b/;
+const TEMPORARY = /^(LOADING|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|FAILOVER|NOREPLICAS|UNBLOCKED)\b/;
 
 export function connectRedis(address: RedisAddress, timeoutMs: number): RedisConnection {
   let client: Redis | Cluster | undefined;

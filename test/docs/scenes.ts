@@ -68,7 +68,7 @@ export const SHOP = `sqlite3 shop.db "CREATE TABLE orders (id, customer); INSERT
 
 const INSTALLED: Replacement = {
   because: "it replaces the packages and the executable that other tests use at the same time; .ci/run runs it",
-  by: "grep -q '^npm ci' $ROOT/.ci/run && grep -q '^npm run --silent build$' $ROOT/.ci/run && grep -q '^npm run --silent demo' $ROOT/.ci/run",
+  by: "grep -q '^ *npm ci' $ROOT/.ci/run && grep -q '^ *npm run --silent build$' $ROOT/.ci/run && grep -q '^ *npm run --silent demo' $ROOT/.ci/run",
 };
 
 /** Replaying needs neither a key nor a server. */

@@ -22,6 +22,11 @@ export interface Dentry {
 
 /** The cookies below are those of "." and "..". */
 const FIRST_COOKIE = 3;
+/**
+ * No entry has this cookie. A listing reports it with its last entry, as tmpfs does: programs
+ * expect no position after the end's. It is the largest that programs of 32 bits can read.
+ */
+export const END_COOKIE = 0x7fff_ffff;
 
 export class Directory extends InodeBase {
   declare readonly kind: "directory";
@@ -49,6 +54,11 @@ export class Directory extends InodeBase {
     return this.#byName.get(name);
   }
 
+  /** The entry that a listing returns last. */
+  get oldest(): Dentry | undefined {
+    return this.#byName.values().next().value;
+  }
+
   /** All entries, oldest first. */
   entries(): MapIterator<Dentry> {
     return this.#byName.values();
@@ -59,6 +69,7 @@ export class Directory extends InodeBase {
     if (this.#byName.has(name)) throw new Error(`insert: ${name} is there already`);
     this.#report(name, undefined, inode);
     const dentry: Dentry = { name, cookie: this.#nextCookie++, inode, parent: this };
+    if (this.#nextCookie === END_COOKIE) this.#nextCookie++;
     remember(dentry);
     this.#byName.set(name, dentry);
     this.#inOrder.push(dentry);

@@ -107,6 +107,9 @@ os.link("g", "h"); os.rename("h", "i"); os.chmod("i", 0o600); os.utime("f", ns=(
   f = open(name, "r+b"); m = mmap.mmap(f.fileno(), 0); f.close(); m[:5] = b"again"; os.utime(name, ns=SET); m.close()`),
   "perl utime": `perl -e 'open F, ">a"; print F "x"; close F; utime undef, 1000000000, "a"; open F, "+<a"; print F "y"; close F;
     -M "a" < 1 or die; utime 5, 6, "a"; open F, "+<a"; utime 7, 8, F; close F'`,
+  "perl telldir": `perl -e 'for (1..30) { open F, ">", $_; close F } opendir D, "."; do { push @at, telldir D } while defined readdir D;
+    print scalar(grep { $_ > $at[-1] } @at), " of ", scalar(@at), " after the end; "; pop @at; ($last) = sort { $b <=> $a } @at;
+    print "$_ " for grep { seekdir D, $_; not defined readdir D } 0..$last'`,
   "node fs": `node -e 'const fs = require("fs"); const S = process.env.S
     fs.cpSync(S + "/src/dir", "d", { recursive: true, preserveTimestamps: true }); fs.copyFileSync(S + "/src/large", "b"); fs.utimesSync("b", 5, 6.5)
     const f = fs.openSync("c", "w"); fs.writeSync(f, "x"); fs.futimesSync(f, 7, 8.25); fs.closeSync(f)'`,

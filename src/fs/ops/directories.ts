@@ -1,7 +1,7 @@
-/** Listing directories. There are no directory handles: the cookie in the request says where to continue. */
+/** Listing directories. There are no directory handles: the offset in the request says where to continue. */
 import { DirentWriter, direntType } from "../../fuse/dirent.ts";
 import type { Filesystem } from "../../fuse/ops.ts";
-import type { Directory } from "../../tree/directory.ts";
+import { type Directory, END_COOKIE } from "../../tree/directory.ts";
 import { S_IFDIR } from "../../tree/inode.ts";
 import type { FsContext } from "../context.ts";
 import { O_NOATIME } from "../handles.ts";
@@ -21,10 +21,14 @@ export function directoryOperations(mount: FsContext) {
     if (offset < DOTDOT && !writer.add("..", (directory.parent ?? directory).ino, DOTDOT, type, unknown)) {
       return writer.length;
     }
-    directory.visitBefore(offset > DOTDOT ? offset : Number.POSITIVE_INFINITY, (dentry) => {
-      const { name, cookie, inode } = dentry;
+    if (offset === END_COOKIE) return writer.length;
+    const oldest = directory.oldest;
+    directory.visitBefore(offset > DOTDOT ? offset + 1 : Number.POSITIVE_INFINITY, (dentry) => {
+      const { name, inode } = dentry;
       if (!writer.fits(name, plus)) return false;
-      return writer.add(name, inode.ino, cookie, direntType(inode.mode), plus ? replyEntry(mount, inode) : undefined);
+      // A position says which entry comes next at the earliest, so that each number up to the largest leads to an entry.
+      const off = dentry === oldest ? END_COOKIE : dentry.cookie - 1;
+      return writer.add(name, inode.ino, off, direntType(inode.mode), plus ? replyEntry(mount, inode) : undefined);
     });
     return writer.length;
   }

@@ -66,6 +66,26 @@ describe("readdir", () => {
     expect(fs.kernel.readdir(ROOT, { offset: names(fs, 0).last })).toEqual([]);
     expect(names(fs, 2 ** 53).names).toEqual(["file"]);
   });
+
+  test("the end of a listing has the largest offset, also when the oldest entry is removed", () => {
+    using fs = served();
+    for (let index = 0; index < 10; index++) fs.file(`/${index}`);
+    for (const oldest of ["0", "1"]) {
+      const offsets = fs.kernel.list(ROOT).map(({ off }) => off);
+      expect(offsets.at(-1)).toBe(2 ** 31 - 1);
+      expect(Math.max(...offsets.slice(0, -1))).toBeLessThan(2 ** 31 - 1);
+      fs.kernel.call("unlink", ROOT, { name: oldest });
+      fs.file(`/newer than ${oldest}`);
+      expect(fs.kernel.readdir(ROOT, { offset: 2 ** 31 - 1 })).toEqual([]);
+    }
+  });
+
+  test("each offset up to the largest before the end leads to an entry", () => {
+    using fs = served();
+    for (let index = 0; index < 10; index++) fs.file(`/${index}`);
+    const largest = Math.max(...fs.kernel.list(ROOT).map(({ off }) => (off === 2 ** 31 - 1 ? 0 : off)));
+    for (let offset = 0; offset <= largest; offset++) expect(names(fs, offset).names).toContain("0");
+  });
 });
 
 describe("a listing that is interrupted by changes", () => {

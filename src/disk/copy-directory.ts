@@ -16,7 +16,7 @@ import { join, toBytes, toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import { copyAttributes } from "./copy-attributes.ts";
 import { copyFile } from "./copy-content.ts";
-import { type DiskStat, deviceNumber, onDisk, timesOf } from "./disk-stat.ts";
+import { type DiskStat, deviceNumber, type HeldDirectory, holdDirectory, onDisk, timesOf } from "./disk-stat.ts";
 
 export interface DirectoryCopyOptions {
   /** The user who mounts, who owns everything that does not keep its owner. */
@@ -58,6 +58,7 @@ interface CopiedDirectory {
   readonly directory: Directory;
   /** Bytes, as names in the tree. */
   readonly path: string;
+  readonly stat: DiskStat;
   readonly times: SomeTimes;
 }
 
@@ -83,11 +84,12 @@ class Copier {
     const stat = lstatSync(onDisk(this.#source), { bigint: true });
     this.#setOwnerAndMode(root, stat);
     copyAttributes(onDisk(this.#source), root);
-    const done: CopiedDirectory[] = [{ directory: root, path: this.#source, times: timesOf(stat) }];
+    const done: CopiedDirectory[] = [{ directory: root, path: this.#source, stat, times: timesOf(stat) }];
     // Breadth first: entries are added to `done` while it is read.
     for (const one of done) {
-      for (const name of this.#list(one)) {
-        const below = this.#copyEntry(one, name);
+      using held = this.#hold(one);
+      for (const name of held === undefined ? [] : this.#list(one, held)) {
+        const below = this.#copyEntry(one, name, join(held?.place ?? "", name));
         if (below !== undefined) done.push(below);
       }
     }
@@ -97,38 +99,49 @@ class Copier {
     if (more > 0) this.#options.warn(`${toText(this.#source)}: ${more} more entries are left out`);
   }
 
-  /** Names in byte order. Throws for the source itself only. */
-  #list({ path }: CopiedDirectory): readonly string[] {
+  /** Throws for the source itself only. */
+  #hold({ path, stat }: CopiedDirectory): HeldDirectory | undefined {
     try {
-      const names = readdirSync(onDisk(path), { encoding: "buffer" }).map((name) => name.toString("latin1"));
-      return names.sort((a, b) => (a < b ? -1 : 1));
+      return holdDirectory(path, stat);
     } catch (error) {
       if (path === this.#source) throw error;
       this.#warn(path, `its entries are left out: ${reasonOf(error, toText(path))}`);
+      return undefined;
+    }
+  }
+
+  /** Names in byte order. Throws for the source itself only. */
+  #list({ path }: CopiedDirectory, { place }: HeldDirectory): readonly string[] {
+    try {
+      const names = readdirSync(onDisk(place), { encoding: "buffer" }).map((name) => name.toString("latin1"));
+      return names.sort((a, b) => (a < b ? -1 : 1));
+    } catch (error) {
+      if (path === this.#source) throw error;
+      this.#warn(path, `its entries are left out: ${reasonOf(error, toText(place))}`);
       return [];
     }
   }
 
-  /** Returns a directory, whose entries are copied later. */
-  #copyEntry(parent: CopiedDirectory, name: string): CopiedDirectory | undefined {
+  /** `place`: the path by which it is found. Returns a directory, whose entries are copied later. */
+  #copyEntry(parent: CopiedDirectory, name: string, place: string): CopiedDirectory | undefined {
     const path = join(parent.path, name);
     if (parent.path === this.#source && name === CONTROL_NAME) {
       this.#warn(path, "left out, because a mount has its control files under this name");
       return undefined;
     }
     try {
-      return this.#copyInto(parent.directory, name, path);
+      return this.#copyInto(parent.directory, name, path, place);
     } catch (error) {
       // The tree is full.
       if (error instanceof FsError && error.code === "ENOSPC") throw error;
       // Somebody removed it in the meantime.
-      if (codeOf(error) !== "ENOENT") this.#warn(path, `left out: ${reasonOf(error, toText(path))}`);
+      if (codeOf(error) !== "ENOENT") this.#warn(path, `left out: ${reasonOf(error, toText(place))}`);
       return undefined;
     }
   }
 
-  #copyInto(parent: Directory, name: string, path: string): CopiedDirectory | undefined {
-    const stat = lstatSync(onDisk(path), { bigint: true });
+  #copyInto(parent: Directory, name: string, path: string, place: string): CopiedDirectory | undefined {
+    const stat = lstatSync(onDisk(place), { bigint: true });
     const mode = Number(stat.mode);
     const mounted = this.#mounts.get(path);
     if (mounted !== undefined && (mode & S_IFMT) !== S_IFDIR) {
@@ -141,16 +154,16 @@ class Copier {
       this.#tree.link(linked, parent, name);
       return undefined;
     }
-    const inode = this.#make(parent, name, path, stat);
+    const inode = this.#make(parent, name, place, stat);
     this.#setOwnerAndMode(inode, stat);
-    if (inode.kind !== "symlink") copyAttributes(onDisk(path), inode);
+    if (inode.kind !== "symlink") copyAttributes(onDisk(place), inode);
     const times = timesOf(stat);
     inode.setTimes(times);
     if (inode.kind !== "directory") {
       if (stat.nlink > 1n) this.#linked.set(key, inode);
       return undefined;
     }
-    if (mounted === undefined) return { directory: inode, path, times };
+    if (mounted === undefined) return { directory: inode, path, stat, times };
     this.#warn(path, `its entries are left out, because another filesystem is mounted there (${mounted})`);
     return undefined;
   }

@@ -1,5 +1,5 @@
-/** The result of lstat(2) for an entry on disk, in the terms of a tree. */
-import { lstatSync } from "node:fs";
+/** Entries on disk, in the terms of a tree: the result of lstat(2), and directories that are held open. */
+import { closeSync, constants, existsSync, fstatSync, lstatSync, openSync } from "node:fs";
 import { encodeDevice } from "../tree/device-node.ts";
 import type { SomeTimes, Time } from "../tree/inode.ts";
 
@@ -12,6 +12,30 @@ export function statOf(path: string) {
 /** The bytes of a path, for system calls. */
 export function onDisk(path: string): Buffer {
   return Buffer.from(path, "latin1");
+}
+
+export interface HeldDirectory extends Disposable {
+  /** By which the directory and its entries are found, whatever happens to its path. */
+  readonly place: string;
+}
+
+const DESCRIPTORS = "/proc/self/fd";
+const isHeldByDescriptor = existsSync(DESCRIPTORS);
+
+/**
+ * Opens a directory. `known`: what lstat(2) reported about it: somebody may have replaced it, or a directory above it, by a
+ * symlink to a place that only this user can read. Throws an Error in that case, and errors of the disk.
+ */
+export function holdDirectory(path: string, known: Pick<DiskStat, "dev" | "ino"> | undefined): HeldDirectory {
+  const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
+  const fd = openSync(onDisk(path), O_RDONLY | O_DIRECTORY | (known === undefined ? 0 : O_NOFOLLOW));
+  const { dev, ino } = fstatSync(fd, { bigint: true });
+  if (known !== undefined && (known.dev !== dev || known.ino !== ino)) {
+    closeSync(fd);
+    throw new Error("it was replaced in the meantime");
+  }
+  const place = isHeldByDescriptor ? `${DESCRIPTORS}/${fd}` : path;
+  return { place, [Symbol.dispose]: () => closeSync(fd) };
 }
 
 export function timesOf(stat: DiskStat): SomeTimes {

@@ -23,7 +23,15 @@ import { join, toBytes, toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import { copyAttributes } from "./copy-attributes.ts";
 import { copyContent, copyFile } from "./copy-content.ts";
-import { type DiskStat, deviceNumber, onDisk, statOf, timesOf } from "./disk-stat.ts";
+import {
+  type DiskStat,
+  deviceNumber,
+  type HeldDirectory,
+  holdDirectory,
+  onDisk,
+  statOf,
+  timesOf,
+} from "./disk-stat.ts";
 
 export interface MergeOptions {
   /** The owner of new entries, unless owners are kept. */
@@ -52,6 +60,14 @@ export function mergeDirectory(tree: Tree, into: Directory, source: string, opti
   return new Merger(tree, options).merge(into, toBytes(source));
 }
 
+interface MergedDirectory {
+  readonly directory: Directory;
+  /** Bytes, as names in the tree. */
+  readonly path: string;
+  /** Undefined for the source itself. */
+  readonly stat: DiskStat | undefined;
+}
+
 class Merger {
   readonly #tree: Tree;
   readonly #options: MergeOptions;
@@ -69,15 +85,17 @@ class Merger {
   }
 
   merge(into: Directory, source: string): Merged {
-    const open = [{ directory: into, path: source }];
+    const open: MergedDirectory[] = [{ directory: into, path: source, stat: undefined }];
     // Breadth first: directories are added to `open` while it is read.
-    for (const { directory, path } of open) {
-      const names = this.#list(path, path === source);
-      if (names === undefined) continue;
+    for (const one of open) {
+      const { directory, path } = one;
+      using held = this.#hold(one);
+      if (held === undefined) continue;
+      const names = namesIn(held);
       if (this.#options.removes) this.#removeOthers(directory, names);
       for (const name of [...names].sort()) {
-        const below = this.#mergeIfPossible(directory, name, join(path, name));
-        if (below !== undefined) open.push({ directory: below, path: join(path, name) });
+        const below = this.#mergeIfPossible(directory, name, join(path, name), join(held.place, name));
+        if (below !== undefined) open.push(below);
       }
     }
     for (const { directory, path } of open.toReversed()) {
@@ -86,12 +104,13 @@ class Merger {
     return this.#count;
   }
 
-  /** Undefined for a directory that this user may not read: what the tree has there stays. */
-  #list(path: string, required: boolean): ReadonlySet<string> | undefined {
+  /** Undefined for a directory that this user may not read, or that was replaced: what the tree has there stays. */
+  #hold({ path, stat }: MergedDirectory): HeldDirectory | undefined {
     try {
-      return new Set(readdirSync(onDisk(path), { encoding: "buffer" }).map((name) => name.toString("latin1")));
+      return holdDirectory(path, stat);
     } catch (error) {
-      if (required || codeOf(error) !== "EACCES") throw error;
+      const expected = ["EACCES", "ENOENT", "ENOTDIR", "ELOOP", undefined].includes(codeOf(error));
+      if (stat === undefined || !expected) throw error;
       this.#options.warn(`${toText(path)}: its entries are left out: ${reasonOf(error, toText(path))}`);
       return undefined;
     }
@@ -111,8 +130,8 @@ class Merger {
     this.#count.removed += 1;
   }
 
-  /** Entries that cannot be read, and other filesystems, are left out. */
-  #mergeIfPossible(directory: Directory, name: string, path: string): Directory | undefined {
+  /** Entries that cannot be read, and other filesystems, are left out. `place`: the path by which the entry is found. */
+  #mergeIfPossible(directory: Directory, name: string, path: string, place: string): MergedDirectory | undefined {
     if (name === CONTROL_NAME && directory === this.#tree.root) {
       this.#options.warn(`${toText(path)}: left out, because a mount has its control files under this name`);
       return undefined;
@@ -122,19 +141,20 @@ class Merger {
       return undefined;
     }
     try {
-      return this.#mergeEntry(directory, name, path);
+      const stat = statOf(place);
+      const below = this.#mergeEntry(directory, name, place, stat);
+      return below && { directory: below, path, stat };
     } catch (error) {
       const code = codeOf(error);
       if (code === "EACCES" || code === "EPERM")
-        this.#options.warn(`${toText(path)}: left out: ${reasonOf(error, toText(path))}`);
+        this.#options.warn(`${toText(path)}: left out: ${reasonOf(error, toText(place))}`);
       else if (code !== "ENOENT") throw error;
       return undefined;
     }
   }
 
   /** Returns a directory, whose entries are merged later. */
-  #mergeEntry(directory: Directory, name: string, path: string): Directory | undefined {
-    const stat = statOf(path);
+  #mergeEntry(directory: Directory, name: string, path: string, stat: DiskStat): Directory | undefined {
     if (this.#options.unlocks === true) unlock(path, stat);
     const there = directory.get(name)?.inode;
     const key = `${stat.dev} ${stat.ino}`;
@@ -196,6 +216,10 @@ class Merger {
     copyAttributes(onDisk(path), inode);
     return describe(inode) !== before;
   }
+}
+
+function namesIn({ place }: HeldDirectory): ReadonlySet<string> {
+  return new Set(readdirSync(onDisk(place), { encoding: "buffer" }).map((name) => name.toString("latin1")));
 }
 
 /** Changes what a command has made inaccessible, if this user can. */

@@ -15,6 +15,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { copyDirectory, DirectoryCopyError } from "../../src/disk/copy-directory.ts";
+import { mergeDirectory } from "../../src/disk/merge-directory.ts";
 import { fixedClock, S_IFIFO, S_IFMT, S_IFSOCK } from "../../src/tree/inode.ts";
 import { Space } from "../../src/tree/space.ts";
 import { Tree } from "../../src/tree/tree.ts";
@@ -51,6 +52,33 @@ function sh(script: string): void {
 const IS_ROOT = process.getuid?.() === 0;
 
 describe("copying a directory", () => {
+  test("a directory that somebody replaces by a symlink in the meantime leads nowhere", () => {
+    sh(
+      "mkdir source outside source/-a source/-a/b; touch outside/private outside/own source/-a/own; mkdir source/.llmfs",
+    );
+    sh("mkdir outside/b; touch outside/b/private source/-a/b/own");
+    // The warning about the name comes after the directory was found, and before its entries are read.
+    const replace = () => sh("test -L source/-a || { mv source/-a moved; ln -s ../outside source/-a; }");
+    for (const read of [
+      (tree: Tree) => copyDirectory(tree, join(source, "source"), { owner: OWNER, keepOwners: false, warn }),
+      (tree: Tree) =>
+        mergeDirectory(tree, tree.root, join(source, "source"), {
+          ...{ owner: OWNER, keepOwners: false, removes: false, warn },
+        }),
+    ]) {
+      const tree = newTree();
+      read(tree);
+      expect(paths(tree)).toEqual(["/", "/-a"]);
+      expect(warnings[1]).toMatch(/-a: its entries are left out: /);
+      warnings = [];
+      sh("rm source/-a; mv moved source/-a");
+    }
+    function warn(message: string): void {
+      warnings.push(message);
+      replace();
+    }
+  });
+
   test("copying a directory keeps contents, modes and times, including those of directories", () => {
     mkdirSync(join(source, "sub"));
     writeFileSync(join(source, "sub/a.txt"), "text");

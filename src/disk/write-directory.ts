@@ -1,7 +1,8 @@
 /**
  * Writes a tree to the disk, as `cp -a` would: names, contents with their holes, modes, times, symlinks, hard links, fifos
  * and extended attributes. Files without content are left out. Nothing outside of the directory is touched: existing
- * symlinks are replaced, never followed.
+ * symlinks are replaced, never followed. A .git that is on the disk stays, as with `git checkout`: two repositories that
+ * are mixed file by file are both broken, and a tree that a model wrote must not bring its hooks into yours.
  *
  * Setuid files and devices have no effect in a mount, so anybody may have put them into a tree: a user of a shared mount, or
  * the author of a snapshot. On the disk they would lend the rights of whoever writes the tree.
@@ -65,8 +66,10 @@ export function writeDirectory(
     writeAttributes(place, inode, { keepOwners, privileges, warn: (problem) => warn(`${toText(path)}: ${problem}`) });
     writeTimes(place, inode);
   };
+  /** What is below it is left out. */
+  let spared: string | undefined;
   for (const { path, inode } of tree.walk(from.directory, from.path)) {
-    if (inode === from.directory) continue;
+    if (inode === from.directory || (spared !== undefined && path.startsWith(spared))) continue;
     if (inode.kind === "file" && inode.lazy) {
       count.leftOut += 1;
       continue;
@@ -75,6 +78,11 @@ export function writeDirectory(
     const place = onDisk(bytes);
     if (!privileges && isDevice(inode)) {
       warn(`${toText(bytes)}: left out, because it is a device; an archive would have it`);
+      continue;
+    }
+    if (path.endsWith("/.git") && isThere(place)) {
+      spared = `${path}/`;
+      warn(`${toText(bytes)} exists already and is left as it is; to export the one of the tree, remove it first`);
       continue;
     }
     if (inode.kind === "directory") {
@@ -144,6 +152,10 @@ function openDirectory(path: Buffer): void {
   } else if ((there.mode & 0o700) !== 0o700 && there.uid === process.geteuid?.()) {
     chmodSync(path, (there.mode & 0o7777) | 0o700);
   }
+}
+
+function isThere(place: Buffer): boolean {
+  return lstatSync(place, { throwIfNoEntry: false }) !== undefined;
 }
 
 function write(path: Buffer, inode: Exclude<Inode, Directory>): void {

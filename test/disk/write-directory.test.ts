@@ -19,6 +19,7 @@ import { join } from "node:path";
 import { copyDirectory } from "../../src/disk/copy-directory.ts";
 import { DirectoryWriteError, writeDirectory } from "../../src/disk/write-directory.ts";
 import { encodeDevice } from "../../src/tree/device-node.ts";
+import type { Directory } from "../../src/tree/directory.ts";
 import type { Tree } from "../../src/tree/tree.ts";
 import { setXattr } from "../../src/tree/xattrs.ts";
 import { newTree, OWNER } from "../snapshot/trees.ts";
@@ -79,6 +80,36 @@ describe("writing a tree to the disk", () => {
       expect(warnings).toEqual([]);
       chmodSync(join(base, "out/dir"), 0o700);
     });
+  });
+
+  test("a .git that is on the disk stays as it is, in every directory, and a warning says so", () => {
+    const tree = treeWith("content");
+    const repository = (directory: Directory) => {
+      const inside = tree.mkdir(directory, ".git", 0o755, OWNER);
+      tree.createFile(inside, "config", 0o644, OWNER).write(0, Buffer.from("of the tree"));
+      tree.mkdir(inside, "hooks", 0o755, OWNER);
+    };
+    const sub = tree.mkdir(tree.root, "sub", 0o755, OWNER);
+    const fresh = tree.mkdir(tree.root, "fresh", 0o755, OWNER);
+    for (const directory of [tree.root, sub, fresh]) repository(directory);
+    tree.createFile(tree.root, ".gitignore", 0o644, OWNER);
+    mkdirSync(join(base, "out/.git"));
+    writeFileSync(join(base, "out/.git/config"), "mine");
+    // The file of a submodule or of a worktree.
+    mkdirSync(join(base, "out/sub"));
+    writeFileSync(join(base, "out/sub/.git"), "gitdir: elsewhere");
+    write(tree);
+    expect([readdirSync(join(base, "out/.git")), readFileSync(join(base, "out/.git/config"), "utf8")]).toEqual([
+      ...[["config"], "mine"],
+    ]);
+    expect(readFileSync(join(base, "out/sub/.git"), "utf8")).toBe("gitdir: elsewhere");
+    expect(readdirSync(join(base, "out/fresh/.git"))).toEqual(["config", "hooks"]);
+    expect([existsSync(join(base, "out/.gitignore")), existsSync(place())]).toEqual([true, true]);
+    expect(warnings.sort()).toEqual(
+      [join(base, "out/.git"), join(base, "out/sub/.git")].map(
+        (path) => `${path} exists already and is left as it is; to export the one of the tree, remove it first`,
+      ),
+    );
   });
 
   test("a file that cannot be written completely leaves nothing, and what it should replace stays", () => {

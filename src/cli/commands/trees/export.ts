@@ -25,7 +25,10 @@ export const exportTree = defineCommand({
         "a new or empty directory; an archive NAME.tar, .tar.gz, .tgz, .tar.zst or .zip; or - for a tar on standard output",
     },
     ...chooseFlags,
-    force: { type: "boolean", description: "also write to a directory that is not empty; other files in it stay" },
+    force: {
+      type: "boolean",
+      description: "also write to a directory that is not empty; other files in it stay, and so does a .git",
+    },
     json: { type: "boolean", description: "print what was written as JSON" },
     ...generateFlags,
   }),
@@ -35,6 +38,8 @@ export const exportTree = defineCommand({
       "uses its own settings.",
     "Into a directory, setuid and setgid bits of files and device nodes are not written: they have no effect in a mount, and " +
       "whoever made the tree could use the rights of the user who exports it.",
+    "With --force, files of the same name are replaced. A .git that is there already is left as it is, in every directory, and a " +
+      "line reports it: mixing two repositories would destroy both. To replace it by that of the tree, remove it first.",
     "A zip archive holds names, permissions, times in seconds and symlinks. A tar archive also holds owners, hard links, attributes, " +
       "and names that are not UTF-8.",
     `If a file cannot be generated, nothing is written, and the exit status is ${EXIT.incomplete.code}.`,

@@ -56,7 +56,18 @@ describe("text written to the terminal", () => {
     Screen: "{ using screen = new Screen(); screen.draw([EVIL, EVIL]); screen.draw([EVIL]); }",
   };
   /** These write bytes as they are, unless to a terminal; and one only reads. */
-  const OTHERS = ["isOutputClosed", "isTerminal", "passOn", "readLine", "showBytes", "showContentLine", "showExactly"];
+  const OTHERS = [
+    "columnsOf",
+    "formatJson",
+    "isOutputUnread",
+    "isOutputClosed",
+    "isTerminal",
+    "passOn",
+    "readLine",
+    "showBytes",
+    "showContentLine",
+    "showExactly",
+  ];
 
   async function written(body: string): Promise<string> {
     const script = `import * as t from ${JSON.stringify(join(import.meta.dir, "../../src/cli/output/terminal.ts"))};

@@ -38,6 +38,7 @@ export const COMMAND_TABLE: Readonly<Record<string, CommandTest>> = {
   },
   unmount: {
     works: "mkdir m$N && llmfs mount m$N && llmfs unmount m$N",
+    json: { unmount: "mkdir m$N && llmfs mount m$N --save s$N.json && llmfs unmount m$N --json" },
     fails: [
       [83, "llmfs unmount repo", "no llmfs is mounted there"],
       [
@@ -172,10 +173,12 @@ export const COMMAND_TABLE: Readonly<Record<string, CommandTest>> = {
   },
   regen: {
     works: "llmfs regen mnt/a.md",
+    json: { regen: "llmfs regen mnt/a.md mnt/bad.md --json || [ $? = 90 ]" },
     fails: [[90, "llmfs regen mnt/bad.md", "bad.md"]],
   },
   why: {
     works: "llmfs why mnt/a.md",
+    json: { why: "cat mnt/a.md > read$N && llmfs why mnt/a.md --json" },
     fails: [[84, "llmfs why mnt/none.md", "does not exist"]],
   },
   recordings: {
@@ -200,6 +203,7 @@ export const COMMAND_TABLE: Readonly<Record<string, CommandTest>> = {
   },
   add: {
     works: "llmfs add mnt/added$N.md 'a file'",
+    json: { add: "llmfs add mnt/added$N.md 'a file' --json" },
     fails: [
       [1, "llmfs add mnt/a.md 'a file'", "exists already"],
       [83, "llmfs add repo/new.md 'a file'", "repo"],
@@ -207,6 +211,7 @@ export const COMMAND_TABLE: Readonly<Record<string, CommandTest>> = {
   },
   save: {
     works: "llmfs save mnt saved$N.json",
+    json: { save: "llmfs save mnt saved$N.json --json" },
     fails: [
       [83, "llmfs save repo saved$N.json", "repo"],
       [89, "llmfs save mnt no/such/tree.json", "no/such/tree.json"],

@@ -104,7 +104,7 @@ export async function reportProvenance(
   add("request", request(meta("request"), meta("recorded") === "true"));
   add("history", describeRewriting(parseReasons(meta(REWRITTEN))), 6);
   for (const [name, value] of listOtherMetadata(file)) add(name, value, 1);
-  lines.push(...listPrompts(path, looking));
+  lines.push(...formatPrompts(path, looking));
   if (foreseen.asks !== undefined) lines.push(...(await describeSections(await looking.foresight.sections(path))));
   add(
     "depends on",
@@ -144,7 +144,7 @@ function toOneLine(text: string): string {
   return text.replace(/[\s\p{Cc}]+/gu, " ").trim();
 }
 
-function listSettings({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
+export function listSettings({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
   const names = ["prompt", "model", "temperature", "max-tokens", "generator", "refresh"] as const;
   return names.flatMap((name) => {
     const value = xattrs.get(attribute(name));
@@ -184,14 +184,23 @@ function describeRequest({ path, asks }: Foreseen, tree: OfflineTree): string | 
     .join(", ");
 }
 
-/** Describes the files that it depends on and that do not exist. `noted`: those that did not when it was generated. */
-async function describeLeftOut({ path, xattrs }: FileInfo, noted: string | undefined, { tree, about }: Looking) {
+/** The files that it depends on and that do not exist. `noted`: those that did not when it was generated. */
+export async function findLeftOut(
+  { path, xattrs }: FileInfo,
+  noted: string | undefined,
+  { tree, about }: Looking,
+): Promise<readonly string[]> {
   const rules = about.rules && rulesOf(about.rules);
   const left: string[] = [];
   for (const one of parseDependencies(path, noted ?? xattrs.get(DEPENDS))) {
     const missing = noted !== undefined || (await tree.port.readStatic(one, 1).then(() => false, isMissingError));
     if (missing && rules?.makes(one) !== true) left.push(one);
   }
+  return left;
+}
+
+async function describeLeftOut(file: FileInfo, noted: string | undefined, looking: Looking) {
+  const left = await findLeftOut(file, noted, looking);
   if (left.length === 0) return undefined;
   const them = left.length === 1 ? "it" : "them";
   return noted === undefined
@@ -233,19 +242,27 @@ const KNOWN = new Set([
 const MOST_OTHERS = 5;
 
 /** Further metadata from the generator. */
-function listOtherMetadata({ xattrs }: FileInfo): readonly (readonly [name: string, value: string])[] {
+export function listOtherMetadata(
+  { xattrs }: FileInfo,
+  most = MOST_OTHERS,
+): readonly (readonly [name: string, value: string])[] {
   const all = [...xattrs].filter(([name]) => name.startsWith(METADATA) && !KNOWN.has(name.slice(METADATA.length)));
-  return all.slice(0, MOST_OTHERS).map(([name, value]) => [name.slice(METADATA.length), value]);
+  return all.slice(0, most).map(([name, value]) => [name.slice(METADATA.length), value]);
 }
 
-function listPrompts(path: string, { tree, about }: Looking): readonly string[] {
-  const all = [
-    ...(about.contentPrompt === undefined ? [] : [`--content-prompt: ${about.contentPrompt}`]),
+/** The prompts that apply to a path, and the flag or the path that each one is from. */
+export function listPrompts(path: string, { tree, about }: Looking): readonly { from: string; text: string }[] {
+  return [
+    ...(about.contentPrompt === undefined ? [] : [{ from: "--content-prompt", text: about.contentPrompt }]),
     ...tree
       .settings(path, "prompt")
       .toReversed()
-      .map(({ from, value }) => `${from}: ${value}`),
+      .map(({ from, value }) => ({ from, text: value })),
   ];
+}
+
+function formatPrompts(path: string, looking: Looking): readonly string[] {
+  const all = listPrompts(path, looking).map(({ from, text }) => `${from}: ${text}`);
   const shown = all.slice(-MOST_PARTS / 2);
   const left = all.length - shown.length;
   const lines = shown.map((text, index) => formatParagraph(index === 0 ? "prompts" : "", text, 1));

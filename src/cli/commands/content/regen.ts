@@ -8,10 +8,11 @@ import { PROMPT } from "../../../attributes.ts";
 import { codeOf, messageOf } from "../../../errno.ts";
 import { printableLine } from "../../../text/printable.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
+import { describeCost } from "../../output/check-report.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { createProgress } from "../../output/progress.ts";
-import { say } from "../../output/terminal.ts";
-import { formatWarming, runWarming, type Spent } from "../../output/warm-progress.ts";
+import { say, showJson } from "../../output/terminal.ts";
+import { formatWarming, runWarming, type Spent, type Warming } from "../../output/warm-progress.ts";
 import { onSignals, signalStatus } from "../../process/signals.ts";
 
 export const regen = defineCommand({
@@ -27,6 +28,7 @@ export const regen = defineCommand({
       description: "also replace files that somebody wrote or changed; default: leave them alone",
     },
     undo: { type: "boolean", description: "restore the previous content; run again to redo" },
+    json: { type: "boolean", description: "print the result as JSON" },
   }),
   rest: { hint: "PATH…", description: "files in a mount", atLeast: 1 },
   notes: [
@@ -62,16 +64,17 @@ export const regen = defineCommand({
         throw error;
       });
     };
-    const failed = await (args.undo || wanted.length === 1 ? regenerateInOrder : regenerateTogether)(wanted, {
+    const result = await (args.undo || wanted.length === 1 ? regenerateInOrder : regenerateTogether)(wanted, {
       one,
       alone,
       mounts,
       signal: stopped.signal,
       doing: args.undo ? "restoring" : "generating",
     });
+    if (args.json) showJson({ ...result, skipped: alone.size === 0 ? undefined : [...alone] });
     if (signal !== undefined) return signalStatus(signal);
     if (mounts.lost !== undefined) throw mounts.lost;
-    return failed + alone.size === 0 ? EXIT.ok.code : EXIT.incomplete.code;
+    return result.failed.length + alone.size === 0 ? EXIT.ok.code : EXIT.incomplete.code;
   },
 });
 
@@ -84,31 +87,36 @@ interface Work {
   readonly doing: string;
 }
 
-/** Returns the number of failures, not counting skipped files. */
+/** The failures do not include skipped files. */
 async function regenerateInOrder(
   paths: readonly string[],
   { one, alone, mounts, signal, doing }: Work,
-): Promise<number> {
+): Promise<Warming> {
   const progress = createProgress();
+  const begun = performance.now();
+  const before = mounts.usage;
   signal.addEventListener("abort", () => void mounts.stop());
-  let failed = 0;
+  let done = 0;
+  const failed: { path: string; error: string }[] = [];
   for (const path of paths) {
     if (signal.aborted) break;
     progress.step(`${doing} ${path}`);
     try {
       await one(path);
+      done += 1;
       progress.clear();
     } catch (error) {
       progress.clear();
       if (signal.aborted) break;
-      if (!alone.has(path)) failed += 1;
+      if (!alone.has(path)) failed.push({ path, error: messageOf(error) });
       say(alone.has(path) ? explainLeftAlone(path) : `failed: ${printableLine(path)}: ${messageOf(error)}`);
     }
   }
-  return failed;
+  const state = { total: paths.length - alone.size, done, failed };
+  return { ...state, ...describeCost(before, mounts.usage, begun) };
 }
 
-async function regenerateTogether(paths: readonly string[], { one, alone, mounts, signal }: Work): Promise<number> {
+async function regenerateTogether(paths: readonly string[], { one, alone, mounts, signal }: Work): Promise<Warming> {
   const all = await runWarming({
     files: paths.map((path) => ({ path })),
     concurrency: mounts.concurrency,
@@ -122,7 +130,7 @@ async function regenerateTogether(paths: readonly string[], { one, alone, mounts
   const failed = all.failed.filter(({ path }) => !alone.has(path));
   const result = { ...all, total: all.total - alone.size, failed };
   if (result.total > 0) for (const line of formatWarming(result, signal.aborted ? "kept" : undefined)) say(line);
-  return failed.length;
+  return result;
 }
 
 function explainLeftAlone(path: string): string {

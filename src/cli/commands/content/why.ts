@@ -5,13 +5,15 @@ import { defineCommand, defineFlags } from "../../args/command.ts";
 import { fileArguments, lookFlags } from "../../args/flags.ts";
 import { person } from "../../output/ask.ts";
 import { EXIT } from "../../output/exit-codes.ts";
+import { describeProvenance } from "../../output/provenance-json.ts";
 import { failedRenewalOf, type LiveState, reportProvenance, waitsOf } from "../../output/provenance-report.ts";
-import { show } from "../../output/terminal.ts";
+import { show, showJson } from "../../output/terminal.ts";
 import { createQuietLog } from "../../process/serve.ts";
 
 export const why = defineCommand({
   args: defineFlags({
     ...fileArguments,
+    json: { type: "boolean", description: "print the facts as JSON" },
     ...lookFlags,
   }),
   notes: [
@@ -24,7 +26,8 @@ export const why = defineCommand({
     const file = await statFile(looking, path, args.path);
     const readLive = (name: string) => ("mounted" in place ? readFileXattr(args.path, `${OURS}${name}`) : undefined);
     const now = "mounted" in place ? await readState(args.path, path, readLive("error") !== undefined) : undefined;
-    show(`${(await reportProvenance(file, readLive, looking, now)).join("\n")}\n`);
+    if (args.json) showJson(await describeProvenance(file, readLive, looking, now));
+    else show(`${(await reportProvenance(file, readLive, looking, now)).join("\n")}\n`);
     return EXIT.ok.code;
   },
 });

@@ -6,7 +6,7 @@ import { findMounted, streamControlFile } from "../../../app/running/mounted.ts"
 import { writeAtomically } from "../../../snapshot/write/write.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
-import { showExactly } from "../../output/terminal.ts";
+import { showExactly, showJson } from "../../output/terminal.ts";
 import { wrapSaveErrors } from "../../preflight/output-paths.ts";
 
 export const save = defineCommand({
@@ -21,6 +21,7 @@ export const save = defineCommand({
       required: false,
       description: "the snapshot to write, or - for standard output; a single argument is FILE",
     },
+    json: { type: "boolean", description: "print where the snapshot is as JSON" },
   }),
   notes: [
     "FILE is replaced completely or not at all. A new file has mode 0600; an existing one keeps its mode. The mount stays " +
@@ -28,10 +29,12 @@ export const save = defineCommand({
   ],
   async run(args) {
     const { dir, file } = chooseArguments(args);
+    if (file === "-" && args.json) throw new UsageError("--json and - exclude each other: both are standard output");
     const mountpoint = dir === undefined ? (await findMountPlace(undefined)).mountpoint : await findMounted(dir);
     const chunks = streamControlFile(mountpoint, "snapshot.json");
     if (file === "-") for await (const chunk of chunks) showExactly(chunk);
     else await wrapSaveErrors(writeAtomically(absolutePath(file), chunks));
+    if (args.json) showJson({ mountpoint, target: absolutePath(file) });
     return EXIT.ok.code;
   },
 });

@@ -22,7 +22,7 @@ import { isAdministrator } from "../../../fuse/mounting/unmount.ts";
 import { type MountPoint, readMounts } from "../../../mountinfo.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
-import { isTerminal, say } from "../../output/terminal.ts";
+import { isTerminal, say, showJson } from "../../output/terminal.ts";
 import { createVersionError, Departure, late } from "../../process/departure.ts";
 
 export const unmount = defineCommand({
@@ -43,6 +43,7 @@ export const unmount = defineCommand({
       valueHint: "TIME",
       description: "give up after this long without progress, such as 30s or 5m; default: 30s",
     },
+    json: { type: "boolean", description: "print what was unmounted as JSON" },
   }),
   unasked: ["dir"],
   notes: [
@@ -66,10 +67,13 @@ export const unmount = defineCommand({
     process.chdir("/");
     using server = serverOf(mount);
     const lost = args.lazy || !isTerminal() ? undefined : await describeUnsaved(mount, server);
+    let outcome: SaveOutcome | undefined;
     if (server !== undefined && isCopy(mount, server)) takeAway(mount, name, args.lazy);
-    else if (server === undefined) await unmountWithoutServer(mount, name, args.lazy, patienceMs);
-    else if (args.lazy) await unmountLazily(new Departure({ mount, name, server, patienceMs, lazy: true }));
-    else await unmountProperly(new Departure({ mount, name, server, patienceMs, lazy: false }));
+    else if (server === undefined) outcome = await unmountWithoutServer(mount, name, args.lazy, patienceMs);
+    else if (args.lazy) outcome = await unmountLazily(new Departure({ mount, name, server, patienceMs, lazy: true }));
+    else outcome = await unmountProperly(new Departure({ mount, name, server, patienceMs, lazy: false }));
+    const saved = outcome?.kind === "saved" ? outcome.file : undefined;
+    if (args.json) showJson({ mountpoint: mount.path, saved });
     if (lost !== undefined) say(lost);
     return EXIT.ok.code;
   },
@@ -113,21 +117,29 @@ function mountOf(directory: string): MountPoint {
   }
 }
 
-async function unmountProperly(departure: Departure): Promise<void> {
+async function unmountProperly(departure: Departure): Promise<SaveOutcome> {
   const away = `save it elsewhere (llmfs save ${shellWord(departure.name)} FILE) and run: kill -KILL ${departure.pid}`;
-  refuseUnsaved(await departure.save(), departure.name, away);
+  const outcome = await departure.save();
+  refuseUnsaved(outcome, departure.name, away);
   await takeAwayPatiently(departure.mount, departure.name);
   await departure.end();
+  return outcome;
 }
 
-async function unmountLazily(departure: Departure): Promise<void> {
+async function unmountLazily(departure: Departure): Promise<SaveOutcome> {
   takeAway(departure.mount, departure.name, true);
-  await departure.save();
+  const outcome = await departure.save();
   await departure.waitForDetach();
+  return outcome;
 }
 
 /** For a mount whose process has ended, is another version, or is not visible from here. */
-async function unmountWithoutServer(mount: MountPoint, name: string, lazy: boolean, patienceMs: number): Promise<void> {
+async function unmountWithoutServer(
+  mount: MountPoint,
+  name: string,
+  lazy: boolean,
+  patienceMs: number,
+): Promise<SaveOutcome> {
   const other = openerOf(mount);
   if (!isThere(mount)) throw new UserError("notMounted", `${name} has just been unmounted by another process`);
   const mounter = mounterOf(mount);
@@ -159,6 +171,7 @@ async function unmountWithoutServer(mount: MountPoint, name: string, lazy: boole
   await takeAwayPatiently(mount, name);
   const problem = describeProblem(outcome);
   if (problem !== undefined) throw new UserError("save", `${name}: ${problem}`);
+  return outcome;
 }
 
 function refuseUnsaved(outcome: SaveOutcome, name: string, otherwise: string): void {

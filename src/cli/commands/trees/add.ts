@@ -8,6 +8,7 @@ import { DEPENDS, DESCRIPTION, GENERATOR, PROMPT } from "../../../attributes.ts"
 import { codeOf } from "../../../errno.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { EXIT } from "../../output/exit-codes.ts";
+import { showJson } from "../../output/terminal.ts";
 
 export const add = defineCommand({
   args: defineFlags({
@@ -29,6 +30,7 @@ export const add = defineCommand({
       valueHint: "NAME",
       description: `the generator that makes it (${GENERATOR}); default: a language model`,
     },
+    json: { type: "boolean", description: "print what was added as JSON" },
   }),
   notes: [
     "Makes one pending file, and the directories above it. It is generated when something first reads it. A path that " +
@@ -47,6 +49,7 @@ export const add = defineCommand({
       if (!(error instanceof ControlRefusal)) throw error;
       throw new UserError("failure", explainRefusal(args.path, error), { cause: error });
     }
+    if (args.json) showJson({ mountpoint, path });
     return EXIT.ok.code;
   },
 });

@@ -107,7 +107,7 @@ export function readConfig(
     readOnly: given.parse("readOnly", parseSwitch) ?? false,
     warm: given.parse("warm", parseSwitch) ?? false,
     epoch:
-      parseOptional(variable("SOURCE_DATE_EPOCH"), (text) => parseCount("SOURCE_DATE_EPOCH", text, 0)) ??
+      parseOptional(variable("SOURCE_DATE_EPOCH"), (text) => parseCount("SOURCE_DATE_EPOCH", text, 0, LAST_EPOCH)) ??
       (model.mode === "replay" ? REPLAYED : undefined),
     allowOther: given.parse("allowOther", parseSwitch) ?? false,
     noExec: given.parse("noExec", parseSwitch) ?? false,
@@ -162,6 +162,9 @@ export function hasApiKey(environment: Environment = process.env): boolean {
 
 /** 1980, the earliest time in zip archives. A fixed time makes replays independent of when they run. */
 const REPLAYED = Date.UTC(1980) / 1000;
+
+/** The last second that a Date can be (ECMAScript, "Time Values and Time Range"). Nothing could print a later one. */
+const LAST_EPOCH = 8_640_000_000_000;
 
 /** The folders for temporary mountpoints, best first. */
 export function temporaryFolders(environment: Environment = process.env): readonly string[] {

@@ -94,17 +94,25 @@ export async function mountAndServe(job: MountJob): Promise<number> {
     });
     ending = new Ending(served, job.mountpoint, log);
     log.withTag("cli").info(`mounted at ${job.mountpoint}`);
+    let fault: { readonly error: unknown } | undefined;
     // A signal that came before `ending` existed is handled now.
     if (unwanted.aborted) ending.leave();
     else {
-      const status = await warmIfAsked(served, ending);
-      reported = true;
-      if (status !== undefined) await job.ready(log, status);
+      try {
+        const status = await warmIfAsked(served, ending);
+        reported = true;
+        if (status !== undefined) await job.ready(log, status);
+      } catch (error) {
+        fault = { error };
+        ending.leave();
+      }
     }
     const over = ending.over.then((): Ended => ({ reason: "unmounted" }));
     const { reason, message } = await Promise.race([served.ended, over]);
     finishing = true;
     await served.finish(givenUp.signal);
+    // Only now, because the tree had to be saved first.
+    if (fault !== undefined) throw fault.error;
     if (reason === "failed") throw new MountError("failed", message ?? `the mount at ${job.mountpoint} failed`);
     log.withTag("cli").info(`unmounted ${job.mountpoint}`);
     return reported ? EXIT.ok.code : explain(unwanted.reason).status;

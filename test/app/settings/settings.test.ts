@@ -140,6 +140,11 @@ test("an invalid value exits with the same status from a flag and from a variabl
   }
 });
 
+test("SOURCE_DATE_EPOCH is a time that a date can be", () => {
+  expect(readConfig({}, { SOURCE_DATE_EPOCH: "8640000000000" }).epoch).toBe(8_640_000_000_000);
+  expect(() => readConfig({}, { SOURCE_DATE_EPOCH: "8640000000001" })).toThrow("from 0 to 8640000000000");
+});
+
 test("limits and prices are parsed", () => {
   const config = readConfig({ maxCalls: "0", maxUsd: "0.5", price: "a=1/2,b=0.2/0.6" }, {});
   expect(config.limits).toEqual({ calls: 0, usd: 0.5 });

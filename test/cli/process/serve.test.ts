@@ -1,4 +1,6 @@
 import { afterEach, beforeEach, expect } from "bun:test";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { openGeneration } from "../../../src/app/generation.ts";
 import { type Config, readConfig } from "../../../src/app/settings/settings.ts";
 import { createProgress } from "../../../src/cli/output/progress.ts";
@@ -46,6 +48,22 @@ test("a mount that is cancelled as soon as it is made is never reported as ready
     },
   });
   expect([status, seen, mountedType(mountpoint)]).toEqual([143, ["fuse.llmfs"], undefined]);
+});
+
+test("a mount whose owner fails once it is made is saved and removed before the failure is reported", async () => {
+  const mountpoint = sandbox.directory("mnt");
+  const served = mountAndServe({
+    config: config(() => {}),
+    mountpoint,
+    terminalLevel: "error",
+    ready() {
+      writeFileSync(join(mountpoint, "kept.txt"), "written in the mount");
+      throw new Error("nobody can be told");
+    },
+  });
+  expect(await served.catch((error) => error)).toEqual(new Error("nobody can be told"));
+  expect(mountedType(mountpoint)).toBeUndefined();
+  expect(readFileSync(sandbox.at("tree.json"), "utf8")).toContain("written in the mount");
 });
 
 test("a temporary mount that is cancelled as soon as it is made is not used, and is removed", async () => {

@@ -26,16 +26,12 @@ const ONCE: readonly string[] = [
   "test/cli/escapes.test.ts",
   "test/cli/generate.test.ts",
   "test/cli/recordings.test.ts",
-  "test/mount/check.test.ts",
   "test/mount/errors.test.ts",
   "test/mount/fleet.test.ts",
-  "test/mount/foresight.test.ts",
   "test/mount/matrix.test.ts",
   "test/mount/outages.test.ts",
   "test/mount/outdated.test.ts",
-  "test/mount/projects.test.ts",
   "test/mount/store-status.test.ts",
-  "test/mount/structure.test.ts",
 ];
 
 interface Sums {

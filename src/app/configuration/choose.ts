@@ -3,7 +3,7 @@
  * was only found must be trusted first (see trust.ts), none is ever read from inside an llmfs mount, where a model may have
  * written it, and the chosen file is always reported.
  */
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { basename } from "node:path";
 import { findConfig } from "../../generators/config/find-config.ts";
 import { type ConfigurationFile, digestOf } from "../../generators/trusted-content.ts";
@@ -50,11 +50,19 @@ function findOwn(say: Say): string | undefined {
   return ignoreInMount(findConfig(configFolder(), "config"), say);
 }
 
-/** The file named on the command line, or the one in the current directory, for `llmfs trust`. Throws UserError. */
+/** The file or directory named on the command line, or the current directory, for `llmfs trust`. Throws UserError. */
 export async function chooseConfigurationToTrust(given: string | undefined, say: Say): Promise<Configuration> {
-  const file = given === undefined ? await findHere(say) : requireOutside(given, given);
+  const file = given === undefined ? await findHere(say) : configurationAt(requireOutside(given, given), given);
   if (file === undefined) throw new UserError("input", `there is no ${EXPECTED} here; name the file`);
   return readConfiguration(file);
+}
+
+/** `path` itself, or the configuration in that directory. */
+function configurationAt(path: string, shown: string): string {
+  if (!statSync(path).isDirectory()) return path;
+  const file = findConfig(path);
+  if (file === undefined) throw new UserError("input", `there is no ${EXPECTED} in ${shown}`);
+  return file;
 }
 
 /** What a configuration in the current directory may be called. */

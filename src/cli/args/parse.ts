@@ -104,8 +104,9 @@ class Reader {
       else this.#place(token);
     }
     if (this.#rest?.atLeast !== undefined) rest = this.#positionals.splice(this.#wanted.length);
-    if (this.#leavesOutFirst()) this.#positionals.unshift("");
-    this.#checkCount(rest);
+    const leftOut = this.#leavesOutFirst();
+    if (leftOut) this.#positionals.unshift("");
+    this.#checkCount(rest, leftOut);
     for (const [index, [key]] of this.#wanted.entries()) {
       const value = this.#positionals[index];
       if (value !== undefined) this.#values.set(key, value);
@@ -244,13 +245,14 @@ class Reader {
     return optional && this.#positionals.length === this.#wanted.length - 1;
   }
 
-  #checkCount(rest: readonly string[]): void {
+  /** `leftOut`: whether the first argument is empty because it was left out. Most often, an empty one is a variable that is not set. */
+  #checkCount(rest: readonly string[], leftOut: boolean): void {
     const surplus = this.#positionals[this.#wanted.length];
     if (surplus !== undefined) throw this.#unexpected(surplus);
     for (const [index, [key, arg]] of this.#wanted.entries()) {
-      if (arg.required === false) continue;
-      if (this.#positionals[index] === undefined) throw new UsageError(explainMissing(key, arg));
-      if (this.#positionals[index] === "") throw new UsageError(`${key.toUpperCase()} is empty`);
+      const value = this.#positionals[index];
+      if (value === undefined && arg.required !== false) throw new UsageError(explainMissing(key, arg));
+      if (value === "" && !(leftOut && index === 0)) throw new UsageError(`${key.toUpperCase()} is empty`);
     }
     for (const [key, arg] of Object.entries(this.#args)) {
       if (arg.type !== "positional" && arg.required === true && !this.#values.has(key)) {

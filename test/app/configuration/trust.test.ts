@@ -133,6 +133,16 @@ describe("llmfs trust", () => {
     expect(ran()).toBe(false);
   });
 
+  test("a directory stands for the configuration in it", async () => {
+    expect((await llmfs(["trust", sandbox.path], untrusted)).stderr).toBe(`trusted: ${sandbox.at(config)}\n`);
+    expect((await llmfs(["trust", "--remove", sandbox.path], untrusted)).stderr).toBe(
+      `no longer trusted: ${sandbox.at(config)}\n`,
+    );
+    const empty = sandbox.directory("empty");
+    const { status, stderr } = await llmfs(["trust", empty], untrusted);
+    expect([status, stderr]).toEqual([84, expect.stringContaining(`.toml in ${empty}\n`)]);
+  });
+
   test("trust is listed and withdrawn, even for a file that is gone", async () => {
     await llmfs(["trust"], untrusted);
     expect(JSON.parse((await llmfs(["trust", "--list", "--json"])).stdout)).toEqual([sandbox.at(config)]);
@@ -160,7 +170,8 @@ describe("llmfs trust", () => {
     for (const [args, why] of [
       [["trust"], "there is no llmfs.config.ts"],
       [["trust", "nothing.yaml"], "nothing.yaml: no such file"],
-      [["trust", "."], "not a regular file"],
+      [["trust", "."], "there is no llmfs.config.ts, .js, .json, .yaml, .yml or .toml in ."],
+      [["trust", "/dev/null"], "not a regular file"],
     ] as const) {
       expect(await llmfs(args)).toMatchObject({ status: 84, stderr: expect.stringContaining(why) });
     }

@@ -152,6 +152,18 @@ describe("the parser rejects", () => {
   test("the parser rejects a missing or empty positional argument", async () => {
     expect(await refusal([])).toBe("DIR is missing");
     expect(await refusal([""])).toBe("DIR is empty");
+    expect(await refusal(["/mnt", ""])).toBe("FILE is empty");
+    const pair = defineFlags({
+      source: { type: "positional", required: false },
+      target: { type: "positional", required: true },
+    });
+    expect(() => parseArguments(["", "out"], pair)).toThrow("SOURCE is empty");
+    expect(parseArguments(["out"], pair).values).toEqual(
+      new Map([
+        ["source", ""],
+        ["target", "out"],
+      ]),
+    );
   });
 
   test("the parser rejects a value that is not one of the choices", async () => {

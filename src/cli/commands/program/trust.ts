@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { chooseConfigurationToTrust } from "../../../app/configuration/choose.ts";
 import { forgetTrust, listTrusted, trust as remember } from "../../../app/configuration/trust.ts";
 import { UsageError, UserError } from "../../../app/errors.ts";
@@ -12,7 +13,7 @@ export const trust = defineCommand({
     file: {
       type: "positional",
       required: false,
-      description: "the configuration to trust; default: the one in the current directory",
+      description: "the configuration to trust, or its directory; default: the current directory",
     },
     remove: { type: "boolean", description: "stop trusting the file, whatever it contains" },
     list: { type: "boolean", description: "list the files that are trusted" },
@@ -41,7 +42,8 @@ export const trust = defineCommand({
     if (json) throw new UsageError("--json needs --list");
     if (remove) {
       // A named file may be gone.
-      const path = file === undefined ? (await chooseConfigurationToTrust(file, say)).file : absolutePath(file);
+      const namesFile = file !== undefined && statSync(file, { throwIfNoEntry: false })?.isDirectory() !== true;
+      const path = namesFile ? absolutePath(file) : (await chooseConfigurationToTrust(file, say)).file;
       if (!forgetTrust(path)) throw new UserError("input", `${path} is not trusted`);
       say(`no longer trusted: ${path}`);
       return EXIT.ok.code;

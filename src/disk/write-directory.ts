@@ -1,8 +1,9 @@
 /**
  * Writes a tree to the disk, as `cp -a` would: names, contents with their holes, modes, times, symlinks, hard links, fifos
  * and extended attributes. Files without content are left out. Nothing outside of the directory is touched: existing
- * symlinks are replaced, never followed. A .git that is on the disk stays, as with `git checkout`: two repositories that
- * are mixed file by file are both broken, and a tree that a model wrote must not bring its hooks into yours.
+ * symlinks are replaced, never followed. A directory is replaced by something else only if it is empty. A .git that is on
+ * the disk stays, as with `git checkout`: two repositories that are mixed file by file are both broken, and a tree that a
+ * model wrote must not bring its hooks into yours.
  *
  * Setuid files and devices have no effect in a mount, so anybody may have put them into a tree: a user of a shared mount, or
  * the author of a snapshot. On the disk they would lend the rights of whoever writes the tree.
@@ -17,10 +18,11 @@ import {
   mkdirSync,
   openSync,
   renameSync,
+  rmdirSync,
   rmSync,
   symlinkSync,
 } from "node:fs";
-import { messageOf, reasonOf } from "../errno.ts";
+import { codeOf, messageOf, reasonOf } from "../errno.ts";
 import { mknod, pwrite, SystemError } from "../libc.ts";
 import type { Directory } from "../tree/directory.ts";
 import { MAX_FILE_SIZE, type RegularFile } from "../tree/file.ts";
@@ -136,10 +138,20 @@ function replace(path: Buffer, make: (path: Buffer) => void): void {
   const fresh = Buffer.concat([directory, Buffer.from(`.${crypto.randomUUID()}.tmp`)]);
   try {
     make(fresh);
-    if (there.isDirectory()) rmSync(path, { recursive: true });
+    if (there.isDirectory()) removeIfEmpty(path);
     renameSync(fresh, path);
   } finally {
     rmSync(fresh, { force: true });
+  }
+}
+
+/** What is in a directory is not ours. Throws an Error if there is something. */
+function removeIfEmpty(directory: Buffer): void {
+  try {
+    rmdirSync(directory);
+  } catch (cause) {
+    if (codeOf(cause) !== "ENOTEMPTY") throw cause;
+    throw new Error("a directory that is not empty has this name; move it away first", { cause });
   }
 }
 

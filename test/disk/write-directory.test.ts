@@ -127,7 +127,15 @@ describe("writing a tree to the disk", () => {
     expect([readdirSync(join(base, "out/dir")), readFileSync(place(), "utf8")]).toEqual([["file"], "old"]);
   });
 
-  test("a symlink, a fifo or a directory of the same name is replaced, and nothing outside changes", () => {
+  test("a directory of the same name that is not empty stays, and the error says what to do", () => {
+    mkdirSync(join(place(), "below"), { recursive: true });
+    expect(() => write(treeWith("content"))).toThrow(
+      `${place()} cannot be written: a directory that is not empty has this name; move it away first`,
+    );
+    expect([readdirSync(place()), readdirSync(join(base, "out/dir"))]).toEqual([["below"], ["file"]]);
+  });
+
+  test("a symlink, a fifo or an empty directory of the same name is replaced, and nothing outside changes", () => {
     writeFileSync(join(base, "outside"), "outside");
     mkdirSync(join(base, "elsewhere"));
     symlinkSync(join(base, "elsewhere"), join(base, "out/dir"));
@@ -135,7 +143,7 @@ describe("writing a tree to the disk", () => {
     expect([lstatSync(join(base, "out/dir")).isDirectory(), readdirSync(join(base, "elsewhere"))]).toEqual([true, []]);
     const obstacles = {
       symlink: () => symlinkSync(join(base, "outside"), place()),
-      directory: () => mkdirSync(join(place(), "below"), { recursive: true }),
+      directory: () => mkdirSync(place()),
       fifo: () => expect(Bun.spawnSync(["mkfifo", place()]).exitCode).toBe(0),
     };
     for (const [kind, create] of Object.entries(obstacles)) {

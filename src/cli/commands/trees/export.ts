@@ -38,8 +38,9 @@ export const exportTree = defineCommand({
       "uses its own settings.",
     "Into a directory, setuid and setgid bits of files and device nodes are not written: they have no effect in a mount, and " +
       "whoever made the tree could use the rights of the user who exports it.",
-    "With --force, files of the same name are replaced; a directory is replaced by a file only if it is empty. A .git that is there already is left as it is, in every directory, and a " +
-      "line reports it: mixing two repositories would destroy both. To replace it by that of the tree, remove it first.",
+    "With --force, files of the same name are replaced; a directory is replaced by a file only if it is empty. A .git that is " +
+      "there already is left as it is, in every directory, and a line reports it: mixing two repositories would destroy both. To " +
+      "replace it by that of the tree, remove it first.",
     "A zip archive holds names, permissions, times in seconds and symlinks. A tar archive also holds owners, hard links, attributes, " +
       "and names that are not UTF-8.",
     `If a file cannot be generated, nothing is written, and the exit status is ${EXIT.incomplete.code}.`,

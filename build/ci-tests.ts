@@ -1,5 +1,5 @@
 /**
- * Runs test files three at a time, the slowest first, and those that fail once more, alone:
+ * Runs test files four at a time, the slowest first, and those that fail once more, alone:
  *
  *   bun build/ci-tests.ts [--again] [--update-timings] [FOLDER…]
  *
@@ -53,7 +53,7 @@ const files = (folders.length > 0 ? folders : ["test"])
 const reports = mkdtempSync(join(tmpdir(), "llmfs-ci-"));
 
 const together = await run("together.xml", files, [
-  "--parallel=3",
+  "--parallel=4",
   `--timings=${TIMINGS}`,
   ...(options["update-timings"] ? ["--update-timings"] : []),
 ]);

@@ -1,25 +1,8 @@
 /** The report of `llmfs check`. */
 import type { CheckResult, CheckRound } from "../../app/check/rounds.ts";
 import type { Frozen } from "../../rpc/control-protocol.ts";
-import { secondsSince } from "../../text/duration.ts";
 import { printableLine } from "../../text/printable.ts";
-import type { Spent } from "./warm-progress.ts";
-
-export interface CheckCost extends Spent {
-  readonly seconds: number;
-}
-
-/** What was spent since a moment. `begun` is of the monotonic clock, in milliseconds. */
-export function describeCost(before: Spent | undefined, after: Spent | undefined, begun: number): CheckCost {
-  const since = (name: keyof Spent) => Math.max(0, (after?.[name] ?? 0) - (before?.[name] ?? 0));
-  return {
-    calls: since("calls"),
-    inputTokens: since("inputTokens"),
-    outputTokens: since("outputTokens"),
-    usd: since("usd"),
-    seconds: secondsSince(begun),
-  };
-}
+import type { Cost } from "./warm-progress.ts";
 
 /** What followed a run that failed. */
 export function formatRound({ ending, why, rewritten, refused }: CheckRound): readonly string[] {
@@ -31,10 +14,7 @@ export function formatRound({ ending, why, rewritten, refused }: CheckRound): re
 }
 
 /** The final lines. */
-export function formatCheck(
-  result: CheckResult,
-  { calls, inputTokens, outputTokens, usd }: CheckCost,
-): readonly string[] {
+export function formatCheck(result: CheckResult, { calls, inputTokens, outputTokens, usd }: Cost): readonly string[] {
   const { passed, ending, runs, rewritten, frozen, reason } = result;
   const money = usd === 0 ? "" : `, $${usd.toFixed(4)}`;
   const cost = calls === 0 ? "no calls" : `${count(calls, "call")}, ${inputTokens} + ${outputTokens} tokens${money}`;

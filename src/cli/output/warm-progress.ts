@@ -16,6 +16,10 @@ import { WIDTH } from "./terminal.ts";
 
 export type Spent = Pick<Usage, "calls" | "inputTokens" | "outputTokens" | "usd">;
 
+export interface Cost extends Spent {
+  readonly seconds: number;
+}
+
 export interface WarmingOptions {
   readonly files: readonly WarmFile[];
   /** How many files the mount generates at a time. */
@@ -43,15 +47,10 @@ interface RecordingPlace {
 }
 
 /** The result, which can be printed as JSON. */
-export interface Warming {
+export interface Warming extends Cost {
   readonly total: number;
   readonly done: number;
   readonly failed: readonly { readonly path: string; readonly error: string }[];
-  readonly calls: number;
-  readonly inputTokens: number;
-  readonly outputTokens: number;
-  readonly usd: number;
-  readonly seconds: number;
 }
 
 const BAR = 16;
@@ -202,12 +201,18 @@ function causeOf({ path, error }: Warming["failed"][number]): string {
 }
 
 function formatSummary(state: Warmed, before: Spent | undefined, after: Spent | undefined, begun: number): Warming {
-  const since = (name: "calls" | "inputTokens" | "outputTokens" | "usd") =>
-    Math.max(0, (after?.[name] ?? 0) - (before?.[name] ?? 0));
   return {
     total: state.total,
     done: state.done,
     failed: state.failed.map(({ path, error }) => ({ path, error: messageOf(error) })),
+    ...describeCost(before, after, begun),
+  };
+}
+
+/** What was spent since a moment. `begun` is of the monotonic clock, in milliseconds. */
+export function describeCost(before: Spent | undefined, after: Spent | undefined, begun: number): Cost {
+  const since = (name: keyof Spent) => Math.max(0, (after?.[name] ?? 0) - (before?.[name] ?? 0));
+  return {
     calls: since("calls"),
     inputTokens: since("inputTokens"),
     outputTokens: since("outputTokens"),

@@ -10,11 +10,11 @@ import { findMountAt } from "../../../mountinfo.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
 import { checkFlags, configFlags } from "../../args/flags.ts";
 import { person } from "../../output/ask.ts";
-import { describeCost, formatCheck, formatRound } from "../../output/check-report.ts";
+import { formatCheck, formatRound } from "../../output/check-report.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { createProgress } from "../../output/progress.ts";
 import { passOn, say, showJson } from "../../output/terminal.ts";
-import { formatWarming, runWarming, sortByPath } from "../../output/warm-progress.ts";
+import { describeCost, formatWarming, runWarming, sortByPath } from "../../output/warm-progress.ts";
 import { MountWatch } from "../../process/mount-watch.ts";
 import { Interrupted, onSignals } from "../../process/signals.ts";
 

@@ -8,11 +8,10 @@ import { PROMPT } from "../../../attributes.ts";
 import { codeOf, messageOf } from "../../../errno.ts";
 import { printableLine } from "../../../text/printable.ts";
 import { defineCommand, defineFlags } from "../../args/command.ts";
-import { describeCost } from "../../output/check-report.ts";
 import { EXIT } from "../../output/exit-codes.ts";
 import { createProgress } from "../../output/progress.ts";
 import { say, showJson } from "../../output/terminal.ts";
-import { formatWarming, runWarming, type Spent, type Warming } from "../../output/warm-progress.ts";
+import { describeCost, formatWarming, runWarming, type Spent, type Warming } from "../../output/warm-progress.ts";
 import { onSignals, signalStatus } from "../../process/signals.ts";
 
 export const regen = defineCommand({

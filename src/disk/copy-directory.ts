@@ -6,7 +6,7 @@
  * enters another filesystem that is mounted below the directory: reading a mount of llmfs would generate its files, and
  * /proc is endless.
  */
-import { lstatSync, readdirSync, readlinkSync } from "node:fs";
+import { lstatSync, readlinkSync } from "node:fs";
 import { CONTROL_NAME } from "../attributes.ts";
 import { codeOf, FsError, reasonOf } from "../errno.ts";
 import { readMounts } from "../mountinfo.ts";
@@ -16,7 +16,15 @@ import { join, toBytes, toText } from "../tree/path.ts";
 import type { Tree } from "../tree/tree.ts";
 import { copyAttributes } from "./copy-attributes.ts";
 import { copyFile } from "./copy-content.ts";
-import { type DiskStat, deviceNumber, type HeldDirectory, holdDirectory, onDisk, timesOf } from "./disk-stat.ts";
+import {
+  type DiskStat,
+  deviceNumber,
+  type HeldDirectory,
+  holdDirectory,
+  namesIn,
+  onDisk,
+  timesOf,
+} from "./disk-stat.ts";
 
 export interface DirectoryCopyOptions {
   /** The user who mounts, who owns everything that does not keep its owner. */
@@ -88,8 +96,9 @@ class Copier {
     // Breadth first: entries are added to `done` while it is read.
     for (const one of done) {
       using held = this.#hold(one);
-      for (const name of held === undefined ? [] : this.#list(one, held)) {
-        const below = this.#copyEntry(one, name, join(held?.place ?? "", name));
+      if (held === undefined) continue;
+      for (const name of this.#list(one, held)) {
+        const below = this.#copyEntry(one, name, join(held.place, name));
         if (below !== undefined) done.push(below);
       }
     }
@@ -111,13 +120,12 @@ class Copier {
   }
 
   /** Names in byte order. Throws for the source itself only. */
-  #list({ path }: CopiedDirectory, { place }: HeldDirectory): readonly string[] {
+  #list({ path }: CopiedDirectory, held: HeldDirectory): readonly string[] {
     try {
-      const names = readdirSync(onDisk(place), { encoding: "buffer" }).map((name) => name.toString("latin1"));
-      return names.sort((a, b) => (a < b ? -1 : 1));
+      return namesIn(held).toSorted();
     } catch (error) {
       if (path === this.#source) throw error;
-      this.#warn(path, `its entries are left out: ${reasonOf(error, toText(place))}`);
+      this.#warn(path, `its entries are left out: ${reasonOf(error, toText(held.place))}`);
       return [];
     }
   }

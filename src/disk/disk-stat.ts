@@ -1,5 +1,5 @@
 /** Entries on disk, in the terms of a tree: the result of lstat(2), and directories that are held open. */
-import { closeSync, constants, existsSync, fstatSync, lstatSync, openSync } from "node:fs";
+import { closeSync, constants, existsSync, fstatSync, lstatSync, openSync, readdirSync } from "node:fs";
 import { encodeDevice } from "../tree/device-node.ts";
 import type { SomeTimes, Time } from "../tree/inode.ts";
 
@@ -36,6 +36,11 @@ export function holdDirectory(path: string, known: Pick<DiskStat, "dev" | "ino">
   }
   const place = isHeldByDescriptor ? `${DESCRIPTORS}/${fd}` : path;
   return { place, [Symbol.dispose]: () => closeSync(fd) };
+}
+
+/** The names in a directory, as bytes. */
+export function namesIn({ place }: HeldDirectory): readonly string[] {
+  return readdirSync(onDisk(place), { encoding: "buffer" }).map((name) => name.toString("latin1"));
 }
 
 export function timesOf(stat: DiskStat): SomeTimes {

@@ -2,17 +2,7 @@
  * Makes a tree equal to a directory on disk, with as few changes as possible: entries that are equal already keep their
  * state and everything that is known about their content. Entries that differ count as written by hand.
  */
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  fstatSync,
-  lstatSync,
-  openSync,
-  readdirSync,
-  readlinkSync,
-  readSync,
-} from "node:fs";
+import { chmodSync, closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, readSync } from "node:fs";
 import { CONTROL_NAME } from "../attributes.ts";
 import { codeOf, reasonOf } from "../errno.ts";
 import { readMounts } from "../mountinfo.ts";
@@ -28,6 +18,7 @@ import {
   deviceNumber,
   type HeldDirectory,
   holdDirectory,
+  namesIn,
   onDisk,
   statOf,
   timesOf,
@@ -92,8 +83,8 @@ class Merger {
       using held = this.#hold(one);
       if (held === undefined) continue;
       const names = namesIn(held);
-      if (this.#options.removes) this.#removeOthers(directory, names);
-      for (const name of [...names].sort()) {
+      if (this.#options.removes) this.#removeOthers(directory, new Set(names));
+      for (const name of names.toSorted()) {
         const below = this.#mergeIfPossible(directory, name, join(path, name), join(held.place, name));
         if (below !== undefined) open.push(below);
       }
@@ -216,10 +207,6 @@ class Merger {
     copyAttributes(onDisk(path), inode);
     return describe(inode) !== before;
   }
-}
-
-function namesIn({ place }: HeldDirectory): ReadonlySet<string> {
-  return new Set(readdirSync(onDisk(place), { encoding: "buffer" }).map((name) => name.toString("latin1")));
 }
 
 /** Changes what a command has made inaccessible, if this user can. */

@@ -34,9 +34,9 @@ export function writeAttributes(path: Buffer, inode: Inode, { keepOwners, privil
     }
   }
   // The same holds for the mode, which agrees with the list.
-  const lends = inode.kind === "file" ? inode.mode & SET_ID : 0;
-  if (lends !== 0 && !privileges) warn("its setuid and setgid bits are left out; an archive would have them");
-  chmodSync(path, inode.mode & 0o7777 & ~(privileges ? 0 : lends));
+  const leftOut = privileges || inode.kind !== "file" ? 0 : inode.mode & SET_ID;
+  if (leftOut !== 0) warn("its setuid and setgid bits are left out; an archive would have them");
+  chmodSync(path, inode.mode & 0o7777 & ~leftOut);
 }
 
 /** A new entry takes over the default access control list of its directory. */

@@ -7,9 +7,13 @@ const UNITS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_8
 
 type Unit = keyof typeof UNITS;
 
+/** The notation, as a part of a regular expression. */
+export const DURATION = String.raw`(\d+(?:\.\d+)?)(ms|s|m|h|d|w)`;
+const WHOLE = new RegExp(`^${DURATION}$`);
+
 /** Converts "500ms", "90s", "1.5h" or "2w" to milliseconds. Undefined for anything else, such as a number without a unit. */
 export function parseDuration(text: string): number | undefined {
-  const [, number, unit] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d|w)$/.exec(text) ?? [];
+  const [, number, unit] = WHOLE.exec(text) ?? [];
   return number === undefined || !isUnit(unit) ? undefined : Number(number) * UNITS[unit];
 }
 

@@ -57,10 +57,7 @@ export function formatGeneralHelp(
 ): string {
   return joinSections([
     wrap(description, width).join("\n"),
-    [
-      "Usage: llmfs COMMAND [options]",
-      ...(width < SHORT_FORM.length ? ["       llmfs DIR [options]"] : [SHORT_FORM]),
-    ].join("\n"),
+    `Usage: llmfs COMMAND [options]\n${width < SHORT_FORM.length ? "       llmfs DIR [options]" : SHORT_FORM}`,
     `Commands:\n${formatTable(
       commands.map(([name, summary]) => [name, lowerFirst(summary)]),
       width,

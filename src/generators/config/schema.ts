@@ -4,6 +4,7 @@
  * Only what loads a configuration imports this file: the library behind it takes longer to load than most commands.
  */
 import { z } from "zod";
+import { DURATION } from "../../text/duration.ts";
 import type { BuiltIn } from "./config.ts";
 import { ConfigProblem, explainUnknownKey, type KeyPath } from "./problem.ts";
 import type { RuleData } from "./rules.ts";
@@ -29,7 +30,7 @@ const RULE = z.strictObject(
     options: z.record(z.string(), z.unknown(), '"options" must be an object').optional(),
     refresh: z
       .string(REFRESH)
-      .regex(/^(once|always|\d+(\.\d+)?(ms|s|m|h|d|w))$/, REFRESH)
+      .regex(new RegExp(`^(once|always|${DURATION})$`), REFRESH)
       .optional()
       .describe("how long content is valid: once, always or a time such as 5m; default: once"),
     stale: z
@@ -38,7 +39,7 @@ const RULE = z.strictObject(
       .describe("with a time in refresh: serve the old content while it is regenerated"),
     timeout: z
       .string(TIMEOUT)
-      .regex(/^\d+(\.\d+)?(ms|s|m|h|d|w)$/, TIMEOUT)
+      .regex(new RegExp(`^${DURATION}$`), TIMEOUT)
       .optional()
       .describe("time limit of one generation; default: 5m, and for a model its own time limit"),
     maxBytes: z

@@ -68,7 +68,7 @@ export function writeDirectory(
     writeAttributes(place, inode, { keepOwners, privileges, warn: (problem) => warn(`${toText(path)}: ${problem}`) });
     writeTimes(place, inode);
   };
-  /** What is below it is left out. */
+  /** A .git that is left as it is, with a slash at the end: nothing below it is written. */
   let spared: string | undefined;
   for (const { path, inode } of tree.walk(from.directory, from.path)) {
     if (inode === from.directory || (spared !== undefined && path.startsWith(spared))) continue;
@@ -145,7 +145,7 @@ function replace(path: Buffer, make: (path: Buffer) => void): void {
   }
 }
 
-/** What is in a directory is not ours. Throws an Error if there is something. */
+/** Throws an Error if the directory has entries, which are not ours to remove. */
 function removeIfEmpty(directory: Buffer): void {
   try {
     rmdirSync(directory);

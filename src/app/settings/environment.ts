@@ -36,7 +36,7 @@ export const VARIABLES = {
   HTTP_PROXY:
     "the proxy for requests; HTTPS_PROXY and ALL_PROXY work too. NO_PROXY lists servers to reach directly; this machine is always reached directly",
   NODE_EXTRA_CA_CERTS: "a PEM file with more certificate authorities to trust, in addition to those of the system",
-  COLUMNS: "the width of help, from 40 to 100; default: that of the terminal, 100 if there is none",
+  COLUMNS: "the width of help, from 40 to 100; default: the width of the terminal, or 100 without a terminal",
   NO_COLOR: "if set to anything, output has no colours",
 } as const;
 

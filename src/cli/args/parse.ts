@@ -245,7 +245,10 @@ class Reader {
     return optional && this.#positionals.length === this.#wanted.length - 1;
   }
 
-  /** `leftOut`: whether the first argument is empty because it was left out. Most often, an empty one is a variable that is not set. */
+  /**
+   * `leftOut`: the first argument was left out, and is empty for that reason. Any other empty argument is an error, because
+   * it is most often a variable that is not set.
+   */
   #checkCount(rest: readonly string[], leftOut: boolean): void {
     const surplus = this.#positionals[this.#wanted.length];
     if (surplus !== undefined) throw this.#unexpected(surplus);

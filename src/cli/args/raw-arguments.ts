@@ -7,7 +7,7 @@ import { readFileSync } from "node:fs";
 import { EXIT } from "../output/exit-codes.ts";
 import { say } from "../output/terminal.ts";
 
-/** Reports an argument that is not UTF-8, and returns the exit status; undefined if there is none. */
+/** If an argument is not UTF-8, reports it and returns the exit status. Otherwise returns undefined. */
 export function refuseDamaged(argv: readonly string[]): number | undefined {
   const words = splitWords(readFileSync("/proc/self/cmdline")).slice(-argv.length);
   const index = words.findIndex((word) => !isUtf8(word));

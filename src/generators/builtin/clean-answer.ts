@@ -2,8 +2,8 @@
  * Turns a model's answer into the content of a file.
  *
  * Anything that is certainly not content is removed: reasoning, end-of-turn marks (reasoning.ts), a code fence around
- * the whole (or two, in a code file), and empty lines and invisible characters at the top. In a code file, so are the sentences around the one block with the code,
- * because neither they nor the fences would be valid code. If it is not clear which block that is, the model is asked
+ * the whole (or two, in a code file), and empty lines and invisible characters at the top. In a code file, so are the
+ * sentences around the one block with the code, because neither they nor the fences would be valid code. If it is not clear which block that is, the model is asked
  * again. In prose, an introduction cannot be distinguished from content, so it stays. A text without a final newline gets one,
  * as POSIX text files have; nothing else is changed.
  *

@@ -32,8 +32,8 @@ export function writableLength(store: Store, space: Space, size: number, offset:
 }
 
 /**
- * Reserves the pages of a range in a store of this size. Returns false if there is no room for all of them. Then nothing was
- * reserved, except that pages between earlier reservations may stay so.
+ * Reserves the pages of a range in a store of this size. If not all of them fit, it releases what it has reserved, and
+ * returns false. Some pages between earlier reservations may then stay reserved.
  */
 export function reservePages(store: Store, space: Space, size: number, offset: number, length: number): boolean {
   const first = Math.floor(offset / PAGE);
